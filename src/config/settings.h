@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The settings of all roles with their values, read from the user's YAML file
+ * and overridden by flags, both through the parsers of schema.h. A value out
+ * of range never gets in here, so a user of a field need not check it again.
+ * The user's file is never written. Any thread; no globals.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Words in the order in which they were written. */
+struct setting_list {
+	char **items;
+	size_t len;
+};
+
+/* An address to listen on, or a name to be reached at. */
+struct setting_addr {
+	char *host;    /* without brackets; "" means all addresses */
+	uint16_t port; /* 0: none was given (names only) */
+};
+
+struct setting_addrs {
+	struct setting_addr *items;
+	size_t len;
+};
+
+enum setting_log_level {
+	SETTING_LOG_ERROR,
+	SETTING_LOG_WARN,
+	SETTING_LOG_INFO,
+	SETTING_LOG_DEBUG,
+};
+
+struct settings_relay {
+	struct setting_addrs listen; /* empty: port 443, else 7443 */
+	struct setting_addrs name;   /* what codes carry; port 0: listen's */
+	int max_devices;	     /* in one fleet */
+	int max_fleets;
+	int max_invites; /* open ones, in one fleet */
+	int max_pairs;	 /* splices at once, in one fleet */
+	int max_pipes;
+	int max_waiting; /* standing wishes of one device */
+	int max_connections;
+	int max_unproven_per_address; /* an IPv4 address or IPv6 /64 */
+	int guesses_per_minute;	      /* from one such address */
+	uint64_t handshake_timeout_ms;
+	uint64_t idle_timeout_ms; /* a pair silent either way */
+	uint64_t flush_timeout_ms;
+};
+
+struct settings_rig {
+	char *name; /* "": the host's name */
+	uint64_t keep_absent_ms;
+	uint64_t connect_timeout_ms;
+	int max_devices;
+	int max_invites;
+	int max_sessions;
+	int dials_per_minute;
+	int sshd_port; /* 0: found by itself */
+};
+
+struct settings_client {
+	uint64_t wait_ms; /* how long a connection waits for its rig */
+	char *bind;	  /* where forwards listen unless told */
+	int max_forwards;
+	int max_rigs;
+};
+
+struct settings_session {
+	uint64_t budget_bytes; /* lent to all peers by one process */
+	uint64_t floor_bytes;
+	uint64_t window_max_bytes;
+	uint64_t send_max_bytes;
+	uint64_t in_flight_min_bytes;
+	int max_streams;
+	int carriers_max;
+	uint64_t ping_interval_ms;
+	uint64_t ping_timeout_ms;
+};
+
+struct settings_log {
+	int level; /* enum setting_log_level */
+};
+
+struct settings {
+	struct settings_relay relay;
+	struct settings_rig rig;
+	struct settings_client client;
+	struct settings_session session;
+	struct settings_log log;
+};
+
+/* All that is wrong with a file, in its order. Zero it before first use. */
+struct config_errors {
+	char **items;	/* "FILE:LINE:COLUMN: error: TEXT" each */
+	size_t len;
+	size_t dropped; /* beyond CONFIG_ERRORS_MAX */
+};
+#define CONFIG_ERRORS_MAX 64
+#define CONFIG_FILE_MAX	  (1024 * 1024)
+#define CONFIG_DEPTH_MAX  8
+
+/* Sets every default. Returns 0 or RW_ERR_NOMEM. */
+int settings_init(struct settings *ret);
+/* Frees what the values hold; s may be zeroed memory, or done already. */
+void settings_done(struct settings *s);
+
+/*
+ * Reads the file at path over the defaults; ret is initialised by this call
+ * and needs settings_done() only when it returned 0. A file that does not
+ * exist means the defaults. Returns 0, or on failure with at least one line
+ * in errs:
+ *   RW_ERR_CONFIG  the file is wrong; errs has all its mistakes
+ *   a negative errno  it could not be read
+ *   RW_ERR_NOMEM
+ */
+int settings_load(const char *path, struct settings *ret,
+		  struct config_errors *errs);
+/* The same for a file in memory; name stands before each error. */
+int settings_parse(const char *name, const char *text, size_t len,
+		   struct settings *ret, struct config_errors *errs);
+
+/*
+ * Sets one setting from text, as a flag does: key is "relay.listen", a list is
+ * separated by commas and replaces what was there. Returns 0 or RW_ERR_CONFIG
+ * with a sentence in *ret_err, to be freed, and s unchanged; or RW_ERR_NOMEM.
+ */
+int settings_set(struct settings *s, const char *key, const char *text,
+		 char **ret_err);
+/* A setting as text that settings_set() reads back; NULL for an unknown key or
+ * no memory. To be freed. */
+char *settings_get(const struct settings *s, const char *key);
+/* What no single row can judge: how settings bound each other. Runs within
+ * settings_load(); call it again after the last settings_set(). Returns as
+ * settings_set(). */
+int settings_check(const struct settings *s, char **ret_err);
+
+void config_errors_done(struct config_errors *e);
+/* Prints one error a line; returns how many there are. */
+size_t config_errors_print(const struct config_errors *e, FILE *to);
+
+/* Reads and judges the file for `rigway config check`: prints all errors to
+ * `to` and returns how many; 0 means that it is right or not there. */
+size_t config_check(const char *path, FILE *to);
+/* Prints each setting with value, default and help, as YAML that can be used
+ * as a configuration file. */
+void config_show(const struct settings *s, FILE *to);
