@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Joins one connection (a chan whose inner TLS is up) to one carrier of a
+ * session: what arrives is fed to the core, what the core may send now is
+ * encrypted and written with one call. One `driver` a process keeps the timers
+ * and runs every session that has something to do once per turn of the loop.
+ */
+#pragma once
+#include <stdint.h>
+#include <uv.h>
+#include "core/session.h"
+struct chan;
+struct bearer;
+struct driver;
+
+int driver_new(uv_loop_t *loop, struct driver **ret);
+void driver_free(struct driver *d); /* after every session is removed */
+/* From now on d ticks s and pulls its output. driver_wake() is what
+ * session_ops.on_wake must call; driver_remove before session_free. */
+int driver_add(struct driver *d, struct session *s);
+void driver_wake(struct driver *d, struct session *s);
+void driver_remove(struct driver *d, struct session *s);
+
+struct bearer_ops {
+	/* The connection is over; err and text say why. Runs once; the bearer
+	 * and its chan are freed afterwards. The carrier is already gone. */
+	void (*on_end)(void *user, int err, const char *text);
+};
+/* Client: takes c (inner TLS up) and starts a carrier of s with HELLO. */
+int bearer_dial(struct driver *d, struct session *s, struct chan *c,
+		const struct hello_extra *extra, const struct bearer_ops *ops,
+		void *user, struct bearer **ret);
+/* Rig: takes c; h was read from it by the caller, which returns h's length
+ * from its own on_data and leaves the rest to the bearer. */
+int bearer_accept(struct driver *d, struct session *s, struct chan *c,
+		  const struct hello *h, bool fresh, const struct rig_info *info,
+		  const struct bearer_ops *ops, void *user, struct bearer **ret);
+/* Ends it from here; on_end follows from the loop. */
+void bearer_close(struct bearer *b, int err, const char *text);
+/* For session_ops.on_drop: the bearer of a carrier the core gave up. */
+void bearer_dropped(struct carrier *c, int err, const char *text);

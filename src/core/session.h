@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session: two mutually known devices, their streams, and the carriers the
+ * streams ride on just now. It outlives every carrier. Bytes and time go in,
+ * bytes come out: no sockets, no clock, no encryption here. PROTOCOL.md is the
+ * contract with the peer; its section numbers are cited in the code.
+ *
+ * How a driver uses it: for each connection, make a carrier (session_dial at
+ * the client, session_accept at the rig), feed what arrives to carrier_input,
+ * send what carrier_output yields, and report the connection's end with
+ * carrier_close. Call session_tick when on_wake asked for it and when the time
+ * it returned has come. Loop thread only.
+ */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include "core/stream.h"
+#include "core/budget.h"
+#include "wire/hello.h"
+
+struct session;
+struct carrier;
+
+/* Limits of one session; config/schema.c has a row for each. */
+struct session_limits {
+	uint32_t max_streams;	   /* open or not yet confirmed ended, a side */
+	uint32_t send_max;	   /* bytes kept for one stream's sending */
+	uint32_t carriers_max;	   /* live carriers, <= CARRIERS_MAX */
+	uint32_t in_flight_min;	   /* bytes a carrier may always have out */
+	uint64_t ping_interval_us; /* silence before a ping */
+	uint64_t ping_timeout_us;  /* a ping's own deadline */
+};
+#define CARRIERS_MAX 8
+
+struct session_ops {
+	/* The peer opened a stream: stream_take() it now, or leave it and it
+	 * is refused. kind and target are in the stream. */
+	void (*on_open)(struct session *s, struct stream *st);
+	/* A carrier is usable: the peer's WELCOME was read (client) or ours
+	 * is on its way (rig). welcome is NULL at the rig. */
+	void (*on_live)(struct session *s, struct carrier *c,
+			const struct welcome *welcome);
+	/* The core gives a carrier up (a ping's deadline, the peer's list, a
+	 * replaced session): close its connection. The carrier is gone. */
+	void (*on_drop)(struct session *s, struct carrier *c, int err,
+			const char *text);
+	/* There is output, or streams wait to be closed: call session_tick()
+	 * and pull every carrier's output, from the loop, soon. */
+	void (*on_wake)(struct session *s);
+	/* The peer refused or ended the session for good (RW_ERR_REPLACED,
+	 * RW_ERR_NOT_ALLOWED, ...): stop dialling; close with session_free. */
+	void (*on_ended)(struct session *s, int err, const char *text);
+};
+
+struct session_params {
+	bool is_client;
+	uint8_t id[SESSION_ID_LEN];
+	uint64_t incarnation; /* of this process; never 0 */
+	struct session_limits limits;
+	struct budget *budget; /* borrowed; shared by all sessions */
+	const struct session_ops *ops;
+	void *user;
+	uint64_t now_us;
+};
+
+int session_new(const struct session_params *p, struct session **ret);
+/* Closes every stream with RW_ERR_CANCELLED (on_closed runs), forgets the
+ * carriers without on_drop, and frees. Not from inside a callback. */
+void session_free(struct session *s);
+
+/* Client: a new carrier; its first output is HELLO. extra carries what the
+ * roles add (name, invite secret); it is copied. NULL when at carriers_max. */
+struct carrier *session_dial(struct session *s, const struct hello_extra *extra,
+			     uint64_t now_us);
+/* Rig: a connection whose first frame was read with hello_read() and whose
+ * device may come in. Its first output is WELCOME. fresh: this HELLO made the
+ * session. info is copied. */
+struct carrier *session_accept(struct session *s, const struct hello *h,
+			       bool fresh, const struct rig_info *info,
+			       uint64_t now_us);
+
+/* Takes whole frames from data; returns how many bytes were taken (the rest
+ * comes again, with more), or an error: close the connection, and carrier c
+ * is gone (on_drop is not called for it). */
+ssize_t carrier_input(struct carrier *c, const uint8_t *data, size_t len,
+		      uint64_t now_us);
+/* The next frame to send, at most FRAME_MAX bytes, contiguous, valid until
+ * the next call; 0 when nothing may go now. Each one fits one TLS record. */
+size_t carrier_output(struct carrier *c, const uint8_t **ret, uint64_t now_us);
+/* The connection ended or is to be given up; c is gone. */
+void carrier_close(struct carrier *c, uint64_t now_us);
+/* Prove it alive within deadline_us or drop it (after waking, roaming). */
+void carrier_suspect(struct carrier *c, uint64_t deadline_us, uint64_t now_us);
+void carrier_set_user(struct carrier *c, void *user);
+void *carrier_user(const struct carrier *c);
+struct session *carrier_session(const struct carrier *c);
+
+/* Closes what ended, sends pings, drops the dead; returns when to call again
+ * (absolute, in us), UINT64_MAX for never. */
+uint64_t session_tick(struct session *s, uint64_t now_us);
+/* Queues a farewell on every carrier: REPLACED, or the service's end. */
+void session_say_end(struct session *s, int err, const char *text);
+
+/* Bytes on stream 0: requests and answers, framed by wire/request.h. */
+struct stream *session_control(struct session *s);
+
+/* Visits live carriers; the session may not be changed meanwhile. */
+struct carrier *session_carrier_next(struct session *s, struct carrier *after);
+void *session_user(const struct session *s);
+const uint8_t *session_id(const struct session *s);
+bool session_is_live(const struct session *s);
+
+struct session_stats {
+	uint32_t streams, carriers;
+	uint32_t resumed;	       /* times a carrier came after a cut */
+	uint64_t bytes_in, bytes_out;  /* stream bytes, both ways */
+	uint64_t rtt_us;	       /* least of the live carriers; 0 unknown */
+	uint64_t last_heard_us;	       /* when any byte last came in; 0 never */
+};
+void session_stats(const struct session *s, struct session_stats *ret);
