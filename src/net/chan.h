@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection over a socket (TCP, unix, socketpair), with TLS once it was
+ * asked for. Everything is asynchronous on one loop; writing collects, and
+ * chan_flush() sends with one call. Buffers are given back when it idles.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/buf.h"
+#include "crypto/pin.h"
+#include "net/tls.h"
+
+struct chan;
+
+/* How many bytes on_data may leave untaken. */
+#define CHAN_HOLD 65536
+/* Room for chan_peer_addr(): "[v6%interface]:port", or "unix". */
+#define CHAN_ADDR_CAP 80
+
+/* No callback runs inside a call that its user makes. Inside each of them any
+ * call on the chan is fine, chan_close() too. NULL members are skipped. */
+struct chan_ops {
+	/* TLS is up; at once (from the loop) where there is none. */
+	void (*on_up)(struct chan *c);
+	/* Plaintext, valid until the call returns. Returns how many bytes were
+	 * taken; the rest is shown again, in one piece with what follows, or
+	 * after chan_resume(). More than CHAN_HOLD untaken bytes close the
+	 * connection with RW_ERR_LIMIT. NULL takes everything. */
+	size_t (*on_data)(struct chan *c, const uint8_t *data, size_t len);
+	/* Everything that was flushed is with the kernel, after chan_flush()
+	 * could not send it at once. */
+	void (*on_room)(struct chan *c);
+	/* The last call; the chan is freed on return. err is 0 for the peer's
+	 * clean end (close_notify, or EOF without TLS); what chan_close() was
+	 * given; RW_ERR_TRUNCATED for an EOF without close_notify; an error of
+	 * tls.h; or a libuv code (-ECONNRESET, ...). */
+	void (*on_closed)(struct chan *c, int err);
+};
+
+/* Takes fd (also on failure), starts reading. ops must outlive the chan; user
+ * is stored. 0 or a libuv code, RW_ERR_NOMEM. */
+int chan_open_fd(uv_loop_t *loop, int fd, const struct chan_ops *ops,
+		 void *user, struct chan **ret);
+/* Hands the chan to another owner. If it is up, ops->on_up does not run. Bytes
+ * not taken yet are shown to ops after the current callback. */
+void chan_set_ops(struct chan *c, const struct chan_ops *ops, void *user);
+
+/*
+ * Speaks TLS from here on; on_up or on_closed follows. ctx must live until
+ * then. expect as for tls_new(). On a chan that has TLS already (the READY
+ * handover, PROTOCOL.md 3.4), the old one is dropped without a word, and bytes
+ * that it has not read belong to the new one; call it from inside on_data, and
+ * take all that on_data showed: plaintext behind the handover closes the
+ * connection with RW_ERR_PROTO. Queued bytes are sent first, as they are.
+ */
+int chan_start_tls(struct chan *c, struct tls_ctx *ctx,
+		   const struct pin *expect);
+
+/* Encrypts data, if there is TLS (which must be up), and adds it to the queue.
+ * 0, RW_ERR_NOMEM, RW_ERR_CLOSING after chan_close() or chan_finish(); after
+ * any other error the chan closes by itself. */
+int chan_write(struct chan *c, const void *data, size_t len);
+/* Sends the queue: one system call now, the rest when the kernel has room. */
+void chan_flush(struct chan *c);
+/* Bytes (as they go over the wire) that are not with the kernel yet. */
+size_t chan_queued(const struct chan *c);
+
+/* Stops and goes on reading; on_data does not run while paused. The peer's end
+ * is then noticed after chan_resume(). */
+void chan_pause(struct chan *c);
+void chan_resume(struct chan *c);
+
+/* Drops the connection and the queue; on_closed(err) follows from the loop. A
+ * second call changes nothing. */
+void chan_close(struct chan *c, int err);
+/* Sends the queue, then our end (close_notify, FIN), waits for the peer's, at
+ * most 5 s, and closes: on_closed(err). What arrives meanwhile is dropped. */
+void chan_finish(struct chan *c, int err);
+/* Takes the socket out: returns a duplicate of it, and appends the bytes that
+ * were read from it but not shown (ciphertext, if there is TLS) to leftover.
+ * The chan says nothing to the peer and is freed from the loop without
+ * on_closed. Nothing may be queued. Negative: RW_ERR_BUSY, -errno. */
+int chan_detach_fd(struct chan *c, struct buf *leftover);
+
+/* Whether on_up ran, or would have. */
+bool chan_is_up(const struct chan *c);
+/* NULL without TLS or before it is up. */
+const struct pin *chan_peer_pin(const struct chan *c);
+/* The peer's address and port; returns text. */
+char *chan_peer_addr(const struct chan *c, char text[CHAN_ADDR_CAP]);
+void *chan_user(const struct chan *c);
+uv_loop_t *chan_loop(const struct chan *c);
+/* The socket, for getsockopt(TCP_INFO); never read, write or close it. */
+int chan_fd(const struct chan *c);
+/* Bytes read from and given to the kernel so far. */
+uint64_t chan_bytes_in(const struct chan *c);
+uint64_t chan_bytes_out(const struct chan *c);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listening sockets. Accepted connections are handed over as plain fds
+ * (non-blocking, close-on-exec). When the process is out of fds, what waits is
+ * accepted and closed by means of a spare fd, and accepting rests for 100 ms,
+ * rather than spinning. Loop thread only.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <uv.h>
+
+struct listener;
+
+/* peer's family is AF_UNIX on a unix listener; a v4-mapped v6 address is given
+ * as v4. fd is the callee's. listener_close() is fine inside. */
+typedef void listener_on_accept(void *user, int fd,
+				const struct sockaddr_storage *peer);
+
+/*
+ * Listens at host and port (0: any free one). host: a number, "localhost" (127.
+ * 0.0.1, and ::1 where it is possible), or NULL, "" or "*": every address, v6
+ * and v4 together. Returns 0 and sets *ret, else -EADDRINUSE, -EACCES,
+ * -EADDRNOTAVAIL, another -errno, or RW_ERR_NO_HOST (host is neither).
+ */
+int listener_open(uv_loop_t *loop, const char *host, uint16_t port,
+		  listener_on_accept *on_accept, void *user,
+		  struct listener **ret);
+/* A unix socket with this mode. A file left behind by a dead process is
+ * replaced; RW_ERR_BUSY when somebody listens there, RW_ERR_LIMIT when the path
+ * is too long (107 bytes), RW_ERR_EXISTS when it is no socket, -errno. The file
+ * is removed by listener_close(). */
+int listener_open_unix(uv_loop_t *loop, const char *path, mode_t mode,
+		       listener_on_accept *on_accept, void *user,
+		       struct listener **ret);
+/* The port that was bound; 0 on a unix listener. */
+uint16_t listener_port(const struct listener *l);
+/* Stops and goes on accepting: new connections wait in the backlog. */
+void listener_pause(struct listener *l);
+void listener_resume(struct listener *l);
+/* No on_accept any more; the address is free at once. NULL is fine. */
+void listener_close(struct listener *l);
+
+/* "1.2.3.4:80", "[::1]:80" or "unix"; NUL ended, cut at cap. Returns text. */
+char *sockaddr_text(const struct sockaddr *addr, char *text, size_t cap);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the rest of the tree needs of libuv's loop beyond libuv itself: timers
+ * that close themselves, signals, one call per turn for everything that is to
+ * be written, the clock, and an orderly end. Loop thread only, but for
+ * loop_now_us(). loop->data belongs to this module: never set it.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct timer;
+struct flusher;
+
+/* Monotonic microseconds, read now (not the loop's cached time). loop may be
+ * NULL; the epoch is arbitrary but one for all loops of the machine. */
+uint64_t loop_now_us(const uv_loop_t *loop);
+
+/* A one-shot timer, stopped at first. Ends the process when memory is out. */
+struct timer *timer_new(uv_loop_t *loop, void (*on_fire)(void *user),
+			void *user);
+/* Fires once, ms from now; a running timer starts anew. */
+void timer_start(struct timer *t, uint64_t ms);
+void timer_stop(struct timer *t);
+bool timer_is_running(const struct timer *t);
+/* It never fires again; the memory comes back from the loop. NULL is fine, and
+ * so is a call from on_fire. */
+void timer_free(struct timer *t);
+/* The timer alone does not keep uv_run() going. */
+void timer_unref(struct timer *t);
+
+/* Calls on_signal from the loop at each signum until loop_run_close(). It does
+ * not keep uv_run() going. 0 or a libuv code. */
+int signal_watch(uv_loop_t *loop, int signum,
+		 void (*on_signal)(void *user, int signum), void *user);
+
+/* on_flush runs once per turn of the loop after flusher_mark(): after the
+ * events of the turn, before the loop waits. Marks made inside on_flush count
+ * for the next turn, which then comes without waiting. */
+struct flusher *flusher_new(uv_loop_t *loop, void (*on_flush)(void *user),
+			    void *user);
+void flusher_mark(struct flusher *f);
+/* As timer_free(). */
+void flusher_free(struct flusher *f);
+
+/* Ends a loop: closes all that net/ still has on it (chans get on_closed with
+ * RW_ERR_CANCELLED, asked-for dials and pumps end likewise without their
+ * callbacks), then any other handle without a callback, runs until nothing is
+ * left, and calls uv_loop_close(). Not from inside a callback. */
+void loop_run_close(uv_loop_t *loop);
