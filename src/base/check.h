@@ -14,7 +14,10 @@ _Noreturn void check_failed(const char *what, const char *file, int line);
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Both arguments may be evaluated twice. */
+/* Both arguments may be evaluated twice. <sys/param.h> (through <uv.h>) has
+ * the same ones. */
+#undef MIN
+#undef MAX
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 

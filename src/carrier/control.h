@@ -110,7 +110,7 @@ struct redeem_params {
 	const char *name;
 	uint64_t timeout_ms;	 /* 0: 20 s */
 };
-/* err 0 and the fleet's name, or err and text: RW_ERR_NO_HOST, -ECONNREFUSED,
+/* err 0 and the fleet's name, or err and text: RW_ERR_NO_HOST, RW_ERR_REFUSED,
  * RW_ERR_TIMEOUT, RW_ERR_UNREACHABLE, RW_ERR_PIN (name, port or key of the
  * relay), RW_ERR_NOT_FOUND (no such code), RW_ERR_USED, RW_ERR_EXPIRED,
  * RW_ERR_LIMIT. relay is the address that worked. */

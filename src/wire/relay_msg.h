@@ -224,6 +224,9 @@ ssize_t relay_msg_read(const uint8_t *data, size_t len, enum relay_side from,
  * fits and is sound, which is checked. */
 size_t relay_msg_write(const struct relay_msg *m,
 		       uint8_t out[static RELAY_FRAME_MAX]);
+/* Copies text for a message: cut to fit, and made clean (what is not becomes
+ * '?'), so that no local text can make a message unsound. */
+void relay_text_copy(char *dst, size_t cap, const char *src);
 /* "HELLO" and so on for logs; "?" for a type that is none. */
 const char *relay_msg_name(uint8_t type);
 
