@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""The samples: what bench/load.c is told to do, and what it measured."""
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+from spinelib.processes import Failed, free_ports, wait_for
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SOURCE = os.path.join(os.path.dirname(HERE), "load.c")
+
+
+class Load:
+    """The C program beside this file, and its service."""
+
+    def __init__(self, folder):
+        self.bin = os.path.join(folder, "load")
+        cc = shutil.which(os.environ.get("CC", "cc"))
+        if cc is None:
+            raise Failed("no C compiler (cc) to build bench/load.c")
+        subprocess.run([cc, "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-pthread",
+                        "-o", self.bin, SOURCE],
+                       check=True)
+        self.port = free_ports(1)[0]
+        self.service = subprocess.Popen(
+            [self.bin, "serve", str(self.port)], stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL, text=True)
+        if self.service.stdout.readline().strip() != "ready":
+            raise Failed("the service of the load did not start")
+
+    def client(self, *words):
+        return subprocess.Popen(
+            [self.bin] + [str(w) for w in words], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
+
+    def open_bulk(self):
+        with socket.create_connection(("127.0.0.1", self.port),
+                                      timeout=5) as s:
+            s.settimeout(5)
+            s.sendall(b"Q")
+            data = b""
+            while len(data) < 16:
+                more = s.recv(16 - len(data))
+                if not more:
+                    raise Failed("the service gave no answer")
+                data += more
+        return int.from_bytes(data[8:], sys.byteorder)
+
+    def drained(self):
+        """Bulk that was on its way when its client left has all arrived."""
+        wait_for("bulk streams end at the service",
+                 lambda: self.open_bulk() == 0, 15)
+
+    def stop(self):
+        self.service.terminate()
+        self.service.wait()
+
+
+def finish(proc, seconds):
+    try:
+        out, err = proc.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        proc.kill()
+        proc.communicate()
+        raise Failed(f"no end within {seconds:.0f} s") from None
+    if proc.returncode != 0:
+        raise Failed(err.strip() or f"status {proc.returncode}")
+    return out
+
+
+def line_of(proc):
+    line = proc.stdout.readline()
+    if not line:
+        finish(proc, 5)
+        raise Failed("ended early")
+    return line.split()
+
+
+def sample_bulk(load, system, direction, streams, opt):
+    """Gbit/s, CPU seconds per GB of all parts, and their PSS while busy."""
+    proc = load.client("bulk", direction, streams, system.front, load.port,
+                       opt.seconds, opt.warmup, opt.max_bytes)
+    line_of(proc)
+    before = system.cpu_by_part()
+    end = line_of(proc)
+    after = system.cpu_by_part()
+    cpu = {k: v - before.get(k, 0.0) for k, v in after.items()}
+    pss = system.pss_mib()
+    finish(proc, 30)
+    load.drained()
+    gigabytes, seconds = int(end[1]) / 1e9, float(end[2])
+    return {"gbit": gigabytes * 8 / seconds, "pss_mib": pss,
+            "cpu_s_per_gb": sum(cpu.values()) / max(gigabytes, 1e-9),
+            "cpu_s": {k: round(v, 3) for k, v in cpu.items() if v > 0},
+            "gb": gigabytes, "seconds": seconds}
+
+
+def sample_conns(load, system, opt):
+    proc = load.client("conns", 8, system.front, opt.seconds)
+    n, seconds, p50, p99, errors = finish(proc, opt.seconds + 30).split()
+    return {"per_s": int(n) / float(seconds), "p50_us": float(p50),
+            "p99_us": float(p99), "errors": int(errors)}
+
+
+def sample_echo(load, system, opt):
+    proc = load.client("echo", 64, system.front, opt.seconds)
+    n, _, p50, p99, _ = finish(proc, opt.seconds + 30).split()
+    return {"p50_us": float(p50), "p99_us": float(p99), "n": int(n)}
+
+
+def sample_echo_busy(load, system, opt):
+    """Echo beside two bulk streams of two programs, for as long as it
+    takes."""
+    bulk = []
+    try:
+        for way in BUSY[opt.busy]:
+            bulk.append(load.client("bulk", way, 1, system.front, load.port,
+                                    600, opt.warmup, 10 ** 18))
+        for proc in bulk:
+            line_of(proc)
+        got = sample_echo(load, system, opt)
+        for proc in bulk:
+            if proc.poll() is not None:
+                finish(proc, 5)
+                raise Failed("a bulk stream ended beside the echo")
+        return got
+    finally:
+        # "end" comes only after 600 s; the streams just stop
+        for proc in bulk:
+            proc.kill()
+            proc.communicate()
+        load.drained()
+
+
+BUSY = {"up": ["up", "up"], "down": ["down", "down"], "both": ["up", "down"]}
+
+KINDS = [
+    ("up1", lambda lo, sy, op: sample_bulk(lo, sy, "up", 1, op)),
+    ("down1", lambda lo, sy, op: sample_bulk(lo, sy, "down", 1, op)),
+    ("up8", lambda lo, sy, op: sample_bulk(lo, sy, "up", 8, op)),
+    ("down8", lambda lo, sy, op: sample_bulk(lo, sy, "down", 8, op)),
+    ("conns", sample_conns),
+    ("echo", sample_echo),
+    ("echo_busy", sample_echo_busy),
+]
