@@ -41,7 +41,8 @@ void json_uint(struct json *j, uint64_t v);
 /* Infinity and NaN become null. */
 void json_double(struct json *j, double v);
 void json_bool(struct json *j, bool v);
-void json_null(struct json *j);
+/* Not json_null(): that is a name of jansson's, which would call ours. */
+void json_put_null(struct json *j);
 /* Checks that everything begun has ended; 0 or RW_ERR_NOMEM. */
 int json_end(struct json *j);
 

@@ -18,9 +18,12 @@
 
 /* Copies src, always ending it with a NUL; cap > 0. False when src was cut. */
 bool str_copy(char *dst, size_t cap, const char *src);
-/* Valid UTF-8 (RFC 3629), no NUL and no control character (C0, DEL, C1, and
- * the line and paragraph separators): safe to print on a terminal. */
+/* Valid UTF-8 (RFC 3629), no NUL and no control character (C0, DEL, C1,
+ * the line and paragraph separators, the marks that reverse the order of what is
+ * shown): safe to print on a terminal. */
 bool str_is_clean(const char *s, size_t len);
+/* Bytes of the valid UTF-8 character at s; 0 when there is none. len > 0. */
+size_t str_utf8_len(const char *s, size_t len);
 /* Only ASCII from space to '~'. */
 bool str_is_printable(const char *s, size_t len);
 /* A name of a rig, fleet or service: 1 to 63 of a-z A-Z 0-9 . _ -, beginning

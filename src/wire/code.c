@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+#include "wire/code.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/str.h"
+
+/*
+ * Behind the prefix, in base32: length of all that follows it (2 bytes), kind,
+ * flags, number of relays, each as length (2) and text, the relay's pin, the
+ * bits, for a client the rig's pin and its name as length (1) and text, and the
+ * first four bytes of SHA-256 over everything before.
+ */
+#define CODE_PREFIX	"rw1"
+#define CODE_PREFIX_LEN 3
+#define CODE_SUM_LEN	4
+#define CODE_LEN_LEN	2
+#define CODE_BYTES_MAX	1248
+
+_Static_assert(CODE_PREFIX_LEN + STR_BASE32_LEN(CODE_BYTES_MAX) <
+		       CODE_TEXT_CAP,
+	       "the largest code fits into CODE_TEXT_CAP");
+
+/* The checksum of len bytes, to out. */
+static void code_sum(const uint8_t *data, size_t len, uint8_t out[CODE_SUM_LEN])
+{
+	uint8_t hash[HASH_LEN];
+
+	sha256(data, len, hash);
+	memcpy(out, hash, CODE_SUM_LEN);
+}
+
+static bool code_name_is_valid(const char *name)
+{
+	size_t len = strnlen(name, CODE_NAME_CAP);
+
+	return len < CODE_NAME_CAP && str_is_clean(name, len);
+}
+
+/* The rules both directions keep; PROTOCOL.md, "Invite codes". */
+static bool code_is_valid(const struct code *c)
+{
+	struct hostport hp;
+
+	if (c->kind != CODE_RIG && c->kind != CODE_CLIENT)
+		return false;
+	if (c->relay_count < 1 || c->relay_count > CODE_RELAYS_MAX)
+		return false;
+	for (size_t i = 0; i < c->relay_count; i++)
+		if (strnlen(c->relay[i], HOSTPORT_CAP) >= HOSTPORT_CAP ||
+		    parse_hostport(c->relay[i], 0, &hp) != 0)
+			return false;
+	return c->kind == CODE_RIG || code_name_is_valid(c->rig_name);
+}
+
+/* Everything but the length before and the checksum behind. */
+static void code_put(const struct code *c, struct writer *w)
+{
+	writer_u8(w, (uint8_t)c->kind);
+	writer_u8(w, c->flags);
+	writer_u8(w, c->relay_count);
+	for (size_t i = 0; i < c->relay_count; i++) {
+		size_t len = strlen(c->relay[i]);
+
+		writer_u16(w, (uint16_t)len);
+		writer_bytes(w, c->relay[i], len);
+	}
+	writer_bytes(w, c->relay_pin.b, PIN_LEN);
+	writer_bytes(w, c->bits, CODE_BITS_LEN);
+	if (c->kind != CODE_CLIENT)
+		return;
+	writer_bytes(w, c->rig_pin.b, PIN_LEN);
+	writer_u8(w, (uint8_t)strlen(c->rig_name));
+	writer_bytes(w, c->rig_name, strlen(c->rig_name));
+}
+
+int code_format(const struct code *c, char *out, size_t cap)
+{
+	uint8_t bytes[CODE_BYTES_MAX];
+	struct writer w;
+
+	if (!code_is_valid(c))
+		return RW_ERR_FORMAT;
+	writer_init(&w, bytes, sizeof(bytes));
+	uint8_t *len_at = writer_take(&w, CODE_LEN_LEN);
+
+	code_put(c, &w);
+	size_t len = (size_t)(w.at - bytes);
+	uint8_t *sum_at = writer_take(&w, CODE_SUM_LEN);
+
+	CHECK(!w.failed);
+	put_be16(len_at, (uint16_t)(len + CODE_SUM_LEN - CODE_LEN_LEN));
+	code_sum(bytes, len, sum_at);
+	len += CODE_SUM_LEN;
+
+	size_t text_len = CODE_PREFIX_LEN + STR_BASE32_LEN(len);
+	int ret = RW_ERR_LIMIT;
+
+	if (text_len < cap) {
+		memcpy(out, CODE_PREFIX, CODE_PREFIX_LEN);
+		str_base32_encode(bytes, len, out + CODE_PREFIX_LEN);
+		ret = (int)text_len;
+	}
+	mem_wipe(bytes, sizeof(bytes));
+	return ret;
+}
+
+/* Copies what can belong to a code, without what mail programs, terminals and
+ * people put between. Returns the length. */
+static size_t code_strip(const char *text, size_t len, char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+
+		/* Everything beyond ASCII, too: typographic blanks. */
+		if (c <= ' ' || c > '~' || strchr("->|=*\"'`", c) != NULL)
+			continue;
+		out[n++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+	}
+	return n;
+}
+
+static void code_get_text(struct reader *r, size_t len, char *out, size_t cap)
+{
+	if (len >= cap)
+		r->failed = true;
+	reader_copy(r, out, len);
+}
+
+/* Reads what code_put() wrote; the checksum has been found right. */
+static int code_get(struct reader *r, struct code *c)
+{
+	c->kind = (enum code_kind)reader_u8(r);
+	c->flags = reader_u8(r);
+	c->relay_count = reader_u8(r);
+	for (size_t i = 0; i < c->relay_count && i < CODE_RELAYS_MAX; i++)
+		code_get_text(r, reader_u16(r), c->relay[i], HOSTPORT_CAP);
+	reader_copy(r, c->relay_pin.b, PIN_LEN);
+	reader_copy(r, c->bits, CODE_BITS_LEN);
+	if (c->kind == CODE_CLIENT) {
+		reader_copy(r, c->rig_pin.b, PIN_LEN);
+		code_get_text(r, reader_u8(r), c->rig_name, CODE_NAME_CAP);
+	}
+	return !r->failed && r->left == 0 && code_is_valid(c) ? 0
+							      : RW_ERR_FORMAT;
+}
+
+/* The first character that base32 lacks makes it mangled, not short. */
+static int code_decode_bytes(const char *text, size_t len, uint8_t *out,
+			     size_t cap)
+{
+	int n = str_base32_decode(text, len, out, cap);
+
+	/* A cut can leave a length or last bits that no encoder writes: then
+	 * the whole bytes before count. */
+	for (size_t cut = 1; n == RW_ERR_FORMAT && cut <= 2 && cut <= len;
+	     cut++)
+		n = str_base32_decode(text, len - cut, out, cap);
+	return n < 0 ? RW_ERR_MANGLED : n;
+}
+
+/* Judges length and checksum; 0 when the bytes are as they were written. */
+static int code_check(const uint8_t *bytes, size_t len)
+{
+	uint8_t sum[CODE_SUM_LEN];
+
+	if (len < CODE_LEN_LEN)
+		return RW_ERR_TRUNCATED;
+	size_t want = CODE_LEN_LEN + (size_t)get_be16(bytes);
+
+	if (want > CODE_BYTES_MAX || want < CODE_LEN_LEN + CODE_SUM_LEN)
+		return RW_ERR_MANGLED;
+	if (len != want)
+		return len < want ? RW_ERR_TRUNCATED : RW_ERR_MANGLED;
+	code_sum(bytes, len - CODE_SUM_LEN, sum);
+	return mem_eq_ct(sum, bytes + len - CODE_SUM_LEN, CODE_SUM_LEN)
+		       ? 0 : RW_ERR_MANGLED;
+}
+
+/* text is stripped. */
+static int code_parse_stripped(const char *text, size_t len, struct code *ret)
+{
+	uint8_t bytes[CODE_BYTES_MAX];
+	struct code c = { 0 };
+	struct reader r;
+
+	if (len < CODE_PREFIX_LEN || memcmp(text, CODE_PREFIX, 2) != 0)
+		return RW_ERR_FORMAT;
+	if (text[2] != CODE_PREFIX[2])
+		return text[2] >= '2' && text[2] <= '9' ? RW_ERR_VERSION
+							: RW_ERR_FORMAT;
+	int n = code_decode_bytes(text + CODE_PREFIX_LEN,
+				  len - CODE_PREFIX_LEN, bytes, sizeof(bytes));
+	int err = n < 0 ? n : code_check(bytes, (size_t)n);
+
+	if (err == 0) {
+		reader_init(&r, bytes + CODE_LEN_LEN,
+			    (size_t)n - CODE_LEN_LEN - CODE_SUM_LEN);
+		err = code_get(&r, &c);
+	}
+	if (err == 0)
+		*ret = c;
+	code_wipe(&c);
+	mem_wipe(bytes, sizeof(bytes));
+	return err;
+}
+
+int code_parse(const char *text, size_t len, struct code *ret)
+{
+	char stripped[CODE_INPUT_MAX];
+
+	if (len > CODE_INPUT_MAX)
+		return RW_ERR_LIMIT;
+	int err = code_parse_stripped(stripped,
+				      code_strip(text, len, stripped), ret);
+
+	mem_wipe(stripped, sizeof(stripped));
+	return err;
+}
+
+void code_secrets(const uint8_t bits[CODE_BITS_LEN], struct secret *ret_relay,
+		  struct secret *ret_rig, uint8_t ret_invite_id[CODE_ID_LEN])
+{
+	hkdf_sha256(bits, CODE_BITS_LEN, "rigway invite 1 relay", ret_relay->b,
+		    sizeof(ret_relay->b));
+	hkdf_sha256(bits, CODE_BITS_LEN, "rigway invite 1 rig", ret_rig->b,
+		    sizeof(ret_rig->b));
+	hkdf_sha256(bits, CODE_BITS_LEN, "rigway invite 1 id", ret_invite_id,
+		    CODE_ID_LEN);
+}
+
+void code_wipe(struct code *c)
+{
+	mem_wipe(c, sizeof(*c));
+}
