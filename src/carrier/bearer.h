@@ -39,3 +39,5 @@ int bearer_accept(struct driver *d, struct session *s, struct chan *c,
 void bearer_close(struct bearer *b, int err, const char *text);
 /* For session_ops.on_drop: the bearer of a carrier the core gave up. */
 void bearer_dropped(struct carrier *c, int err, const char *text);
+/* What bearer_dial() or bearer_accept() was given as user, by the carrier. */
+void *bearer_user(const struct carrier *c);
