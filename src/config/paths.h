@@ -47,7 +47,7 @@ struct paths_env {
 /*
  * Works out all places; makes none. ret is filled even on failure as far as
  * paths_error() and paths_done() need. Returns 0 or
- *   RW_ERR_NOMEM, or -ENOENT when neither RIGWAY_HOME nor a home is known.
+ * -ENOENT when neither RIGWAY_HOME nor a home is known.
  */
 int paths_init(struct paths *ret);
 int paths_init_env(struct paths *ret, const struct paths_env *env);

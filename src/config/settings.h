@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "config/config_errors.h"
+
 /* Words in the order in which they were written. */
 struct setting_list {
 	char **items;
@@ -20,19 +22,12 @@ struct setting_list {
 /* An address to listen on, or a name to be reached at. */
 struct setting_addr {
 	char *host;    /* without brackets; "" means all addresses */
-	uint16_t port; /* 0: none was given (names only) */
+	uint16_t port; /* names: 0, none was given; listen: 0, any free one */
 };
 
 struct setting_addrs {
 	struct setting_addr *items;
 	size_t len;
-};
-
-enum setting_log_level {
-	SETTING_LOG_ERROR,
-	SETTING_LOG_WARN,
-	SETTING_LOG_INFO,
-	SETTING_LOG_DEBUG,
 };
 
 struct settings_relay {
@@ -83,7 +78,7 @@ struct settings_session {
 };
 
 struct settings_log {
-	int level; /* enum setting_log_level */
+	int level; /* enum log_level of base/log.h */
 };
 
 struct settings {
@@ -94,18 +89,11 @@ struct settings {
 	struct settings_log log;
 };
 
-/* All that is wrong with a file, in its order. Zero it before first use. */
-struct config_errors {
-	char **items;	/* "FILE:LINE:COLUMN: error: TEXT" each */
-	size_t len;
-	size_t dropped; /* beyond CONFIG_ERRORS_MAX */
-};
-#define CONFIG_ERRORS_MAX 64
-#define CONFIG_FILE_MAX	  (1024 * 1024)
-#define CONFIG_DEPTH_MAX  8
+#define SETTINGS_FILE_MAX  (1024 * 1024) /* bytes */
+#define SETTINGS_DEPTH_MAX 8		 /* lists and sections in each other */
 
-/* Sets every default. Returns 0 or RW_ERR_NOMEM. */
-int settings_init(struct settings *ret);
+/* Sets every default. */
+void settings_init(struct settings *ret);
 /* Frees what the values hold; s may be zeroed memory, or done already. */
 void settings_done(struct settings *s);
 
@@ -114,9 +102,9 @@ void settings_done(struct settings *s);
  * and needs settings_done() only when it returned 0. A file that does not
  * exist means the defaults. Returns 0, or on failure with at least one line
  * in errs:
- *   RW_ERR_CONFIG  the file is wrong; errs has all its mistakes
+ *   RW_ERR_FORMAT  the file is wrong; errs has all its mistakes
+ *   RW_ERR_LIMIT   it is larger than SETTINGS_FILE_MAX
  *   a negative errno  it could not be read
- *   RW_ERR_NOMEM
  */
 int settings_load(const char *path, struct settings *ret,
 		  struct config_errors *errs);
@@ -126,26 +114,23 @@ int settings_parse(const char *name, const char *text, size_t len,
 
 /*
  * Sets one setting from text, as a flag does: key is "relay.listen", a list is
- * separated by commas and replaces what was there. Returns 0 or RW_ERR_CONFIG
- * with a sentence in *ret_err, to be freed, and s unchanged; or RW_ERR_NOMEM.
+ * separated by commas and replaces what was there. Returns 0 or RW_ERR_FORMAT
+ * with a sentence in *ret_err, to be freed, and s unchanged.
  */
 int settings_set(struct settings *s, const char *key, const char *text,
 		 char **ret_err);
-/* A setting as text that settings_set() reads back; NULL for an unknown key or
- * no memory. To be freed. */
+/* A setting as text that settings_set() reads back; NULL for an unknown key. To
+ * be freed. */
 char *settings_get(const struct settings *s, const char *key);
 /* What no single row can judge: how settings bound each other. Runs within
  * settings_load(); call it again after the last settings_set(). Returns as
  * settings_set(). */
 int settings_check(const struct settings *s, char **ret_err);
 
-void config_errors_done(struct config_errors *e);
-/* Prints one error a line; returns how many there are. */
-size_t config_errors_print(const struct config_errors *e, FILE *to);
-
 /* Reads and judges the file for `rigway config check`: prints all errors to
- * `to` and returns how many; 0 means that it is right or not there. */
-size_t config_check(const char *path, FILE *to);
-/* Prints each setting with value, default and help, as YAML that can be used
- * as a configuration file. */
-void config_show(const struct settings *s, FILE *to);
+ * `to`, one a line, and returns how many; 0 means that it is right, or not
+ * there. */
+size_t settings_file_check(const char *path, FILE *to);
+/* Prints each setting with help, range and value, as YAML that can be read as
+ * a configuration file. */
+void settings_show(const struct settings *s, FILE *to);

@@ -18,7 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STATE_LINE_MAX	 4096 /* bytes in a line */
+#include "base/buf.h"
+
+#define STATE_LINE_MAX	 16384 /* bytes in a line */
 #define STATE_FIELDS_MAX 32   /* fields in a row */
 #define STATE_FILE_MAX	 (256u * 1024 * 1024)
 
@@ -39,6 +41,7 @@ struct state_row {
 	const struct state_format *format;
 	const char *file;
 	unsigned line;
+	const char *text; /* where the line begins */
 	struct state_field fields[STATE_FIELDS_MAX];
 	size_t len;
 	char *error; /* set by the calls below; the first one stays */
@@ -52,9 +55,9 @@ typedef int (*state_on_row)(void *user, struct state_row *row);
  * Reads the file at path, a row at a time. Returns 0; -ENOENT when there is no
  * file (no sentence then); or with "FILE:LINE: error: TEXT" in *ret_err, to be
  * freed:
- *   RW_ERR_STATE  the file is wrong
+ *   RW_ERR_FORMAT  the file is wrong
  *   what on_row returned
- *   a negative errno, or RW_ERR_NOMEM
+ *   a negative errno
  * Rows before the error were given to on_row.
  */
 int state_load(const char *path, const struct state_format *format,
@@ -67,7 +70,7 @@ int state_parse(const char *name, const char *text, size_t len,
 /* The value of a key, or NULL where the row has none. Valid during on_row. */
 const char *state_get(const struct state_row *row, const char *key);
 /*
- * A value that must be there. Return 0 and set *ret, or RW_ERR_STATE with the
+ * A value that must be there. Return 0 and set *ret, or RW_ERR_FORMAT with the
  * sentence in the row, which on_row then returns: it is what the user reads.
  */
 int state_str(struct state_row *row, const char *key, const char **ret);
@@ -75,7 +78,7 @@ int state_int(struct state_row *row, const char *key, int64_t min,
 	      int64_t max, int64_t *ret);
 /* true as yes, false as no; one that is not there is false. */
 int state_bool(struct state_row *row, const char *key, bool *ret);
-/* Refuses a row: "FILE:LINE: error: 'KEY' TEXT". Returns RW_ERR_STATE. */
+/* Refuses a row: "FILE:LINE: error: 'KEY' TEXT". Returns RW_ERR_FORMAT. */
 int state_refuse(struct state_row *row, const char *key, const char *text);
 
 /*
@@ -84,10 +87,11 @@ int state_refuse(struct state_row *row, const char *key, const char *text);
  */
 struct state_writer {
 	const struct state_format *format;
-	char *text;
-	size_t len, cap;
-	size_t rows, fields;
-	int err;
+	struct buf text;
+	size_t rows;
+	size_t fields;	   /* in the last row */
+	size_t line_start; /* of the last row, in text */
+	int err;	   /* the first failure */
 };
 
 void state_begin(struct state_writer *w, const struct state_format *format);
@@ -101,8 +105,8 @@ void state_add_bool(struct state_writer *w, const char *key, bool value);
 /*
  * Puts the file in the place of the old one (mode 0600, on disk on return) and
  * ends w. On failure the old file stands as it was: -ENOSPC on a full disk,
- * another errno, RW_ERR_LIMIT when there are more rows, or a longer line, than
- * state_load() would take, RW_ERR_NOMEM.
+ * another errno, or RW_ERR_LIMIT when there are more rows, or a longer line,
+ * than state_load() would take.
  */
 int state_commit(struct state_writer *w, const char *path);
 /* Ends w without writing. */
