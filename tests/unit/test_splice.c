@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The relay's splicing, over real TCP sockets on loopback. The far ends are
+ * blocking sockets in threads of their own; the loop runs in the main one.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "net/loop.h"
+#include "relay/splice.h"
+
+/* A TCP connection over loopback; fd[0] is the far end's, fd[1] the relay's. */
+static void tcp_pair(int fd[2])
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sa);
+	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(l >= 0);
+	assert_int_equal(bind(l, (struct sockaddr *)&sa, len), 0);
+	assert_int_equal(listen(l, 1), 0);
+	assert_int_equal(getsockname(l, (struct sockaddr *)&sa, &len), 0);
+	fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd[0], (struct sockaddr *)&sa, len), 0);
+	fd[1] = accept(l, NULL, NULL);
+	assert_true(fd[1] >= 0);
+	close(l);
+}
+
+/* The relay with one pair: a and b are the far ends. */
+struct rig {
+	uv_loop_t loop;
+	struct splicer *sp;
+	struct splice_group group;
+	struct splice *pair;
+	struct splice_end end;
+	bool has_ended;
+	int a, b;
+};
+
+static void on_end(void *user, const struct splice_end *end)
+{
+	struct rig *r = user;
+
+	r->end = *end;
+	r->has_ended = true;
+	r->pair = NULL;
+}
+
+static void rig_open(struct rig *r, size_t pipes, uint64_t silence_ms,
+		     uint64_t flush_ms)
+{
+	memset(r, 0, sizeof(*r));
+	assert_int_equal(uv_loop_init(&r->loop), 0);
+	const struct splicer_params p = { .loop = &r->loop,
+					  .max_pipes = pipes,
+					  .silence_ms = silence_ms,
+					  .flush_ms = flush_ms };
+	assert_int_equal(splicer_new(&p, &r->sp), 0);
+	r->a = r->b = -1;
+}
+
+static void rig_start(struct rig *r, struct buf *first_a, struct buf *first_b)
+{
+	int a[2], b[2];
+
+	tcp_pair(a);
+	tcp_pair(b);
+	r->a = a[0];
+	r->b = b[0];
+	assert_int_equal(splice_start(r->sp,
+				      (struct splice_side){ a[1], first_a },
+				      (struct splice_side){ b[1], first_b },
+				      &r->group, on_end, r, &r->pair),
+			 0);
+}
+
+static void rig_run_to_end(struct rig *r)
+{
+	while (!r->has_ended)
+		uv_run(&r->loop, UV_RUN_ONCE);
+}
+
+static void rig_close(struct rig *r)
+{
+	if (r->a >= 0)
+		close(r->a);
+	if (r->b >= 0)
+		close(r->b);
+	splicer_free(r->sp);
+	loop_run_close(&r->loop);
+	assert_int_equal(r->group.pairs, 0);
+	assert_int_equal(r->group.pipes, 0);
+}
+
+/* A far end's work: send `len` bytes of a known run in steps of `step`, and
+ * receive and check as many. */
+struct work {
+	pthread_t thread;
+	int fd;
+	uint64_t len;
+	size_t step;
+	bool receives;
+	uint64_t done;
+	bool is_wrong;
+};
+
+/* Byte i of the run: no period that buffers or pages share. */
+static void run_fill(uint8_t *out, uint64_t at, size_t len)
+{
+	for (size_t i = 0; i < len; i++, at++)
+		out[i] = (uint8_t)(at % 251);
+}
+
+static void *worker(void *arg)
+{
+	static const size_t cap = 1 << 20;
+	struct work *w = arg;
+	uint8_t *buf = malloc(cap + 251), *want = malloc(cap + 251);
+
+	run_fill(want, 0, cap + 251);
+	while (w->done < w->len) {
+		size_t n = w->receives ? cap : w->step;
+		ssize_t got;
+
+		if (n > w->len - w->done)
+			n = (size_t)(w->len - w->done);
+		if (w->receives)
+			got = recv(w->fd, buf, n, 0);
+		else
+			got = send(w->fd, want + w->done % 251, n,
+				   MSG_NOSIGNAL);
+		if (got <= 0)
+			break;
+		if (w->receives &&
+		    memcmp(buf, want + w->done % 251, (size_t)got) != 0)
+			w->is_wrong = true;
+		w->done += (uint64_t)got;
+	}
+	if (!w->receives)
+		shutdown(w->fd, SHUT_WR);
+	else if (recv(w->fd, buf, 1, 0) != 0) /* then the end, cleanly */
+		w->is_wrong = true;
+	free(buf);
+	free(want);
+	return NULL;
+}
+
+static void work_start(struct work *w, int fd, bool receives, uint64_t len,
+		       size_t step)
+{
+	*w = (struct work){ .fd = fd, .receives = receives, .len = len,
+			    .step = step };
+	assert_int_equal(pthread_create(&w->thread, NULL, worker, w), 0);
+}
+
+static void work_join(struct work *w)
+{
+	pthread_join(w->thread, NULL);
+	assert_false(w->is_wrong);
+	assert_true(w->done == w->len);
+}
+
+static void both_ways(size_t pipes, uint64_t len, size_t step)
+{
+	struct rig r;
+	struct work w[4];
+
+	rig_open(&r, pipes, 60000, 60000);
+	rig_start(&r, NULL, NULL);
+	work_start(&w[0], r.a, false, len, step);
+	work_start(&w[1], r.b, true, len, step);
+	work_start(&w[2], r.b, false, len, step);
+	work_start(&w[3], r.a, true, len, step);
+	rig_run_to_end(&r);
+	for (int i = 0; i < 4; i++)
+		work_join(&w[i]);
+	assert_int_equal(r.end.err, 0);
+	assert_true(r.end.bytes[0] == len && r.end.bytes[1] == len);
+	assert_true(r.group.bytes == 2 * len);
+	rig_close(&r);
+}
+
+static void bulk_arrives_byte_for_byte_both_ways(void **state)
+{
+	(void)state;
+	both_ways(8, 512ull << 20, 1 << 20);
+}
+
+static void bulk_arrives_without_any_pipe(void **state)
+{
+	(void)state;
+	both_ways(0, 256ull << 20, 1 << 20);
+}
+
+static void small_segments_arrive_byte_for_byte(void **state)
+{
+	(void)state;
+	both_ways(8, 8ull << 20, 100);
+}
+
+static uint64_t cpu_us(void)
+{
+	struct rusage ru;
+
+	getrusage(RUSAGE_THREAD, &ru);
+	return (uint64_t)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000000 +
+	       (uint64_t)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec);
+}
+
+static void on_timer(void *user)
+{
+	*(bool *)user = true;
+}
+
+static void run_for(struct rig *r, uint64_t ms)
+{
+	bool has_fired = false;
+	struct timer *t = timer_new(&r->loop, on_timer, &has_fired);
+
+	timer_start(t, ms);
+	while (!has_fired)
+		uv_run(&r->loop, UV_RUN_ONCE);
+	timer_free(t);
+}
+
+/* Sends until nobody takes any more; returns how much went. */
+static uint64_t stuff(struct rig *r, int fd, size_t step)
+{
+	static uint8_t want[65536 + 251];
+	uint64_t done = 0, was;
+
+	run_fill(want, 0, sizeof(want));
+	do {
+		was = done;
+		for (;;) {
+			ssize_t n = send(fd, want + done % 251, step,
+					 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+			if (n <= 0)
+				break;
+			done += (uint64_t)n;
+			uv_run(&r->loop, UV_RUN_NOWAIT);
+		}
+		run_for(r, 50);
+	} while (done > was);
+	return done;
+}
+
+static void a_blocked_side_costs_no_cpu(size_t pipes, size_t step)
+{
+	struct rig r;
+	struct work w;
+	uint64_t sent, before;
+
+	rig_open(&r, pipes, 60000, 60000);
+	rig_start(&r, NULL, NULL);
+	sent = stuff(&r, r.a, step);
+	/* Nobody reads at b. The other direction still works. */
+	assert_int_equal(send(r.b, "hello", 5, MSG_NOSIGNAL), 5);
+	run_for(&r, 20);
+	char got[8];
+	assert_int_equal(recv(r.a, got, sizeof(got), MSG_DONTWAIT), 5);
+	before = cpu_us();
+	run_for(&r, 300);
+	assert_in_range(cpu_us() - before, 0, 30000);
+	/* And all of it arrives once somebody reads. */
+	shutdown(r.a, SHUT_WR);
+	work_start(&w, r.b, true, sent, 0);
+	shutdown(r.b, SHUT_WR);
+	rig_run_to_end(&r);
+	work_join(&w);
+	assert_int_equal(r.end.err, 0);
+	rig_close(&r);
+}
+
+static void a_blocked_side_does_not_spin(void **state)
+{
+	(void)state;
+	a_blocked_side_costs_no_cpu(8, 65536);
+	a_blocked_side_costs_no_cpu(0, 65536);
+}
+
+/* 400 sends of 100 bytes fill a pipe's 16 slots while it is almost empty. */
+static void slots_full_of_small_segments_do_not_spin(void **state)
+{
+	(void)state;
+	a_blocked_side_costs_no_cpu(8, 100);
+}
+
+static void bytes_read_before_go_first(void **state)
+{
+	struct buf fa = { 0 }, fb = { 0 };
+	struct rig r;
+	char got[16];
+
+	(void)state;
+	rig_open(&r, 8, 60000, 100);
+	assert_int_equal(buf_append(&fa, "early", 5), 0);
+	assert_int_equal(buf_append(&fb, "bird", 4), 0);
+	rig_start(&r, &fa, &fb);
+	assert_int_equal(send(r.a, "late", 4, 0), 4);
+	shutdown(r.a, SHUT_WR);
+	shutdown(r.b, SHUT_WR);
+	rig_run_to_end(&r);
+	assert_int_equal(recv(r.b, got, sizeof(got), MSG_WAITALL), 9);
+	assert_memory_equal(got, "earlylate", 9);
+	assert_int_equal(recv(r.a, got, sizeof(got), MSG_WAITALL), 4);
+	assert_memory_equal(got, "bird", 4);
+	assert_true(r.end.bytes[0] == 9 && r.end.bytes[1] == 4);
+	assert_int_equal(fa.len, 0);
+	rig_close(&r);
+}
+
+/* The other side hears the end at once, keeps sending for a while, and both
+ * are closed when that is over. */
+static void an_end_is_passed_on_and_closes_both_in_time(void **state)
+{
+	struct rig r;
+	char got[16];
+	uint64_t start;
+
+	(void)state;
+	rig_open(&r, 8, 60000, 200);
+	rig_start(&r, NULL, NULL);
+	assert_int_equal(send(r.a, "last words", 10, 0), 10);
+	shutdown(r.a, SHUT_WR);
+	start = loop_now_us(&r.loop);
+	while (recv(r.b, got, sizeof(got), MSG_DONTWAIT | MSG_PEEK) != 10)
+		uv_run(&r.loop, UV_RUN_ONCE);
+	assert_false(r.has_ended);
+	assert_int_equal(send(r.b, "mine", 4, 0), 4); /* b stays open */
+	rig_run_to_end(&r);
+	assert_true(loop_now_us(&r.loop) - start >= 190000);
+	assert_int_equal(r.end.err, 0);
+	assert_int_equal(recv(r.a, got, sizeof(got), MSG_WAITALL), 4);
+	rig_close(&r);
+}
+
+static void a_reset_ends_both_and_flushes_what_came(void **state)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	struct rig r;
+	char got[16];
+
+	(void)state;
+	rig_open(&r, 8, 60000, 60000);
+	rig_start(&r, NULL, NULL);
+	assert_int_equal(send(r.a, "ten bytes.", 10, 0), 10);
+	while (splice_bytes(r.pair, 0) < 10)
+		uv_run(&r.loop, UV_RUN_ONCE);
+	setsockopt(r.a, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(r.a);
+	r.a = -1;
+	struct pollfd p = { .fd = r.b, .events = POLLRDHUP };
+	while (poll(&p, 1, 0) == 0)
+		uv_run(&r.loop, UV_RUN_ONCE);
+	assert_int_equal(recv(r.b, got, sizeof(got), 0), 10);
+	assert_int_equal(recv(r.b, got, sizeof(got), 0), 0);
+	close(r.b);
+	r.b = -1;
+	rig_run_to_end(&r);
+	assert_int_equal(r.end.err, -ECONNRESET);
+	rig_close(&r);
+}
+
+static void silence_either_way_ends_a_pair(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, 8, 150, 60000);
+	rig_start(&r, NULL, NULL);
+	while (!r.has_ended) { /* one way only is silent the other way */
+		send(r.a, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+		uv_run(&r.loop, UV_RUN_ONCE);
+	}
+	assert_int_equal(r.end.err, RW_ERR_TIMEOUT);
+	rig_close(&r);
+}
+
+static void a_cut_closes_both_at_once(void **state)
+{
+	struct rig r;
+	char got[4];
+
+	(void)state;
+	rig_open(&r, 8, 60000, 60000);
+	rig_start(&r, NULL, NULL);
+	uv_run(&r.loop, UV_RUN_NOWAIT);
+	splice_cut(r.pair, RW_ERR_NOT_ALLOWED);
+	assert_false(r.has_ended); /* never from inside the call */
+	assert_true(recv(r.a, got, 1, 0) <= 0);
+	assert_true(recv(r.b, got, 1, 0) <= 0);
+	rig_run_to_end(&r);
+	assert_int_equal(r.end.err, RW_ERR_NOT_ALLOWED);
+	rig_close(&r);
+}
+
+/* Pairs of bulk do not keep a small one waiting. */
+static void a_small_pair_is_served_among_bulk(void **state)
+{
+	enum { BULK = 6 };
+	struct rig r, *small = &r;
+	struct splice_group group = { 0 };
+	struct work out[BULK], in[BULK];
+	struct splice *bulk[BULK];
+	struct rig ends[BULK];
+	char c;
+
+	(void)state;
+	rig_open(&r, 8, 60000, 60000);
+	rig_start(small, NULL, NULL);
+	memset(ends, 0, sizeof(ends));
+	for (int i = 0; i < BULK; i++) {
+		int a[2], b[2];
+
+		tcp_pair(a);
+		tcp_pair(b);
+		assert_int_equal(splice_start(r.sp,
+					      (struct splice_side){ a[1], 0 },
+					      (struct splice_side){ b[1], 0 },
+					      &group, on_end, &ends[i],
+					      &bulk[i]),
+				 0);
+		work_start(&out[i], a[0], false, 64 << 20, 1 << 20);
+		work_start(&in[i], b[0], true, 64 << 20, 1 << 20);
+	}
+	for (int i = 0; i < 50; i++) {
+		uint64_t before = splicer_count(r.sp).pairs > 0 ?
+					  group.bytes : 0;
+
+		assert_int_equal(send(r.a, "k", 1, 0), 1);
+		while (recv(r.b, &c, 1, MSG_DONTWAIT) != 1)
+			uv_run(&r.loop, UV_RUN_ONCE);
+		/* At most two turns of the loop's worth went before it. */
+		assert_in_range(group.bytes - before, 0, 9u << 20);
+	}
+	for (int i = 0; i < BULK; i++) {
+		while (out[i].done < out[i].len || in[i].done < in[i].len)
+			uv_run(&r.loop, UV_RUN_NOWAIT);
+		shutdown(in[i].fd, SHUT_WR);
+		while (!ends[i].has_ended)
+			uv_run(&r.loop, UV_RUN_ONCE);
+		work_join(&out[i]);
+		work_join(&in[i]);
+		close(out[i].fd);
+		close(in[i].fd);
+	}
+	assert_int_equal(group.pipes, 0);
+	rig_close(&r);
+}
+
+/* Pipes are lent while bytes are in flight, to one owner at most half. */
+static void pipes_are_capped_and_come_back(void **state)
+{
+	enum { PAIRS = 6 };
+	struct splice_group group = { 0 };
+	struct splice *pair[PAIRS];
+	struct rig ends[PAIRS], r;
+	int a[PAIRS][2], b[PAIRS][2];
+
+	(void)state;
+	rig_open(&r, 4, 60000, 60000);
+	memset(ends, 0, sizeof(ends));
+	for (int i = 0; i < PAIRS; i++) {
+		tcp_pair(a[i]);
+		tcp_pair(b[i]);
+		assert_int_equal(
+			splice_start(r.sp, (struct splice_side){ a[i][1], 0 },
+				     (struct splice_side){ b[i][1], 0 },
+				     &group, on_end, &ends[i], &pair[i]),
+			0);
+		stuff(&r, a[i][0], 65536); /* nobody reads */
+		assert_in_range(splicer_count(r.sp).pipes_lent, 0, 2);
+	}
+	assert_int_equal(group.pipes, splicer_count(r.sp).pipes_lent);
+	for (int i = 0; i < PAIRS; i++) {
+		splice_cut(pair[i], RW_ERR_CANCELLED);
+		while (!ends[i].has_ended)
+			uv_run(&r.loop, UV_RUN_ONCE);
+		close(a[i][0]);
+		close(b[i][0]);
+	}
+	assert_int_equal(splicer_count(r.sp).pipes_lent, 0);
+	assert_int_equal(group.pipes, 0);
+	rig_close(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bulk_arrives_byte_for_byte_both_ways),
+		cmocka_unit_test(bulk_arrives_without_any_pipe),
+		cmocka_unit_test(small_segments_arrive_byte_for_byte),
+		cmocka_unit_test(a_blocked_side_does_not_spin),
+		cmocka_unit_test(slots_full_of_small_segments_do_not_spin),
+		cmocka_unit_test(bytes_read_before_go_first),
+		cmocka_unit_test(an_end_is_passed_on_and_closes_both_in_time),
+		cmocka_unit_test(a_reset_ends_both_and_flushes_what_came),
+		cmocka_unit_test(silence_either_way_ends_a_pair),
+		cmocka_unit_test(a_cut_closes_both_at_once),
+		cmocka_unit_test(a_small_pair_is_served_among_bulk),
+		cmocka_unit_test(pipes_are_capped_and_come_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
