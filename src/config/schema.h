@@ -19,6 +19,7 @@ enum setting_type {
 	SETTING_CHOICE,	  /* int; the index of one of words */
 	SETTING_LABEL,	  /* char *; a device's name or empty */
 	SETTING_IP,	  /* char *; a numeric address */
+	SETTING_PATH,	  /* char *; an absolute path or empty */
 	SETTING_LISTEN,	  /* struct setting_addrs; ADDR:PORT */
 	SETTING_NAMES,	  /* struct setting_addrs; HOST or HOST:PORT */
 	SETTING_STRINGS,  /* struct setting_list */
