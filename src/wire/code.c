@@ -109,8 +109,8 @@ int code_format(const struct code *c, char *out, size_t cap)
 	return ret;
 }
 
-/* Copies what can belong to a code, without what mail programs, terminals and
- * people put between. Returns the length. */
+/* Copies the letters and digits: what mail programs, terminals and people put
+ * between is none. Returns their number. */
 static size_t code_strip(const char *text, size_t len, char *out)
 {
 	size_t n = 0;
@@ -118,10 +118,10 @@ static size_t code_strip(const char *text, size_t len, char *out)
 	for (size_t i = 0; i < len; i++) {
 		char c = text[i];
 
-		/* Everything beyond ASCII, too: typographic blanks. */
-		if (c <= ' ' || c > '~' || strchr("->|=*\"'`", c) != NULL)
-			continue;
-		out[n++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c - 'A' + 'a');
+		if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
+			out[n++] = c;
 	}
 	return n;
 }
@@ -151,36 +151,32 @@ static int code_get(struct reader *r, struct code *c)
 							      : RW_ERR_FORMAT;
 }
 
-/* The first character that base32 lacks makes it mangled, not short. */
-static int code_decode_bytes(const char *text, size_t len, uint8_t *out,
-			     size_t cap)
+/* From the text behind the prefix to bytes that are as they were written.
+ * Returns their number. */
+static int code_decode(const char *text, size_t len, uint8_t *out, size_t cap)
 {
-	int n = str_base32_decode(text, len, out, cap);
-
-	/* A cut can leave a length or last bits that no encoder writes: then
-	 * the whole bytes before count. */
-	for (size_t cut = 1; n == RW_ERR_FORMAT && cut <= 2 && cut <= len;
-	     cut++)
-		n = str_base32_decode(text, len - cut, out, cap);
-	return n < 0 ? RW_ERR_MANGLED : n;
-}
-
-/* Judges length and checksum; 0 when the bytes are as they were written. */
-static int code_check(const uint8_t *bytes, size_t len)
-{
+	const size_t head = 8;	/* letters, which are 5 bytes */
 	uint8_t sum[CODE_SUM_LEN];
 
-	if (len < CODE_LEN_LEN)
+	for (size_t i = 0; i < len; i++)
+		if (strchr("0189", text[i]) != NULL)
+			return RW_ERR_MANGLED;
+	if (len < head)
 		return RW_ERR_TRUNCATED;
-	size_t want = CODE_LEN_LEN + (size_t)get_be16(bytes);
+	CHECK(str_base32_decode(text, head, out, cap) == 5);
+	size_t want = CODE_LEN_LEN + (size_t)get_be16(out);
 
-	if (want > CODE_BYTES_MAX || want < CODE_LEN_LEN + CODE_SUM_LEN)
+	if (want > cap || want < CODE_LEN_LEN + CODE_SUM_LEN)
 		return RW_ERR_MANGLED;
-	if (len != want)
-		return len < want ? RW_ERR_TRUNCATED : RW_ERR_MANGLED;
-	code_sum(bytes, len - CODE_SUM_LEN, sum);
-	return mem_eq_ct(sum, bytes + len - CODE_SUM_LEN, CODE_SUM_LEN)
-		       ? 0 : RW_ERR_MANGLED;
+	if (len != STR_BASE32_LEN(want))
+		return len < STR_BASE32_LEN(want) ? RW_ERR_TRUNCATED
+						  : RW_ERR_MANGLED;
+	if (str_base32_decode(text, len, out, cap) != (int)want)
+		return RW_ERR_MANGLED;
+	code_sum(out, want - CODE_SUM_LEN, sum);
+	if (!mem_eq_ct(sum, out + want - CODE_SUM_LEN, CODE_SUM_LEN))
+		return RW_ERR_MANGLED;
+	return (int)want;
 }
 
 /* text is stripped. */
@@ -195,9 +191,9 @@ static int code_parse_stripped(const char *text, size_t len, struct code *ret)
 	if (text[2] != CODE_PREFIX[2])
 		return text[2] >= '2' && text[2] <= '9' ? RW_ERR_VERSION
 							: RW_ERR_FORMAT;
-	int n = code_decode_bytes(text + CODE_PREFIX_LEN,
-				  len - CODE_PREFIX_LEN, bytes, sizeof(bytes));
-	int err = n < 0 ? n : code_check(bytes, (size_t)n);
+	int n = code_decode(text + CODE_PREFIX_LEN, len - CODE_PREFIX_LEN,
+			    bytes, sizeof(bytes));
+	int err = MIN(n, 0);
 
 	if (err == 0) {
 		reader_init(&r, bytes + CODE_LEN_LEN,

@@ -41,8 +41,8 @@ struct code {
  * its length; RW_ERR_FORMAT when a field of c is not as above, RW_ERR_LIMIT
  * when cap is too small. */
 int code_format(const struct code *c, char *out, size_t cap);
-/* Reads what a person pasted: any case; blanks, line ends, '-', quotes and
- * mail's '>' are skipped. *ret is written only on success.
+/* Reads what a person pasted: any case; all but letters and digits is skipped
+ * (blanks, line ends, '-', quotes, mail's '>'). *ret is written only on success.
  *   RW_ERR_FORMAT     not a code at all
  *   RW_ERR_VERSION    a code of a newer rigway
  *   RW_ERR_TRUNCATED  its end is missing
