@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/chunk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+_Static_assert(offsetof(struct chunk, data) ==
+		       offsetof(struct chunk, hdr) + FRAME_DATA_HDR,
+	       "a chunk's header and bytes are one frame");
+
+void chunk_pool_init(struct chunk_pool *p, size_t max)
+{
+	*p = (struct chunk_pool){ .max = max };
+}
+
+void chunk_pool_trim(struct chunk_pool *p, size_t keep)
+{
+	while (p->count > keep) {
+		struct chunk *c = p->idle;
+
+		p->idle = c->next;
+		p->count--;
+		free(c);
+	}
+}
+
+static struct chunk *chunk_get(struct chunk_pool *p)
+{
+	struct chunk *c = p->idle;
+
+	if (c == NULL) {
+		c = malloc(sizeof(*c));
+		if (c == NULL)
+			return NULL;
+	} else {
+		p->idle = c->next;
+		p->count--;
+	}
+	c->next = NULL;
+	return c;
+}
+
+static void chunk_put(struct chunk_pool *p, struct chunk *c)
+{
+	if (p->count >= p->max) {
+		free(c);
+		return;
+	}
+	c->next = p->idle;
+	p->idle = c;
+	p->count++;
+}
+
+void chunkq_init(struct chunkq *q)
+{
+	*q = (struct chunkq){ 0 };
+}
+
+void chunkq_clear(struct chunkq *q, struct chunk_pool *p)
+{
+	struct chunk *next;
+
+	for (struct chunk *c = q->first; c != NULL; c = next) {
+		next = c->next;
+		chunk_put(p, c);
+	}
+	q->first = q->last = q->near = NULL;
+	q->base = q->end;
+}
+
+/* Adds an empty chunk after the last; q is full to its brim or empty. */
+static struct chunk *grow(struct chunkq *q, struct chunk_pool *p)
+{
+	struct chunk *c = chunk_get(p);
+
+	if (c == NULL)
+		return NULL;
+	if (q->last == NULL) {
+		q->first = c;
+		q->first_at = q->end;
+	} else {
+		q->last->next = c;
+	}
+	q->last = c;
+	return c;
+}
+
+/* How many bytes of the last chunk are taken. */
+static size_t last_used(const struct chunkq *q)
+{
+	uint64_t n = q->end - q->first_at;
+
+	return n == 0 ? 0 : (size_t)((n - 1) % CHUNK_DATA) + 1;
+}
+
+uint8_t *chunkq_room(struct chunkq *q, struct chunk_pool *p, size_t *len)
+{
+	size_t used = q->last != NULL ? last_used(q) : CHUNK_DATA;
+
+	/* An empty first chunk that was filled to the brim before and then
+	 * dropped to its end is gone already (chunkq_drop). */
+	if (used == CHUNK_DATA) {
+		if (grow(q, p) == NULL)
+			return NULL;
+		used = 0;
+	}
+	*len = CHUNK_DATA - used;
+	return q->last->data + used;
+}
+
+void chunkq_wrote(struct chunkq *q, size_t len)
+{
+	q->end += len;
+}
+
+size_t chunkq_append(struct chunkq *q, struct chunk_pool *p,
+		     const uint8_t *data, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		size_t room;
+		uint8_t *at = chunkq_room(q, p, &room);
+
+		if (at == NULL)
+			break;
+		size_t n = MIN(room, len - done);
+
+		memcpy(at, data + done, n);
+		chunkq_wrote(q, n);
+		done += n;
+	}
+	return done;
+}
+
+/* The chunk that holds offset at, remembered for the next call: senders ask
+ * for rising offsets. */
+static struct chunk *seek(struct chunkq *q, uint64_t at)
+{
+	CHECK(at >= q->base && at < q->end);
+	if (q->near == NULL || at < q->near_at) {
+		q->near = q->first;
+		q->near_at = q->first_at;
+	}
+	while (at - q->near_at >= CHUNK_DATA) {
+		q->near = q->near->next;
+		q->near_at += CHUNK_DATA;
+	}
+	return q->near;
+}
+
+const uint8_t *chunkq_at(struct chunkq *q, uint64_t at, size_t *len)
+{
+	struct chunk *c = seek(q, at);
+	size_t skip = (size_t)(at - q->near_at);
+
+	*len = (size_t)MIN(CHUNK_DATA - skip, q->end - at);
+	return c->data + skip;
+}
+
+uint8_t *chunkq_frame(struct chunkq *q, uint64_t at)
+{
+	struct chunk *c = seek(q, at);
+
+	return at == q->near_at ? c->hdr : NULL;
+}
+
+void chunkq_drop(struct chunkq *q, struct chunk_pool *p, uint64_t at)
+{
+	CHECK(at >= q->base && at <= q->end);
+	q->base = at;
+	if (at == q->end) {
+		chunkq_clear(q, p);
+		return;
+	}
+	while (at - q->first_at >= CHUNK_DATA) {
+		struct chunk *c = q->first;
+
+		if (q->near == c)
+			q->near = NULL;
+		q->first = c->next;
+		q->first_at += CHUNK_DATA;
+		chunk_put(p, c);
+	}
+}

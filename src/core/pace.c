@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/pace.h"
+
+#include <string.h>
+
+#include "base/check.h"
+
+#define SLACK_US	10000	 /* a standing queue of 10 ms finds new room */
+#define RTT_KEEP_US	10000000 /* then the queue is drained to look again */
+#define CAP_FIRST	(64 * 1024)
+#define CAP_MOST	(UINT64_C(256) * 1024 * 1024)
+
+void pace_init(struct pace *p, uint32_t cap_min)
+{
+	memset(p, 0, sizeof(*p));
+	p->cap_min = cap_min;
+	p->cap = MAX(CAP_FIRST, cap_min);
+	p->startup = true;
+}
+
+bool pace_may_send(struct pace *p)
+{
+	if (p->sent - p->read < p->cap)
+		return true;
+	p->held = true;
+	return false;
+}
+
+static struct pace_mark *newest(struct pace *p)
+{
+	return &p->marks[(p->mark_first + p->mark_count - 1) % PACE_MARKS];
+}
+
+bool pace_sent(struct pace *p, uint32_t len, uint64_t now_us)
+{
+	p->sent += len;
+	if (p->mark_count == PACE_MARKS)
+		return false;
+	/* A mark every quarter of what may be in flight, and whenever none is
+	 * out: the peer's answer is what lets more go. */
+	if (p->mark_count > 0 && p->sent - newest(p)->sent < p->cap / 4)
+		return false;
+	p->mark_count++;
+	*newest(p) = (struct pace_mark){
+		.sent = p->sent,
+		.read = p->read,
+		.at_us = now_us,
+		.full = p->held,
+	};
+	p->held = false;
+	return true;
+}
+
+static uint64_t rate_most(const struct pace *p)
+{
+	uint64_t most = 0;
+
+	for (int i = 0; i < PACE_ROUNDS; i++)
+		most = MAX(most, p->rate[i]);
+	return most;
+}
+
+static void next_round(struct pace *p)
+{
+	p->round_ends = p->sent;
+	if (p->startup) {
+		uint64_t most = rate_most(p);
+
+		if (most > p->best + p->best / 4) {
+			p->best = most;
+			p->flat = 0;
+		} else if (++p->flat >= 3) {
+			p->startup = false;
+		}
+	}
+	p->round = (uint8_t)((p->round + 1) % PACE_ROUNDS);
+	/* A round in which little was asked for says nothing of the path: it
+	 * inherits. */
+	p->rate[p->round] = p->rate[(p->round + PACE_ROUNDS - 1) % PACE_ROUNDS];
+	p->rate[p->round] -= p->rate[p->round] / 16;
+}
+
+static void take_sample(struct pace *p, const struct pace_mark *m,
+			uint64_t now_us)
+{
+	uint64_t took = now_us - m->at_us;
+
+	if (took == 0)
+		took = 1;
+	pace_rtt(p, took, now_us);
+
+	uint64_t rate = (p->read - m->read) * 1000000 / took;
+
+	if (rate > p->rate[p->round])
+		p->rate[p->round] = rate;
+}
+
+void pace_rtt(struct pace *p, uint64_t rtt_us, uint64_t now_us)
+{
+	if (p->drains && p->sent - p->read <= p->cap) {
+		p->drains = false;
+		p->rtt_us = rtt_us;
+		p->rtt_at_us = now_us;
+	}
+	if (p->rtt_us == 0 || rtt_us <= p->rtt_us) {
+		p->rtt_us = rtt_us;
+		p->rtt_at_us = now_us;
+	}
+	if (!p->startup && now_us - p->rtt_at_us > RTT_KEEP_US)
+		p->drains = true;
+}
+
+static void set_cap(struct pace *p, uint64_t got)
+{
+	uint64_t rate = rate_most(p);
+	uint64_t cap = rate * (p->rtt_us + SLACK_US) / 1000000;
+
+	if (p->startup)
+		cap = MAX(cap, p->cap + got);
+	else if (p->drains)
+		cap = rate * p->rtt_us / 1000000 * 3 / 4;
+	p->cap = MIN(MAX(cap, p->cap_min), CAP_MOST);
+}
+
+bool pace_read(struct pace *p, uint64_t read, uint64_t now_us)
+{
+	bool full = false;
+
+	if (read > p->sent)
+		return false;
+	if (read <= p->read)
+		return true;
+	uint64_t got = read - p->read;
+
+	p->read = read;
+	while (p->mark_count > 0 && p->marks[p->mark_first].sent <= read) {
+		const struct pace_mark *m = &p->marks[p->mark_first];
+
+		full |= m->full;
+		take_sample(p, m, now_us);
+		p->mark_first = (uint8_t)((p->mark_first + 1) % PACE_MARKS);
+		p->mark_count--;
+	}
+	if (read >= p->round_ends && (full || p->held))
+		next_round(p);
+	set_cap(p, full || p->held ? got : 0);
+	return true;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How much one carrier may have in flight: about delivered rate x (least round
+ * trip + 10 ms), so that the queues on the way stay short and a keystroke does
+ * not wait behind a download. The sender marks a frame now and then, the
+ * receiver states how far it has read, and each such pair gives a round trip
+ * and a rate. After BBR (Cardwell et al., 2016), without its pacing: the
+ * kernel's TCP does that. PROTOCOL.md, section 7.1.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PACE_MARKS  8
+#define PACE_ROUNDS 8 /* rates are the most of so many rounds */
+
+struct pace_mark {
+	uint64_t sent;	  /* bytes sent when the marked frame had gone */
+	uint64_t read;	  /* bytes the peer had read by then */
+	uint64_t at_us;
+	bool full;	  /* the cap held the sender back since the last */
+};
+
+struct pace {
+	uint64_t sent;	     /* carrier bytes given out */
+	uint64_t read;	     /* of them, read by the peer as it stated */
+	uint64_t cap;	     /* most of sent - read */
+	uint32_t cap_min;
+	struct pace_mark marks[PACE_MARKS];
+	uint8_t mark_first, mark_count;
+	uint64_t rate[PACE_ROUNDS]; /* bytes per second, a ring */
+	uint8_t round;
+	uint64_t round_ends; /* at this value of read */
+	uint64_t rtt_us;     /* least lately; 0 unknown */
+	uint64_t rtt_at_us;  /* when it was seen last */
+	uint64_t best;	     /* rate that startup compares with */
+	uint8_t flat;	     /* rounds without growth */
+	bool startup;
+	bool held;	     /* the cap held the sender back */
+	bool drains;	     /* a round with a small cap finds the true rtt */
+};
+
+void pace_init(struct pace *p, uint32_t cap_min);
+/* Whether bulk may go now; remembers if it held the sender back. */
+bool pace_may_send(struct pace *p);
+/* A frame of len bytes goes; returns true if it is to be marked. */
+bool pace_sent(struct pace *p, uint32_t len, uint64_t now_us);
+/* The peer stated that it has read so many carrier bytes: false if it claims
+ * more than was sent. Older statements change nothing. */
+bool pace_read(struct pace *p, uint64_t read, uint64_t now_us);
+/* A round trip seen otherwise (ping). */
+void pace_rtt(struct pace *p, uint64_t rtt_us, uint64_t now_us);

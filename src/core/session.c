@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: MIT */
+/* The session itself: its carriers' comings and goings, and its time. */
+#include "core/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "core/parts.h"
+
+#define VERSION 1
+#define POOL_CHUNKS 64
+
+/* --- making and freeing ------------------------------------------------ */
+
+int session_new(const struct session_params *p, struct session **ret)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return RW_ERR_NOMEM;
+	CHECK(p->incarnation != 0 && p->ops != NULL && p->budget != NULL);
+	s->p = *p;
+	s->ops = p->ops;
+	s->now = p->now_us;
+	s->data_at = p->now_us;
+	s->next_carrier = 1;
+	s->next_id = p->is_client ? 1 : 2;
+	s->peer_floor = p->budget->floor;
+	list_init(&s->carriers);
+	list_init(&s->streams);
+	list_init(&s->unopened);
+	list_init(&s->lagging);
+	list_init(&s->roomy);
+	list_init(&s->closing);
+	map_init(&s->by_id, 0);
+	chunk_pool_init(&s->pool, POOL_CHUNKS);
+	s->control = stream_new(s, 0, true, STREAM_TCP, "", 0);
+	if (s->control == NULL) {
+		free(s);
+		return RW_ERR_NOMEM;
+	}
+	*ret = s;
+	return 0;
+}
+
+static void carrier_free(struct carrier *c)
+{
+	free(c->first);
+	free(c->gone);
+	free(c);
+}
+
+/* Takes c out of the session; the streams that rode on it stand still. */
+static void carrier_unlink(struct carrier *c)
+{
+	struct session *s = c->s;
+
+	list_del(&c->link);
+	s->carrier_count--;
+	list_for_each(it, &s->streams)
+		stream_leave(container_of(it, struct stream, all), c);
+	CHECK(list_is_empty(&c->due) && list_is_empty(&c->fresh) &&
+	      list_is_empty(&c->old));
+	if (s->primary == c)
+		s->primary = NULL;
+}
+
+static void close_all(struct session *s, int err, const char *text)
+{
+	list_for_each_safe(it, &s->streams) {
+		struct stream *st = container_of(it, struct stream, all);
+
+		if (st == s->control)
+			continue;
+		stream_close(st, err, text);
+		stream_settle(st);
+	}
+}
+
+static void tell_closed(struct session *s)
+{
+	struct list *it;
+
+	while ((it = list_pop(&s->closing)) != NULL) {
+		struct stream *st = container_of(it, struct stream, end);
+
+		st->told = true;
+		if (st->ops != NULL)
+			st->ops->on_closed(st, st->err,
+					   st->text != NULL ? st->text : "");
+		st->ops = NULL;
+		if (st->settled)
+			stream_free(st);
+	}
+}
+
+void session_free(struct session *s)
+{
+	struct list *it;
+
+	while ((it = list_first(&s->carriers)) != NULL) {
+		struct carrier *c = container_of(it, struct carrier, link);
+
+		carrier_unlink(c);
+		carrier_free(c);
+	}
+	close_all(s, RW_ERR_CANCELLED, "the session is over");
+	stream_close(s->control, RW_ERR_CANCELLED, "the session is over");
+	stream_settle(s->control);
+	tell_closed(s);
+	CHECK(list_is_empty(&s->streams));
+	map_done(&s->by_id);
+	chunk_pool_trim(&s->pool, 0);
+	free(s);
+}
+
+void session_wake(struct session *s)
+{
+	if (s->woken)
+		return;
+	s->woken = true;
+	s->ops->on_wake(s);
+}
+
+struct stream *session_find(struct session *s, uint32_t id)
+{
+	return id == 0 ? s->control : map_get(&s->by_id, id);
+}
+
+/* --- carriers ------------------------------------------------------------ */
+
+static struct carrier *carrier_new(struct session *s, uint32_t number,
+				   uint64_t now_us)
+{
+	struct carrier *c;
+
+	if (s->carrier_count >= s->p.limits.carriers_max || s->ending)
+		return NULL;
+	c = calloc(1, sizeof(*c));
+	if (c == NULL || (c->first = malloc(FRAME_MAX)) == NULL) {
+		free(c);
+		return NULL;
+	}
+	c->s = s;
+	c->number = number;
+	c->last_in = c->began = now_us;
+	list_init(&c->due);
+	list_init(&c->fresh);
+	list_init(&c->old);
+	pace_init(&c->pace, s->p.limits.in_flight_min);
+	list_init(&c->link);
+	list_push(&s->carriers, &c->link);
+	s->carrier_count++;
+	return c;
+}
+
+struct carrier *session_dial(struct session *s, const struct hello_extra *extra,
+			     uint64_t now_us)
+{
+	struct hello h = {
+		.version_min = VERSION,
+		.version_max = VERSION,
+		.incarnation = s->p.incarnation,
+		.welcomed_by = s->peer_incarnation,
+		.floor = s->p.budget->floor,
+		.max_streams = s->p.limits.max_streams,
+	};
+
+	CHECK(s->p.is_client);
+	s->now = now_us;
+	list_for_each(it, &s->carriers) {
+		struct carrier *c = container_of(it, struct carrier, link);
+
+		if (c->state == CARRIER_LIVE)
+			h.live[h.live_count++] = c->number;
+	}
+	struct carrier *c = carrier_new(s, s->next_carrier, now_us);
+
+	if (c == NULL)
+		return NULL;
+	s->stated_max_id = MAX(s->stated_max_id, session_max_id(s));
+	h.carrier = s->next_carrier++;
+	memcpy(h.session, s->p.id, sizeof(h.session));
+	if (extra != NULL)
+		h.extra = *extra;
+	c->alone = h.live_count == 0;
+	c->first_len = hello_write(&h, c->first);
+	session_wake(s);
+	return c;
+}
+
+static bool is_listed(const struct hello *h, uint32_t number)
+{
+	for (size_t i = 0; i < h->live_count; i++)
+		if (h->live[i] == number)
+			return true;
+	return false;
+}
+
+/* The client no longer reads the carriers it did not list: stop reading them
+ * before stating anything on the new one. Younger ones are not judged by an
+ * older HELLO that came late. */
+static void drop_unlisted(struct session *s, const struct hello *h)
+{
+	list_for_each_safe(it, &s->carriers) {
+		struct carrier *c = container_of(it, struct carrier, link);
+
+		if (c->number == h->carrier ||
+		    (c->number < h->carrier && !is_listed(h, c->number)))
+			carrier_drop(c, RW_ERR_GONE,
+				     "the other side made a new connection");
+	}
+}
+
+struct carrier *session_accept(struct session *s, const struct hello *h,
+			       bool fresh, const struct rig_info *info,
+			       uint64_t now_us)
+{
+	struct carrier *c;
+	struct welcome w = {
+		.version = VERSION,
+		.incarnation = s->p.incarnation,
+		.fresh = fresh,
+		.floor = s->p.budget->floor,
+		.max_streams = s->p.limits.max_streams,
+	};
+
+	CHECK(!s->p.is_client);
+	s->now = now_us;
+	drop_unlisted(s, h);
+	c = carrier_new(s, h->carrier, now_us);
+	if (c == NULL)
+		return NULL;
+	w.info = *info;
+	w.keep_s = s->p.limits.keep_s;
+	c->first_len = welcome_write(&w, c->first);
+	c->alone = h->live_count == 0;
+	c->announce = true;
+	s->last_heard = now_us;
+	s->peer_floor = h->floor;
+	session_peer_streams(s, h->max_streams);
+	s->stated_max_id = MAX(s->stated_max_id, session_max_id(s));
+	session_lives(s, c);
+	session_wake(s);
+	return c;
+}
+
+/* Every own stream that the peer does not surely know waits for its OPEN in
+ * the order of ids: the peer takes a lower id after a higher one for an old
+ * one. */
+static void requeue_opens(struct session *s)
+{
+	while (list_pop(&s->unopened) != NULL)
+		;
+	list_for_each(it, &s->streams) {
+		struct stream *st = container_of(it, struct stream, all);
+
+		if (st->mine && !st->known && st != s->control)
+			list_push(&s->unopened, &st->open);
+	}
+}
+
+/* c carries what has no home from now on. */
+static void set_primary(struct session *s, struct carrier *c)
+{
+	s->primary = c;
+	requeue_opens(s);
+	list_for_each(it, &s->streams)
+		stream_home(container_of(it, struct stream, all), c);
+}
+
+void session_lives(struct session *s, struct carrier *c)
+{
+	c->state = CARRIER_LIVE;
+	c->streams_due = true;
+	s->attached++;
+	if (s->primary == NULL)
+		set_primary(s, c);
+}
+
+/* After a carrier went: the oldest live one takes over its part. */
+static void elect_primary(struct session *s)
+{
+	if (s->primary != NULL)
+		return;
+	list_for_each(it, &s->carriers) {
+		struct carrier *c = container_of(it, struct carrier, link);
+
+		if (c->state == CARRIER_LIVE) {
+			set_primary(s, c);
+			session_wake(s);
+			return;
+		}
+	}
+}
+
+void carrier_close(struct carrier *c, uint64_t now_us)
+{
+	struct session *s = c->s;
+
+	s->now = now_us;
+	carrier_unlink(c);
+	carrier_free(c);
+	elect_primary(s);
+}
+
+void carrier_drop(struct carrier *c, int err, const char *text)
+{
+	struct session *s = c->s;
+
+	carrier_unlink(c);
+	s->ops->on_drop(s, c, err, text);
+	carrier_free(c);
+	elect_primary(s);
+}
+
+void session_start_over(struct session *s)
+{
+	uint32_t id = s->p.is_client ? 1 : 2;
+
+	list_for_each_safe(it, &s->streams) {
+		struct stream *st = container_of(it, struct stream, all);
+
+		if (st == s->control || (st->mine && !st->sent_open))
+			continue;
+		stream_close(st, RW_ERR_RESTARTED, "the rig restarted");
+		stream_settle(st);
+	}
+	if (s->control->sent_open || s->control->in.end > 0) {
+		struct stream *old = s->control;
+
+		s->control = NULL;
+		stream_close(old, RW_ERR_RESTARTED, "the rig restarted");
+		stream_settle(old);
+		s->control = stream_new(s, 0, true, STREAM_TCP, "", 0);
+		CHECK(s->control != NULL);
+	}
+	/* What was never sent starts again with the first ids. */
+	map_done(&s->by_id);
+	list_for_each(it, &s->streams) {
+		struct stream *st = container_of(it, struct stream, all);
+
+		if (st == s->control)
+			continue;
+		st->id = id;
+		id += 2;
+		CHECK(map_put(&s->by_id, st->id, st) == 0);
+	}
+	s->next_id = id;
+	s->peer_max_id = s->highest = s->stated_max_id = 0;
+}
+
+void carrier_suspect(struct carrier *c, uint64_t deadline_us, uint64_t now_us)
+{
+	c->s->now = now_us;
+	c->ping_due = true;
+	c->ping_at = 0;
+	c->ping_deadline = now_us + deadline_us;
+	c->last_in = now_us;
+	session_wake(c->s);
+}
+
+void carrier_set_user(struct carrier *c, void *user)
+{
+	c->user = user;
+}
+
+void *carrier_user(const struct carrier *c)
+{
+	return c->user;
+}
+
+struct session *carrier_session(const struct carrier *c)
+{
+	return c->s;
+}
+
+/* --- time ---------------------------------------------------------------- */
+
+/* Looks after one carrier; false when it was dropped. *next falls to when it
+ * wants to be looked after again. */
+static bool carrier_tick(struct carrier *c, uint64_t *next)
+{
+	struct session *s = c->s;
+	const struct session_limits *l = &s->p.limits;
+
+	if (c->state == CARRIER_HELLO) {
+		if (s->now >= c->began + HELLO_US) {
+			carrier_drop(c, RW_ERR_TIMEOUT,
+				     "no answer to the greeting");
+			return false;
+		}
+		*next = MIN(*next, c->began + HELLO_US);
+		return true;
+	}
+	if (c->announce) {
+		c->announce = false;
+		s->ops->on_live(s, c, NULL);
+	}
+	if (c->ping_deadline != 0 && c->ping_at != 0 &&
+	    c->last_in > c->ping_at)
+		c->ping_deadline = c->ping_at = 0; /* any byte proves life */
+	if (c->ping_deadline != 0 && s->now >= c->ping_deadline) {
+		carrier_drop(c, RW_ERR_SUSPECT,
+			     "the other side stopped answering");
+		return false;
+	}
+	if (c->ping_deadline == 0 &&
+	    s->now >= c->last_in + l->ping_interval_us) {
+		c->ping_due = true;
+		c->ping_deadline = s->now + l->ping_timeout_us;
+	}
+	*next = MIN(*next, c->ping_deadline != 0 ?
+				   c->ping_deadline :
+				   c->last_in + l->ping_interval_us);
+	if (c->read_at != 0 && s->now >= c->read_at)
+		c->read_due = true;
+	else if (c->read_at != 0)
+		*next = MIN(*next, c->read_at);
+	return true;
+}
+
+/* States what lags behind, when its time has come. */
+static void tick_lagging(struct session *s, uint64_t *next)
+{
+	struct list *it;
+
+	if (list_is_empty(&s->lagging))
+		return;
+	if (s->now < s->lag_at) {
+		*next = MIN(*next, s->lag_at);
+		return;
+	}
+	while ((it = list_pop(&s->lagging)) != NULL) {
+		struct stream *st = container_of(it, struct stream, lag);
+
+		stream_due(st, DUE_STATE, NULL);
+	}
+}
+
+uint64_t session_tick(struct session *s, uint64_t now_us)
+{
+	uint64_t next = UINT64_MAX;
+	struct list *it;
+
+	s->now = now_us;
+	s->woken = false;
+	tell_closed(s);
+	while ((it = list_pop(&s->roomy)) != NULL) {
+		struct stream *st = container_of(it, struct stream, room);
+
+		if (!st->closed && st->ops != NULL && st->ops->on_room != NULL)
+			st->ops->on_room(st);
+	}
+	list_for_each_safe(c, &s->carriers)
+		carrier_tick(container_of(c, struct carrier, link), &next);
+	tick_lagging(s, &next);
+	if (s->pool.count > 0) {
+		if (now_us >= s->data_at + IDLE_US)
+			chunk_pool_trim(&s->pool, 0);
+		else
+			next = MIN(next, s->data_at + IDLE_US);
+	}
+	return next;
+}
+
+void session_say_end(struct session *s, int err, const char *text)
+{
+	s->ending = true;
+	s->bye.code = reason_to_wire(err);
+	strncpy(s->bye.text, text, sizeof(s->bye.text) - 1);
+	list_for_each(it, &s->carriers)
+		container_of(it, struct carrier, link)->bye_due = true;
+	session_wake(s);
+}
+
+/* The peer lets us open so many streams to begin with (HELLO, WELCOME). */
+void session_peer_streams(struct session *s, uint32_t count)
+{
+	uint64_t id = (uint64_t)count * 2;
+
+	if (s->p.is_client && id > 0)
+		id--;
+	s->peer_max_id = MAX(s->peer_max_id, (uint32_t)MIN(id, UINT32_MAX));
+}
+
+/* --- looking in ---------------------------------------------------------- */
+
+/* The highest id the peer may open: what it opened and is over makes room. */
+uint32_t session_max_id(const struct session *s)
+{
+	uint32_t opened = (s->highest + 1) / 2;
+	uint64_t n = (uint64_t)opened - s->theirs + s->p.limits.max_streams;
+	uint64_t id = s->p.is_client ? 2 * n : 2 * n - 1;
+
+	return (uint32_t)MIN(id, UINT32_MAX);
+}
+
+struct stream *session_control(struct session *s)
+{
+	return s->control;
+}
+
+struct carrier *session_carrier_next(struct session *s, struct carrier *after)
+{
+	struct list *it = after != NULL ? after->link.next : s->carriers.next;
+
+	return it != &s->carriers ? container_of(it, struct carrier, link) :
+				    NULL;
+}
+
+void *session_user(const struct session *s)
+{
+	return s->p.user;
+}
+
+const uint8_t *session_id(const struct session *s)
+{
+	return s->p.id;
+}
+
+bool session_is_live(const struct session *s)
+{
+	return s->primary != NULL;
+}
+
+void session_stats(const struct session *s, struct session_stats *ret)
+{
+	*ret = (struct session_stats){
+		.streams = s->mine + s->theirs,
+		.resumed = s->attached > 0 ? s->attached - 1 : 0,
+		.bytes_in = s->bytes_in,
+		.bytes_out = s->bytes_out,
+		.last_heard_us = s->last_heard,
+	};
+	list_for_each(it, &s->carriers) {
+		const struct carrier *c =
+			container_of(it, struct carrier, link);
+
+		if (c->state != CARRIER_LIVE)
+			continue;
+		ret->carriers++;
+		if (c->pace.rtt_us != 0 &&
+		    (ret->rtt_us == 0 || c->pace.rtt_us < ret->rtt_us))
+			ret->rtt_us = c->pace.rtt_us;
+	}
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/* A stream's life and its user's side; the peer's side is in input.c. */
+#include "core/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "core/parts.h"
+
+struct stream *stream_new(struct session *s, uint32_t id, bool mine,
+			  enum stream_kind kind, const char *target,
+			  size_t target_len)
+{
+	struct stream *st = calloc(1, sizeof(*st));
+
+	if (st == NULL)
+		return NULL;
+	st->target = strndup(target, target_len);
+	if (st->target == NULL || (id != 0 && map_put(&s->by_id, id, st) < 0)) {
+		free(st->target);
+		free(st);
+		return NULL;
+	}
+	st->s = s;
+	st->id = id;
+	st->mine = mine;
+	st->kind = (uint8_t)kind;
+	st->peer_limit = s->peer_floor;
+	st->limit = st->window = s->p.budget->floor;
+	chunkq_init(&st->out);
+	chunkq_init(&st->in);
+	list_init(&st->open);
+	list_init(&st->dues);
+	list_init(&st->run);
+	list_init(&st->lag);
+	list_init(&st->room);
+	list_init(&st->end);
+	list_init(&st->all);
+	list_push(&s->streams, &st->all);
+	if (id != 0)
+		mine ? s->mine++ : s->theirs++;
+	return st;
+}
+
+void stream_free(struct stream *st)
+{
+	free(st->target);
+	free(st->text);
+	free(st);
+}
+
+int stream_open(struct session *s, enum stream_kind kind, const char *target,
+		const struct stream_ops *ops, void *user, struct stream **ret)
+{
+	size_t len = strlen(target);
+	struct stream *st;
+
+	if (s->ending)
+		return RW_ERR_CLOSING;
+	if (len == 0 || len > STREAM_TARGET_MAX)
+		return RW_ERR_FORMAT;
+	/* Ids are never used again; a session that used them all up takes no
+	 * more and is replaced by its owner. */
+	if (s->mine >= s->p.limits.max_streams || s->next_id > UINT32_MAX - 4)
+		return RW_ERR_LIMIT;
+	st = stream_new(s, s->next_id, true, kind, target, len);
+	if (st == NULL)
+		return RW_ERR_NOMEM;
+	s->next_id += 2;
+	st->ops = ops;
+	st->user = user;
+	list_push(&s->unopened, &st->open);
+	session_wake(s);
+	*ret = st;
+	return 0;
+}
+
+void stream_take(struct stream *st, const struct stream_ops *ops, void *user)
+{
+	st->ops = ops;
+	st->user = user;
+}
+
+void stream_connected(struct stream *st)
+{
+	if (st->closed || st->connected)
+		return;
+	st->connected = true;
+	stream_due(st, DUE_STATE, NULL);
+}
+
+/* --- on the way out -------------------------------------------------------- */
+
+/* Owes the peer frames on c; NULL: wherever the stream is at home. Without a
+ * carrier nothing is noted: the next one states everything anew. */
+void stream_due(struct stream *st, uint8_t bits, struct carrier *c)
+{
+	struct session *s = st->s;
+
+	if (st->settled)
+		return;
+	if (c == NULL)
+		c = list_is_linked(&st->dues) ? st->due_on :
+		    st->heard != NULL	      ? st->heard :
+						s->primary;
+	if (c == NULL)
+		return;
+	st->due |= bits;
+	if (st->due_on != c || !list_is_linked(&st->dues)) {
+		list_del(&st->dues);
+		list_push(&c->due, &st->dues);
+		st->due_on = c;
+	}
+	session_wake(s);
+}
+
+/* What tells the peer all there is to tell. A stream that ended cleanly at the
+ * acceptor still states its numbers: the opener's END answers them. */
+uint8_t stream_owes(const struct stream *st)
+{
+	if (!st->closed)
+		return DUE_STATE;
+	if (st->mine)
+		return DUE_END;
+	return st->err != 0 ? DUE_RESET : DUE_STATE;
+}
+
+/* The stream has lost its carrier, or never had one: what it owes and needs
+ * goes to c. */
+void stream_home(struct stream *st, struct carrier *c)
+{
+	uint8_t due;
+
+	if (st->mine && !st->known && st->id != 0)
+		return; /* its OPEN, or its END, is in session.unopened */
+	due = stream_owes(st);
+	if (st->ride == NULL) {
+		if (c->alone)
+			st->asked = c; /* the peer states all by itself */
+		else if (!st->closed)
+			due |= DUE_ASK;
+	}
+	/* The control stream needs no statement to begin with. */
+	if (st->id == 0 && !st->sent_open) {
+		st->sent_open = st->known = true;
+		st->peer_limit = st->s->peer_floor;
+		st->ride = c;
+		st->asked = NULL;
+		due = 0;
+		stream_run(st);
+	}
+	if (due != 0)
+		stream_due(st, due, c);
+}
+
+/* c is going: nothing of the stream may point to it. */
+void stream_leave(struct stream *st, struct carrier *c)
+{
+	if (list_is_linked(&st->dues) && st->due_on == c) {
+		list_del(&st->dues);
+		st->due = 0;
+	}
+	if (st->ride == c) {
+		list_del(&st->run);
+		st->ride = NULL;
+		st->fin_sent = false;
+	}
+	if (st->asked == c)
+		st->asked = NULL;
+	if (st->heard == c)
+		st->heard = NULL;
+	if (st->due_on == c)
+		st->due_on = NULL;
+	/* With other carriers alive no HELLO follows, so state and ask there
+	 * (elect_primary does it when c was the primary). */
+	if (st->s->primary != NULL && st->s->primary != c && !st->settled) {
+		if (st->ride == NULL || st->heard == NULL)
+			stream_home(st, st->s->primary);
+	}
+}
+
+bool stream_wants_run(const struct stream *st)
+{
+	if (st->closed)
+		return false;
+	if (st->next < st->out.end)
+		return st->next < st->peer_limit;
+	return st->fin && !st->fin_sent;
+}
+
+/* There may be bytes to send: gets in line, or asks for a carrier. */
+void stream_run(struct stream *st)
+{
+	struct session *s = st->s;
+
+	if (st->ride != NULL) {
+		if (!list_is_linked(&st->run) && stream_wants_run(st)) {
+			st->deficit = QUANTUM;
+			st->is_fresh = true;
+			list_push(&st->ride->fresh, &st->run);
+			session_wake(s);
+		}
+		return;
+	}
+	if (st->asked == NULL && st->known && s->primary != NULL &&
+	    !st->closed)
+		stream_due(st, DUE_ASK, s->primary);
+}
+
+/* How many more bytes the user may write now. */
+static uint64_t room_left(const struct stream *st)
+{
+	const struct session_limits *l = &st->s->p.limits;
+	uint64_t top = MIN(st->peer_limit, st->out.base + l->send_max);
+	uint64_t unsent = st->ride != NULL ? st->next : st->out.base;
+
+	top = MIN(top, MAX(unsent, st->out.base) + BACKLOG_MAX);
+	return top > st->out.end ? top - st->out.end : 0;
+}
+
+uint8_t *stream_room(struct stream *st, size_t *len)
+{
+	uint64_t left = st->closed || st->fin ? 0 : room_left(st);
+	uint8_t *at = NULL;
+
+	if (left > 0)
+		at = chunkq_room(&st->out, &st->s->pool, len);
+	if (at == NULL) {
+		st->wants_room = true;
+		*len = 0;
+		return NULL;
+	}
+	*len = (size_t)MIN(*len, left);
+	return at;
+}
+
+void stream_wrote(struct stream *st, size_t len)
+{
+	if (len == 0) {
+		if (chunkq_len(&st->out) == 0)
+			chunkq_clear(&st->out, &st->s->pool);
+		return;
+	}
+	CHECK(!st->fin);
+	chunkq_wrote(&st->out, len);
+	st->s->bytes_out += len;
+	st->s->data_at = st->s->now;
+	stream_run(st);
+}
+
+size_t stream_write(struct stream *st, const void *data, size_t len)
+{
+	const uint8_t *from = data;
+	size_t done = 0, room;
+
+	while (done < len) {
+		uint8_t *at = stream_room(st, &room);
+
+		if (at == NULL)
+			break;
+		room = MIN(room, len - done);
+		memcpy(at, from + done, room);
+		stream_wrote(st, room);
+		done += room;
+	}
+	return done;
+}
+
+/* Room came back: tells the user, later, once there is some worth having. */
+void stream_room_check(struct stream *st)
+{
+	if (!st->wants_room || st->closed)
+		return;
+	uint64_t left = room_left(st);
+
+	if (left >= BACKLOG_MAX / 4 ||
+	    (left > 0 && st->next == st->out.end)) {
+		st->wants_room = false;
+		if (!list_is_linked(&st->room))
+			list_push(&st->s->roomy, &st->room);
+		session_wake(st->s);
+	}
+}
+
+void stream_finish(struct stream *st)
+{
+	if (st->fin || st->closed)
+		return;
+	st->fin = true;
+	stream_run(st);
+}
+
+/* --- on the way in ---------------------------------------------------------- */
+
+const uint8_t *stream_peek(struct stream *st, size_t *len)
+{
+	if (chunkq_len(&st->in) == 0) {
+		*len = 0;
+		return NULL;
+	}
+	return chunkq_at(&st->in, st->in.base, len);
+}
+
+void stream_consume(struct stream *st, size_t len)
+{
+	if (st->closed || len == 0)
+		return;
+	chunkq_drop(&st->in, &st->s->pool, st->in.base + len);
+	input_consumed(st, len);
+	if (chunkq_len(&st->in) == 0 && st->fin_in && !st->eof_given)
+		input_eof(st);
+}
+
+/* --- the end ---------------------------------------------------------------- */
+
+/* Over for its user, who hears of it from session_tick(). What the peer has to
+ * be told stays due until the peer confirms it. */
+void stream_close(struct stream *st, int err, const char *text)
+{
+	struct session *s = st->s;
+
+	if (st->closed)
+		return;
+	st->closed = true;
+	st->err = err;
+	if (text != NULL && text[0] != '\0')
+		st->text = strndup(text, STREAM_TEXT_MAX);
+	chunkq_clear(&st->out, &s->pool);
+	chunkq_clear(&st->in, &s->pool);
+	budget_return(s->p.budget, st->lent);
+	st->lent = 0;
+	list_del(&st->run);
+	list_del(&st->lag);
+	list_del(&st->room);
+	list_push(&s->closing, &st->end);
+	session_wake(s);
+}
+
+void stream_reset(struct stream *st, int err, const char *text)
+{
+	if (st->closed)
+		return;
+	stream_close(st, err < 0 ? err : RW_ERR_CANCELLED, text);
+	if (!st->mine)
+		stream_due(st, DUE_RESET, NULL);
+	else if (!st->sent_open)
+		stream_settle(st); /* the peer never heard of it */
+	else if (st->known)
+		stream_due(st, DUE_END, NULL);
+	else if (!list_is_linked(&st->open))
+		stream_due(st, DUE_END, st->ride);
+}
+
+/* Over on the wire as well: forgets the id; freed after on_closed. */
+void stream_settle(struct stream *st)
+{
+	struct session *s = st->s;
+
+	if (st->settled)
+		return;
+	CHECK(st->closed);
+	st->settled = true;
+	list_del(&st->all);
+	list_del(&st->open);
+	list_del(&st->dues);
+	st->due = 0;
+	if (st->id != 0) {
+		map_del(&s->by_id, st->id);
+		if (st->mine)
+			s->mine--;
+		else
+			s->theirs--;
+	}
+	if (!st->mine && s->primary != NULL &&
+	    session_max_id(s) - s->stated_max_id >=
+		    MAX(s->p.limits.max_streams / 4, 1) * 2)
+		s->primary->streams_due = true;
+	if (st->told)
+		stream_free(st);
+}
+
+/* --- looking in --------------------------------------------------------------- */
+
+void *stream_user(const struct stream *st)
+{
+	return st->user;
+}
+
+uint64_t stream_id(const struct stream *st)
+{
+	return st->id;
+}
+
+struct session *stream_session(const struct stream *st)
+{
+	return st->s;
+}
+
+enum stream_kind stream_kind(const struct stream *st)
+{
+	return (enum stream_kind)st->kind;
+}
+
+const char *stream_target(const struct stream *st)
+{
+	return st->target;
+}
+
+void stream_stats(const struct stream *st, struct stream_stats *ret)
+{
+	*ret = (struct stream_stats){
+		.sent = st->out.end,
+		.acked = st->out.base,
+		.received = st->in.end,
+		.consumed = st->in.base,
+		.connected = st->connected,
+		.waiting = st->ride == NULL,
+	};
+}
