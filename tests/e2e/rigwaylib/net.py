@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""Network namespaces, held by a process each: when the process is gone, so are
+the namespace and its links. Nothing is mounted and nothing has a name.
+
+                 public net 45.0.0.0/24
+      relay 45.0.0.10 --+-- 45.0.0.2 router A -- 192.168.50.0/24 -- rig, node2
+                        +-- 45.0.0.3 router B -- 192.168.50.0/24 -- laptop
+
+Both homes use the same private addresses, as real ones do, and each router
+masquerades and lets nothing in that was not asked for.
+"""
+import os
+import subprocess
+
+from . import proc
+from .poll import wait_for
+
+
+class Ns:
+    """One network namespace."""
+
+    def __init__(self, name):
+        self.name = name
+        ours = os.readlink("/proc/self/ns/net")
+        self.p = subprocess.Popen(
+            proc.wrap(["unshare", "--net", "sleep", "infinity"]),
+            env=proc.base_env(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.pid = self.p.pid
+        self.path = f"/proc/{self.pid}/ns/net"
+
+        def apart():
+            if self.p.poll() is not None:
+                raise RuntimeError("no network namespace: "
+                                   + self.p.stderr.read().decode())
+            return os.readlink(self.path) != ours
+        wait_for(apart, 5, f"namespace {name}")
+        self.sh("ip link set lo up")
+
+    def sh(self, script):
+        r = proc.run(["sh", "-ec", script], ns=self)
+        assert r.rc == 0, repr(r)
+        return r.out
+
+    def link(self, mine, other, theirs):
+        """A cable from my interface to another namespace's."""
+        self.sh(f"ip link add {mine} type veth peer name {theirs} "
+                f"netns {other.pid}; ip link set {mine} up")
+        other.sh(f"ip link set {theirs} up")
+
+    def close(self):
+        # What still runs in here ends first, so that no program outlives
+        # its network.
+        inside = []
+        mark = os.readlink(self.path) if self.p.poll() is None else None
+        for d in os.listdir("/proc"):
+            if mark and d.isdigit() and int(d) != self.pid:
+                try:
+                    if os.readlink(f"/proc/{d}/ns/net") == mark:
+                        inside.append(int(d))
+                except OSError:
+                    pass
+        ours = set(proc.find())
+        proc.end([p for p in inside if p in ours])
+        self.p.kill()
+        self.p.wait()
+        self.p.stderr.close()
+
+
+_ROUTER = """
+sysctl -q -w net.ipv4.ip_forward=1
+nft -f - <<'R'
+table inet filter {
+  chain forward {
+    type filter hook forward priority 0; policy drop;
+    ct state established,related accept
+    iifname "lan0" accept
+  }
+  chain input {
+    type filter hook input priority 0; policy accept;
+    iifname "wan0" ct state new drop
+  }
+  chain postrouting {
+    type nat hook postrouting priority 100; policy accept;
+    oifname "wan0" masquerade
+  }
+}
+R
+"""
+
+
+class Net:
+    RELAY = "45.0.0.10"
+    LAN = "192.168.50"
+
+    def __init__(self, node2=False):
+        self.all = []
+        self.relay = self.ns("relay")
+        self.relay.sh("ip link add br0 type bridge; ip link set br0 up; "
+                      f"ip addr add {self.RELAY}/24 dev br0")
+        self.router_a, self.rig = self._home("a", "45.0.0.2", "rig")
+        self.router_b, self.laptop = self._home("b", "45.0.0.3", "laptop")
+        if node2:
+            self.node2 = self._station(self.router_a, "node2", 3)
+
+    def ns(self, name):
+        n = Ns(name)
+        self.all.append(n)
+        return n
+
+    def _home(self, letter, public, name):
+        router = self.ns(f"router-{letter}")
+        router.link("wan0", self.relay, f"v{letter}")
+        self.relay.sh(f"ip link set v{letter} master br0")
+        router.sh(f"ip addr add {public}/24 dev wan0; "
+                  "ip link add lan0 type bridge; ip link set lan0 up; "
+                  f"ip addr add {self.LAN}.1/24 dev lan0")
+        router.sh(_ROUTER)
+        return router, self._station(router, name, 2)
+
+    def _station(self, router, name, host):
+        ns = self.ns(name)
+        ns.link("eth0", router, f"p{host}")
+        router.sh(f"ip link set p{host} master lan0")
+        ns.sh(f"ip addr add {self.LAN}.{host}/24 dev eth0; "
+              f"ip route add default via {self.LAN}.1")
+        return ns
+
+    def close(self):
+        for n in reversed(self.all):
+            n.close()
+
+
+def reason_without():
+    """Why this machine cannot have namespaces, or None."""
+    for argv in (["unshare", "--net", "true"], ["nft", "--version"],
+                 ["ip", "-V"], ["nsenter", "--version"]):
+        try:
+            r = proc.run(argv)
+        except FileNotFoundError:
+            return f"no program {argv[0]} here"
+        if r.rc != 0:
+            return f"{' '.join(argv)}: {r.err.strip()}"
+    return None

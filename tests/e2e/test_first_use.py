@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""From nothing to a page: relay, join, join, forward; two pasted codes."""
+import re
+import textwrap
+
+import pytest
+
+from rigwaylib.poll import wait_for
+from rigwaylib.ports import freeport
+
+
+def first_code(proc):
+    """The first rig's code, as `rigway relay` prints it."""
+    def seen():
+        words = re.findall(r"\S{60,}", proc.text())
+        return words[-1] if words else None
+    return wait_for(seen, 15, "the relay prints a code")
+
+
+@pytest.mark.sanitizer
+def test_four_commands_from_nothing_to_a_page(world):
+    w = world.machines()
+    page = w.rig.service("page", 0, "it works")
+    port = freeport()
+    relay = w.relay.rigway_start("relay", "--listen", f"127.0.0.1:{port}")
+    code = first_code(relay)
+    joined = w.rig.rigway("join", code, "--name", "desk", timeout=40)
+    assert joined.last, "join on a rig prints the laptop's code as its last line"
+    assert w.rig.background(), "join on a rig starts it in the background"
+    w.laptop.rigway("join", joined.last)
+    local = freeport()
+    w.laptop.rigway("forward", "desk", f"{local}:127.0.0.1:{page.port}")
+    r = w.laptop.exec("curl", "-sS", "-m", "20", f"http://127.0.0.1:{local}/",
+                      check=0)
+    assert r.out == "it works"
+
+
+def test_one_rig_needs_no_name(world):
+    w = world.up()
+    page = w.rig.service("page", 0, "the only one")
+    local = freeport()
+    w.laptop.rigway("forward", f"{local}:127.0.0.1:{page.port}")
+    r = w.laptop.exec("curl", "-sS", "-m", "20", f"http://127.0.0.1:{local}/",
+                      check=0)
+    assert r.out == "the only one"
+
+
+def mangle_like_a_mail(code):
+    return "\n".join("  " + x + " \r" for x in textwrap.wrap(code, 23)) + "\n"
+
+
+def test_codes_survive_line_wraps_and_spaces(world):
+    w = world.machines()
+    w.start_relay()
+    w.rig.rigway("join", mangle_like_a_mail(w.rig_code()), "--name", "desk",
+                 "--no-start")
+    w.start_rig()
+    wait_for(lambda: w.rig.rigway("rig", "invite", check=None).rc == 0)
+    # Pasted without quotes, a wrapped code arrives as several words.
+    w.laptop.rigway("join", *textwrap.wrap(w.client_code(), 31))
+    page = w.rig.service("page", 0, "wrapped")
+    local = w.forward(page.port)
+    r = w.laptop.exec("curl", "-sS", "-m", "20", f"http://127.0.0.1:{local}/",
+                      check=0)
+    assert r.out == "wrapped"
+
+
+def test_invite_prints_the_code_and_nothing_else_on_stdout(world):
+    w = world.up()
+    for r in (w.relay.rigway("relay", "invite"),
+              w.rig.rigway("rig", "invite"),
+              w.laptop.rigway("invite")):
+        assert re.fullmatch(r"[!-~]+\n", r.out), repr(r)
+    codes = {w.rig_code() for _ in range(4)}
+    assert len(codes) == 4
+
+
+def test_no_start_only_pairs(world):
+    w = world.machines()
+    w.start_relay()
+    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
+    assert w.rig.background() == []
+
+
+def test_the_name_is_what_the_laptop_sees(world):
+    w = world.up(name="big-box")
+    w.wait_online("big-box")
+    assert "big-box" in w.laptop.rigway("ls").out
+
+
+def test_join_names_the_right_machine_on_the_wrong_one(world):
+    w = world.up()
+    # A laptop's code on the rig that made it, and a rig's code on a laptop
+    # that knows rigs already: refused, or asked; never a silent second role.
+    r = w.rig.fails("join", w.client_code())
+    assert re.search(r"laptop|this rig|itself|other machine", r.err, re.I)
+
+
+def test_join_starts_a_rig_that_stays_and_needs_no_terminal(world):
+    w = world.machines()
+    w.start_relay()
+    code = w.rig.rigway("join", w.rig_code(), "--name", "desk",
+                        timeout=40).last
+    pids = w.rig.background()
+    w.laptop.rigway("join", code)
+    echo = w.rig.service("echo")
+    w.echo_through(w.forward(echo.port))
+    assert w.rig.background() == pids
+    # A second join with another code does not start a second one.
+    w.rig.rigway("join", w.rig_code("--fleet", fleet_of(w)), "--name", "desk",
+                 check=None, timeout=40)
+    assert len(w.rig.background()) == len(pids)
+
+
+def fleet_of(w):
+    rows = w.relay.json("relay", "devices")
+    rows = rows if isinstance(rows, list) else rows["devices"]
+    return rows[0]["fleet"]
+
+
+def test_a_failing_join_says_whether_it_was_name_port_or_key(world):
+    w = world.machines()
+    w.start_relay()
+    code = w.rig_code()
+    # Nobody listens there any more: the port.
+    w.relay_proc.stop()
+    w.rig.fails("join", code, "--no-start", says=r"refused|port|firewall",
+                timeout=60)
+    # Another relay with another key at the same address: the key.
+    other = w.home("other-relay")
+    other.rigway_start("relay", "--listen", f"127.0.0.1:{w.relay_port}")
+    other.wait_port(w.relay_port)
+    r = w.rig.fails("join", code, "--no-start", says=r"\bkey\b", timeout=60)
+    assert "port" not in r.err.lower() or "key" in r.err.lower()
+
+
+def test_a_relay_name_that_does_not_resolve_is_called_so(world):
+    w = world.machines()
+    port = freeport()
+    w.relay.rigway_start("relay", "--listen", f"127.0.0.1:{port}", "--name",
+                         f"no-such-host.invalid:{port}")
+    w.relay.wait_port(port)
+    w.rig.fails("join", w.rig_code(), "--no-start", timeout=60,
+                says=r"no-such-host\.invalid")

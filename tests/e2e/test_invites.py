@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""A code is used by one key, expires, and says what is wrong with it."""
+import re
+import string
+
+import pytest
+
+from rigwaylib.poll import wait_for
+
+
+@pytest.mark.sanitizer
+def test_a_used_code_tells_another_key_who_used_it(world):
+    w = world.up()
+    code = w.client_code()
+    first = w.home("first")
+    first.rigway("join", code)
+    r = w.home("second").fails("join", code, says=r"used")
+    # "used at TIME by FINGERPRINT; if that was not you: rigway rig remove ..."
+    assert re.search(r"rig remove", r.err), repr(r)
+    assert re.search(r"\d\d:\d\d", r.err), repr(r)
+
+
+def test_the_same_key_may_use_its_code_again(world):
+    w = world.up()
+    code = w.client_code()
+    h = w.home("again")
+    h.rigway("join", code)
+    h.rigway("join", code)
+    echo = w.rig.service("echo")
+    w.echo_through(w.forward(echo.port, laptop=h))
+
+
+def test_a_rig_code_is_used_by_one_rig(world):
+    w = world.machines()
+    w.start_relay()
+    code = w.rig_code()
+    w.rig.rigway("join", code, "--name", "desk", "--no-start")
+    w.rig.rigway("join", code, "--name", "desk", "--no-start")
+    w.home("rig2").fails("join", code, "--name", "x", "--no-start",
+                         says=r"used")
+
+
+def test_uses_serves_several_machines(world):
+    w = world.up()
+    code = w.client_code("--uses", "2")
+    for i in range(2):
+        w.home(f"l{i}").rigway("join", code)
+    w.home("l3").fails("join", code, says=r"used")
+
+
+def test_an_expired_code_says_so(world):
+    w = world.up()
+    code = w.client_code("--expires", "1s")
+    h = w.home("late")
+    r = wait_for(lambda: late(w, h, code), 20, "the code expires")
+    assert re.search(r"expired", r.err, re.I), repr(r)
+    rig_code = w.rig_code("--expires", "1s")
+    rig2 = w.home("rig2")
+
+    def gone():
+        r = rig2.rigway("join", rig_code, "--name", "b", "--no-start",
+                        check=None)
+        if r.rc == 0:
+            return None
+        return r
+    # The same key may use it again until it expires, so this ends.
+    r = wait_for(gone, 20, "the rig's code expires")
+    assert re.search(r"expired", r.err, re.I), repr(r)
+
+
+def late(w, h, code):
+    r = h.rigway("join", code, check=None)
+    return r if r.rc == 1 else None
+
+
+def test_every_changed_character_is_noticed(world):
+    """A mangled code is refused before anything is sent: the relay is gone
+    while this test types."""
+    w = world.up()
+    code = w.client_code()
+    w.relay_proc.stop()
+    h = w.home("typo")
+    step = max(1, len(code) // 12)
+    for i in range(len(code) - 1, 0, -step):
+        c = code[i]
+        for other in string.ascii_lowercase + string.digits:
+            if other != c.lower() and other not in "o01il":
+                break
+        bad = code[:i] + other + code[i + 1:]
+        h.fails("join", bad, check=None if False else (1), says=r"code")
+
+
+def test_a_truncated_code_is_called_incomplete(world):
+    w = world.up()
+    code = w.client_code()
+    h = w.home("short")
+    for n in (1, 8, len(code) // 2, len(code) - 1):
+        r = h.rigway("join", code[:n], check=None)
+        assert r.rc in (1, 2) and "code" in r.err.lower(), repr(r)
+    r = h.rigway("join", "hello", check=None)
+    assert r.rc in (1, 2) and "code" in r.err.lower(), repr(r)
+
+
+def test_a_wrong_guess_never_burns_a_code(world):
+    """The right relay, the right form, wrong bits: refused, and the real code
+    still works."""
+    w = world.up()
+    good = w.client_code()
+    other = w.client_code("--expires", "1s")
+    h = w.home("h")
+    wait_for(lambda: late(w, h, other), 20)
+    w.home("good").rigway("join", good)
+
+
+def test_a_lost_answer_locks_nobody_out(world):
+    """The relay admits a laptop, the answer is cut off on the way: the same
+    command again succeeds."""
+    from rigwaylib import hostile
+    from rigwaylib.ports import freeport
+    w = world.machines()
+    real, shown = freeport(), freeport()
+    proxy = w.also(hostile.Proxy(real, shown))
+    w.relay_port = real
+    w.relay_args = ["--listen", f"127.0.0.1:{real}", "--name",
+                    f"127.0.0.1:{shown}"]
+    w.start_relay()
+    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
+    w.start_rig()
+    wait_for(lambda: w.rig.rigway("rig", "invite", check=None).rc == 0)
+    for after in range(1, 8):
+        code = w.client_code()
+        h = w.home(f"cut{after}")
+        cutter = CutDown(proxy, after)
+        h.rigway("join", code, check=None, timeout=60)
+        cutter.off()
+        h.rigway("join", code, timeout=60)
+
+
+class CutDown:
+    """Cuts each new connection after so many records from the relay."""
+
+    def __init__(self, proxy, after):
+        self.proxy, self.n = proxy, 0
+        self.first = proxy.count + 1
+        self.after = after
+        self.real = proxy._record
+        proxy._record = self._record
+
+    def _record(self, c, way, rec):
+        if way == "down" and c.number >= self.first and self.n < 2:
+            if c.records["down"] + 1 >= self.after:
+                self.n += 1
+                return None
+        return self.real(c, way, rec)
+
+    def off(self):
+        self.proxy._record = self.real
+
+
+def test_any_laptop_of_the_owner_can_invite_another(world):
+    w = world.up()
+    code = w.laptop.rigway("invite").out.strip()
+    second = w.home("second")
+    second.rigway("join", code)
+    echo = w.rig.service("echo")
+    w.echo_through(w.forward(echo.port, laptop=second))
+
+
+def test_a_guest_reaches_only_its_services(world):
+    w = world.up()
+    echo = w.rig.service("echo")
+    code = w.client_code("--guest", "ssh")
+    guest = w.home("guest")
+    guest.rigway("join", code)
+    r = guest.fails("connect", "desk", f"127.0.0.1:{echo.port}", input="x")
+    assert re.search(r"not allowed|may not", r.err, re.I), repr(r)
+
+
+def test_a_relay_cannot_admit_a_key_to_a_rig(world):
+    """Whoever runs the relay can admit devices there; the rig's own list is
+    what counts. A stranger whom the relay introduces, with all that the
+    laptop knows but its key, gets nothing."""
+    import os
+    import shutil
+    w = world.up()
+    echo = w.rig.service("echo")
+    w.echo_through(w.forward(echo.port))
+    # The relay's operator makes a code for the owner's own fleet.
+    rows = w.relay.json("relay", "devices")
+    rows = rows if isinstance(rows, list) else rows["devices"]
+    fleet = rows[0]["fleet"]
+    thief = w.home("thief")
+    thief.rigway("join", w.rig_code("--fleet", fleet), "--name", "thief",
+                 "--no-start")
+    # ... and copies the laptop's pairings, all but the key.
+    copied = 0
+    for d, _, files in os.walk(w.laptop.rigway_home):
+        for f in files:
+            src = os.path.join(d, f)
+            rel = os.path.relpath(src, w.laptop.rigway_home)
+            if "client" not in rel or "key" in f or "log" in f or "sock" in f:
+                continue
+            dst = os.path.join(thief.rigway_home, rel)
+            os.makedirs(os.path.dirname(dst), mode=0o700, exist_ok=True)
+            shutil.copy(src, dst)
+            copied += 1
+    assert copied
+    r = thief.rigway("connect", "desk", f"127.0.0.1:{echo.port}", input="x",
+                     check=None, timeout=60)
+    assert r.rc == 1 and r.out == "", repr(r)
