@@ -62,6 +62,6 @@ struct relayed_ops {
 int relayed_start(const struct relayed_params *params,
 		  const struct relayed_ops *ops, void *user,
 		  struct relayed **ret);
-/* Ends it without a callback; not after on_up or on_failed. Not from within
- * them either. */
+/* Ends it without a callback; fine in on_waiting, but not in or after on_up
+ * and on_failed. */
 void relayed_cancel(struct relayed *r);

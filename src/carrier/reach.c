@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+#include "carrier/reach.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "net/chan.h"
+#include "net/dial.h"
+#include "net/loop.h"
+
+#define STAGGER_MS 1000
+
+/* One address of the relay. dial is set while it connects, chan while it
+ * shakes hands, neither before and after. */
+struct try {
+	struct reach *reach;
+	struct dial *dial;
+	struct chan *chan;
+	int err;
+};
+
+struct reach {
+	struct reach_params params;
+	struct reach_relays relays;
+	struct try tries[CODE_RELAYS_MAX];
+	size_t started;
+	struct timer *next;	/* starts the next address */
+	struct timer *deadline;
+	reach_on_done *on_done;
+	void *user;
+};
+
+int reach_relays_parse(struct reach_relays *ret, const char *const *texts,
+		       size_t count)
+{
+	struct reach_relays r = { .count = count };
+
+	if (count == 0 || count > CODE_RELAYS_MAX)
+		return RW_ERR_FORMAT;
+	for (size_t i = 0; i < count; i++)
+		if (parse_hostport(texts[i], RELAY_PORT, &r.at[i]) < 0)
+			return RW_ERR_FORMAT;
+	*ret = r;
+	return 0;
+}
+
+void reach_abandon(struct chan *c)
+{
+	static const struct chan_ops none = { 0 };
+
+	if (c == NULL)
+		return;
+	chan_set_ops(c, &none, NULL);
+	chan_close(c, RW_ERR_CANCELLED);
+}
+
+int reach_send(struct chan *c, const struct relay_msg *m)
+{
+	uint8_t frame[RELAY_FRAME_MAX];
+	int err = chan_write(c, frame, relay_msg_write(m, frame));
+
+	if (err == 0)
+		chan_flush(c);
+	return err;
+}
+
+/* How near a failure came to working: the farthest is what the user hears. */
+static int nearness(int err)
+{
+	static const int order[] = {
+		RW_ERR_NO_HOST, RW_ERR_UNREACHABLE, RW_ERR_TIMEOUT,
+		RW_ERR_REFUSED, RW_ERR_PROTO,	    RW_ERR_PIN,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(order); i++)
+		if (err == order[i])
+			return (int)i + 1;
+	return 0;
+}
+
+static void explain(const struct hostport *at, int err, char *out, size_t cap)
+{
+	char where[HOSTPORT_CAP];
+
+	format_hostport(at->host, at->port, where);
+	switch (err) {
+	case RW_ERR_NO_HOST:
+		snprintf(out, cap,
+			 "the name: no host is named '%s' (is it spelt right, "
+			 "and is this machine online?)", at->host);
+		break;
+	case RW_ERR_UNREACHABLE:
+		snprintf(out, cap,
+			 "no network path leads to %s from here", where);
+		break;
+	case RW_ERR_REFUSED:
+		snprintf(out, cap,
+			 "the port: %s is there, but nothing listens on port %u"
+			 " (does the relay run, and is this its port?)",
+			 at->host, at->port);
+		break;
+	case RW_ERR_TIMEOUT:
+		snprintf(out, cap,
+			 "the port: %s does not answer (a firewall, often the "
+			 "provider's, may block it, or the machine is off)",
+			 where);
+		break;
+	case RW_ERR_PIN:
+		snprintf(out, cap,
+			 "the key: what answers at %s is not the expected relay "
+			 "(its key is another one)", where);
+		break;
+	case RW_ERR_PROTO:
+		snprintf(out, cap,
+			 "what answers at %s is not a rigway relay", where);
+		break;
+	default:
+		snprintf(out, cap, "cannot connect to %s: %s", where,
+			 err_text(err));
+	}
+}
+
+static void reach_free(struct reach *r)
+{
+	for (size_t i = 0; i < r->started; i++) {
+		dial_cancel(r->tries[i].dial);
+		reach_abandon(r->tries[i].chan);
+	}
+	timer_free(r->next);
+	timer_free(r->deadline);
+	free(r);
+}
+
+/* The end without success. */
+static void reach_fail(struct reach *r)
+{
+	struct try *best = &r->tries[0];
+	char text[RELAY_TEXT_MAX];
+	reach_on_done *on_done = r->on_done;
+	void *user = r->user;
+	int err;
+
+	for (size_t i = 1; i < r->started; i++)
+		if (nearness(r->tries[i].err) > nearness(best->err))
+			best = &r->tries[i];
+	err = best->err;
+	explain(&r->relays.at[best - r->tries], err, text, sizeof(text));
+	reach_free(r);
+	on_done(user, err, text, NULL, NULL);
+}
+
+static void reach_next(void *user);
+
+static void try_failed(struct try *t, int err)
+{
+	struct reach *r = t->reach;
+	bool is_open = r->started < r->relays.count;
+
+	t->err = err;
+	for (size_t i = 0; i < r->started; i++)
+		is_open = is_open || r->tries[i].dial != NULL ||
+			  r->tries[i].chan != NULL;
+	if (!is_open)
+		reach_fail(r);
+	else if (r->started < r->relays.count)
+		timer_start(r->next, 0);
+}
+
+static void on_up(struct chan *c)
+{
+	struct try *t = chan_user(c);
+	struct reach *r = t->reach;
+	reach_on_done *on_done = r->on_done;
+	void *user = r->user;
+	char relay[HOSTPORT_CAP];
+	const struct hostport *at = &r->relays.at[t - r->tries];
+
+	format_hostport(at->host, at->port, relay);
+	t->chan = NULL;
+	reach_free(r);
+	on_done(user, 0, NULL, c, relay);
+}
+
+static void on_closed(struct chan *c, int err)
+{
+	struct try *t = chan_user(c);
+
+	t->chan = NULL;
+	if (err == 0 || err == RW_ERR_TRUNCATED || err == -ECONNRESET)
+		err = RW_ERR_PROTO; /* it hung up on our handshake */
+	try_failed(t, err);
+}
+
+static void on_dialled(void *user, int err, int fd, enum dial_stage stage)
+{
+	static const struct chan_ops ops = { .on_up = on_up,
+					     .on_closed = on_closed };
+	struct try *t = user;
+	struct reach *r = t->reach;
+
+	(void)stage;
+	t->dial = NULL;
+	if (err == 0)
+		err = chan_open_fd(r->params.loop, fd, &ops, t, &t->chan);
+	if (err < 0) {
+		t->chan = NULL;
+		try_failed(t, err);
+		return;
+	}
+	err = chan_start_tls(t->chan, r->params.ctx, &r->params.pin);
+	if (err < 0)
+		chan_close(t->chan, err);
+}
+
+static void reach_next(void *user)
+{
+	struct reach *r = user;
+	struct try *t = &r->tries[r->started];
+	struct dial_params p = {
+		.host = r->relays.at[r->started].host,
+		.port = r->relays.at[r->started].port,
+		.timeout_ms = r->params.timeout_ms,
+		.on_done = on_dialled,
+		.user = t,
+	};
+	int err;
+
+	t->reach = r;
+	r->started++;
+	err = dial_start(r->params.loop, &p, &t->dial);
+	if (r->started < r->relays.count)
+		timer_start(r->next, STAGGER_MS);
+	if (err < 0)
+		try_failed(t, err);
+}
+
+static void on_deadline(void *user)
+{
+	struct reach *r = user;
+
+	for (size_t i = 0; i < r->started; i++)
+		if (r->tries[i].err == 0)
+			r->tries[i].err = RW_ERR_TIMEOUT;
+	reach_fail(r);
+}
+
+int reach_start(const struct reach_params *params, reach_on_done *on_done,
+		void *user, struct reach **ret)
+{
+	struct reach *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return RW_ERR_NOMEM;
+	r->params = *params;
+	r->relays = *params->relays;
+	r->params.relays = NULL;
+	r->on_done = on_done;
+	r->user = user;
+	r->next = timer_new(params->loop, reach_next, r);
+	r->deadline = timer_new(params->loop, on_deadline, r);
+	timer_start(r->next, 0);
+	timer_start(r->deadline, params->timeout_ms);
+	*ret = r;
+	return 0;
+}
+
+void reach_cancel(struct reach *r)
+{
+	if (r != NULL)
+		reach_free(r);
+}

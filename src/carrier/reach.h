@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way to a relay: dials its addresses in order, a second apart, and speaks
+ * the outer TLS with the one that first shows the relay's key. What went wrong
+ * is told in words: the name, the port, or the key. Used by relayed.c and
+ * control.c. Loop thread only.
+ */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "crypto/pin.h"
+#include "wire/code.h"
+#include "wire/relay_msg.h"
+struct chan;
+struct reach;
+struct tls_ctx;
+
+/* Where a relay is; copied from strings once. */
+struct reach_relays {
+	struct hostport at[CODE_RELAYS_MAX];
+	size_t count;
+};
+/* RW_ERR_FORMAT for none, too many, or one that is no host:port; a missing
+ * port is RELAY_PORT. */
+int reach_relays_parse(struct reach_relays *ret, const char *const *texts,
+		       size_t count);
+
+struct reach_params {
+	uv_loop_t *loop;
+	struct tls_ctx *ctx;	/* outer; lives until the end */
+	const struct reach_relays *relays;	/* copied */
+	struct pin pin;
+	uint64_t timeout_ms;
+};
+
+/*
+ * Once, from the loop; r is gone on return. err 0: c is up, the callee's, and
+ * must get new ops before it returns; relay is the address that worked. Else
+ * text is a sentence part; err says what came nearest to working: RW_ERR_PIN,
+ * RW_ERR_PROTO (something else answers there), RW_ERR_REFUSED, RW_ERR_TIMEOUT,
+ * RW_ERR_UNREACHABLE, RW_ERR_NO_HOST, or -errno.
+ */
+typedef void reach_on_done(void *user, int err, const char *text,
+			   struct chan *c, const char *relay);
+
+/* 0 or RW_ERR_NOMEM. */
+int reach_start(const struct reach_params *params, reach_on_done *on_done,
+		void *user, struct reach **ret);
+/* No callback; NULL is fine. */
+void reach_cancel(struct reach *r);
+
+/* Closes a chan whose owner has no more interest in it, without a word to
+ * anybody. NULL is fine. */
+void reach_abandon(struct chan *c);
+/* Writes one message and flushes. 0 or chan_write()'s error. */
+int reach_send(struct chan *c, const struct relay_msg *m);
