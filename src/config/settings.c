@@ -127,22 +127,19 @@ int settings_load(const char *path, struct settings *ret,
 	size_t len;
 	uint8_t *data;
 
-	if (err == -ENOENT) {
+	data = buf_peek(&text, &len);
+	if (err == 0) {
+		err = settings_parse(path, len > 0 ? (const char *)data : "",
+				     len, ret, errs);
+	} else if (err == -ENOENT) {
 		settings_init(ret);
-		return 0;
-	}
-	if (err == RW_ERR_LIMIT) {
+		err = 0;
+	} else if (err == RW_ERR_LIMIT) {
 		config_errors_add(errs, path, 0, 0, "larger than 1 MiB");
-		return err;
-	}
-	if (err != 0) {
+	} else {
 		config_errors_add(errs, path, 0, 0, "cannot be read: %s",
 				  err_text(err));
-		return err;
 	}
-	data = buf_peek(&text, &len);
-	err = settings_parse(path, len > 0 ? (const char *)data : "", len, ret,
-			     errs);
 	buf_done(&text);
 	return err;
 }
@@ -203,7 +200,8 @@ static void show_value(const struct setting *row, const struct settings *s,
 
 	if (!value_is_list(row)) {
 		bool is_text = row->type == SETTING_LABEL ||
-			       row->type == SETTING_IP;
+			       row->type == SETTING_IP ||
+			       row->type == SETTING_PATH;
 
 		item = value_item(row, s, 0);
 		if (is_text)

@@ -33,7 +33,11 @@ struct walk {
 #define COMPLAIN_AT(w, mark, ...) \
 	config_errors_add((w)->errs, (w)->name, (mark).line + 1, \
 			  (mark).column + 1, __VA_ARGS__)
-#define COMPLAIN(w, ...) COMPLAIN_AT(w, (w)->event.start_mark, __VA_ARGS__)
+/* At the event. Where the file cannot be read further, that was said. */
+#define COMPLAIN(w, ...) \
+	((w)->event.type == YAML_NO_EVENT ? \
+		 (void)0 : \
+		 COMPLAIN_AT(w, (w)->event.start_mark, __VA_ARGS__))
 
 /* Line and column of a byte, for errors that libyaml reports by offset. */
 static yaml_mark_t mark_of(const struct walk *w, size_t offset)

@@ -286,16 +286,13 @@ int state_load(const char *path, const struct state_format *format,
 	uint8_t *data;
 	size_t len;
 
-	if (err == -ENOENT)
-		return err;
-	if (err != 0) {
+	data = buf_peek(&text, &len);
+	if (err == 0)
+		err = state_parse(path, len > 0 ? (const char *)data : "", len,
+				  format, on_row, user, ret_err);
+	else if (err != -ENOENT)
 		*ret_err = xasprintf("%s: error: cannot be read: %s", path,
 				     err_text(err));
-		return err;
-	}
-	data = buf_peek(&text, &len);
-	err = state_parse(path, len > 0 ? (const char *)data : "", len, format,
-			  on_row, user, ret_err);
 	buf_done(&text);
 	return err;
 }

@@ -95,7 +95,8 @@ static int read_int(const struct setting *row, struct settings *s,
 	if (err == RW_ERR_LIMIT)
 		return refuse_range(row, text, ret_err);
 	if (err != 0)
-		return refuse(row, "a decimal number", text, ret_err);
+		return refuse(row, "a decimal number without leading zeros", text,
+			      ret_err);
 	*(int *)field(row, s) = (int)v;
 	return 0;
 }
@@ -170,6 +171,16 @@ static int read_label(const struct setting *row, struct settings *s,
 		return refuse(row, "1 to 63 letters, digits, '.', '_' and '-', "
 				   "beginning with a letter or digit",
 			      text, ret_err);
+	put_string(row, s, text);
+	return 0;
+}
+
+static int read_path(const struct setting *row, struct settings *s,
+		     const char *text, char **ret_err)
+{
+	if (text[0] != '\0' && text[0] != '/')
+		return refuse(row, "a path that begins with '/'", text,
+			      ret_err);
 	put_string(row, s, text);
 	return 0;
 }
@@ -251,9 +262,7 @@ static int read_addr(const struct setting *row, struct settings *s,
 		return refuse(row, "ADDRESS:PORT, such as 0.0.0.0:443, "
 				   "[::]:443 or *:7443",
 			      text, ret_err);
-	/* A comma would be a list in the wrong form; none is in a name. */
-	if (row->type == SETTING_NAMES &&
-	    (strchr(text, ',') != NULL || !parse_name(text, &hp)))
+	if (row->type == SETTING_NAMES && !parse_name(text, &hp))
 		return refuse(row, "HOST or HOST:PORT", text, ret_err);
 	if (list->len >= (size_t)row->max)
 		return refuse_count(row, ret_err);
@@ -305,6 +314,8 @@ int value_read(const struct setting *row, struct settings *s, const char *text,
 		return read_label(row, s, text, ret_err);
 	case SETTING_IP:
 		return read_ip(row, s, text, ret_err);
+	case SETTING_PATH:
+		return read_path(row, s, text, ret_err);
 	case SETTING_LISTEN:
 	case SETTING_NAMES:
 		return read_addr(row, s, text, ret_err);
@@ -353,6 +364,7 @@ void value_clear(const struct setting *row, struct settings *s)
 	switch (row->type) {
 	case SETTING_LABEL:
 	case SETTING_IP:
+	case SETTING_PATH:
 		free(*text);
 		*text = NULL;
 		break;
@@ -408,6 +420,7 @@ char *value_item(const struct setting *row, const struct settings *s, size_t i)
 		return xstrdup(row->words[*(const int *)at]);
 	case SETTING_LABEL:
 	case SETTING_IP:
+	case SETTING_PATH:
 		return xstrdup(*(char *const *)at);
 	case SETTING_LISTEN:
 	case SETTING_NAMES:
