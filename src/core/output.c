@@ -89,7 +89,10 @@ static size_t put_open(struct carrier *c, struct stream *st, uint8_t *out)
 		st->peer_limit = s->peer_floor;
 		stream_run(st);
 	} else {
+		/* Said again after a cut: the peer may know it already and
+		 * wait for our numbers, as we wait for its. */
 		st->asked = c;
+		stream_due(st, DUE_STATE, c);
 	}
 	return frame_put_open(out, st->id, (uint32_t)MIN(st->limit, UINT32_MAX),
 			      st->kind, st->target);
