@@ -35,6 +35,7 @@ struct dial_params {
 	 *   RW_ERR_UNREACHABLE  no route, network down, host down
 	 *   RW_ERR_NOT_ALLOWED  allow() refused every address
 	 *   RW_ERR_NO_HOST      the name has no address (or is over 255 bytes)
+	 * (at DIAL_RESOLVING, TIMEOUT and UNREACHABLE speak of name servers)
 	 *   or -errno (-EMFILE, ...) */
 	void (*on_done)(void *user, int err, int fd, enum dial_stage stage);
 	void *user;

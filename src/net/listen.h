@@ -20,10 +20,11 @@ typedef void listener_on_accept(void *user, int fd,
 				const struct sockaddr_storage *peer);
 
 /*
- * Listens at host and port (0: any free one). host: a number, "localhost" (127.
- * 0.0.1, and ::1 where it is possible), or NULL, "" or "*": every address, v6
- * and v4 together. Returns 0 and sets *ret, else -EADDRINUSE, -EACCES,
- * -EADDRNOTAVAIL, another -errno, or RW_ERR_NO_HOST (host is neither).
+ * Listens at host and port (0: any free one). host: a number, "localhost"
+ * (127.0.0.1, and ::1 where that is possible), or NULL, "" or "*" for every
+ * address, v6 and v4 together. Returns 0 and sets *ret, else -EADDRINUSE,
+ * -EACCES, -EADDRNOTAVAIL, another -errno, or RW_ERR_NO_HOST (host is none of
+ * these).
  */
 int listener_open(uv_loop_t *loop, const char *host, uint16_t port,
 		  listener_on_accept *on_accept, void *user,

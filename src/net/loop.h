@@ -44,8 +44,11 @@ void flusher_mark(struct flusher *f);
 /* As timer_free(). */
 void flusher_free(struct flusher *f);
 
-/* Ends a loop: closes all that net/ still has on it (chans get on_closed with
- * RW_ERR_CANCELLED, asked-for dials and pumps end likewise without their
- * callbacks), then any other handle without a callback, runs until nothing is
- * left, and calls uv_loop_close(). Not from inside a callback. */
+/*
+ * Ends a loop: chans and pumps that are left end with RW_ERR_CANCELLED (their
+ * on_closed and on_done run and may free timers and the like); then everything
+ * else that is left is closed without a word, and its owner must not touch it
+ * any more; uv_loop_close() comes last. It waits at most 2 s for a resolver
+ * that does not answer. Not from inside a callback.
+ */
 void loop_run_close(uv_loop_t *loop);

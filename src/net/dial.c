@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/dial.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "net/loop.h"
+#include "net/loop_local.h"
+
+#define DIAL_STAGGER_MS 250	 /* RFC 8305, section 5 */
+#define DIAL_TIMEOUT_MS 15000
+#define DIAL_ADDRS_MAX	16	 /* a name with more is tried up to here */
+
+/* One address that is being connected to. */
+struct attempt {
+	uv_poll_t poll;
+	struct dial *d;
+	int fd;		/* -1: over, or its socket was the one */
+	bool has_handle;
+};
+
+union addr {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+struct dial {
+	struct loop_local *ll;
+	struct loop_item item;
+	struct deferred begin;
+	struct dial_params p;
+	char host[HOST_MAX + 1];
+	uv_getaddrinfo_t resolve;
+	bool is_resolving;
+	bool is_over; /* on_done ran or never will */
+	struct timer *stagger, *limit;
+	enum dial_stage stage;
+	union addr addrs[DIAL_ADDRS_MAX];
+	size_t addr_count, next;
+	struct attempt attempts[DIAL_ADDRS_MAX];
+	size_t pending;	 /* attempts without an answer */
+	size_t handles;	 /* not closed yet */
+	int err;	 /* the most telling failure so far */
+};
+
+/* -- what says most, when several addresses failed in different ways */
+
+static int dial_rank(int err)
+{
+	switch (err) {
+	case 0: return 0;
+	case RW_ERR_NOT_ALLOWED: return 1;
+	case RW_ERR_UNREACHABLE: return 2;
+	case RW_ERR_TIMEOUT: return 4;
+	case RW_ERR_REFUSED: return 5;
+	default: return 3;
+	}
+}
+
+static void dial_note(struct dial *d, int err)
+{
+	if (dial_rank(err) > dial_rank(d->err))
+		d->err = err;
+}
+
+static int dial_error(int sys)
+{
+	switch (sys) {
+	case ECONNREFUSED:
+	case ECONNRESET: return RW_ERR_REFUSED;
+	case ETIMEDOUT: return RW_ERR_TIMEOUT;
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case ENETDOWN:
+	case EAFNOSUPPORT:
+	case EADDRNOTAVAIL:
+	case EACCES: /* a firewall of this machine */
+	case EPERM:
+	case EINVAL: return RW_ERR_UNREACHABLE;
+	default: return -sys;
+	}
+}
+
+static int dial_resolve_error(int uv)
+{
+	switch (uv) {
+	case UV_EAI_AGAIN: return RW_ERR_UNREACHABLE;
+	case UV_EAI_MEMORY:
+	case UV_ENOMEM: return RW_ERR_NOMEM;
+	default: return RW_ERR_NO_HOST;
+	}
+}
+
+/* -- the end */
+
+static void dial_maybe_free(struct dial *d)
+{
+	if (d->is_over && d->handles == 0 && !d->is_resolving)
+		free(d);
+}
+
+static void attempt_on_closed(uv_handle_t *h)
+{
+	struct attempt *a = h->data;
+	struct dial *d = a->d;
+
+	d->handles--;
+	dial_maybe_free(d);
+}
+
+/* Lets go of the socket, which stays open if it is the chosen one. The handle
+ * is off the loop's epoll set when uv_close() returns. */
+static void attempt_end(struct attempt *a, bool keep)
+{
+	if (a->has_handle) {
+		a->has_handle = false;
+		uv_close((uv_handle_t *)&a->poll, attempt_on_closed);
+	}
+	if (a->fd >= 0 && !keep)
+		close(a->fd);
+	if (a->fd >= 0)
+		a->d->pending--;
+	a->fd = -1;
+}
+
+/* Stops everything; the memory follows when libuv lets go of it. */
+static void dial_stop(struct dial *d)
+{
+	d->is_over = true;
+	for (size_t i = 0; i < d->next; i++)
+		attempt_end(&d->attempts[i], false);
+	timer_free(d->stagger);
+	timer_free(d->limit);
+	d->stagger = d->limit = NULL;
+	list_del(&d->item.link);
+	list_del(&d->begin.link);
+	if (d->is_resolving)
+		(void)uv_cancel((uv_req_t *)&d->resolve);
+}
+
+static void dial_finish(struct dial *d, int err, int fd)
+{
+	struct dial_params p = d->p;
+	enum dial_stage stage = d->stage;
+
+	dial_stop(d);
+	p.on_done(p.user, err, fd, stage);
+	dial_maybe_free(d);
+}
+
+void dial_cancel(struct dial *d)
+{
+	if (d == NULL)
+		return;
+	CHECK(!d->is_over);
+	dial_stop(d);
+	dial_maybe_free(d);
+}
+
+static void dial_shut(struct loop_item *item)
+{
+	struct dial *d = container_of(item, struct dial, item);
+
+	dial_stop(d);
+	dial_maybe_free(d);
+}
+
+/* -- connecting */
+
+static void dial_next(struct dial *d);
+
+static void attempt_on_writable(uv_poll_t *poll, int status, int events)
+{
+	struct attempt *a = poll->data;
+	struct dial *d = a->d;
+	int err = 0, fd = a->fd;
+	socklen_t len = sizeof(err);
+
+	(void)events;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		err = errno;
+	if (err == 0 && status < 0)
+		err = -status;
+	if (err == 0) {
+		d->stage = DIAL_DONE;
+		attempt_end(a, true);
+		dial_finish(d, 0, fd);
+		return;
+	}
+	dial_note(d, dial_error(err));
+	attempt_end(a, false);
+	dial_next(d);
+}
+
+static socklen_t addr_len(const union addr *a)
+{
+	return a->any.sa_family == AF_INET6 ? sizeof(a->v6) : sizeof(a->v4);
+}
+
+/* Begins to connect. 0, or the error that ended the attempt at once. */
+static int attempt_begin(struct attempt *a, const union addr *addr)
+{
+	int r;
+
+	a->fd = socket(addr->any.sa_family,
+		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (a->fd < 0)
+		return dial_error(errno);
+	a->d->pending++;
+	r = connect(a->fd, &addr->any, addr_len(addr));
+	/* Also a connection made at once is reported by the poll. */
+	if (r < 0 && errno != EINPROGRESS)
+		return dial_error(errno);
+	r = uv_poll_init(a->d->ll->loop, &a->poll, a->fd);
+	if (r < 0)
+		return r;
+	a->has_handle = true;
+	a->poll.data = a;
+	a->d->handles++;
+	return uv_poll_start(&a->poll, UV_WRITABLE, attempt_on_writable);
+}
+
+static bool dial_is_allowed(struct dial *d, const union addr *addr)
+{
+	return d->p.allow == NULL || d->p.allow(&addr->any, d->p.user);
+}
+
+/* Starts the next address that can be started; ends the dial when there is
+ * none and none is pending. */
+static void dial_next(struct dial *d)
+{
+	while (d->next < d->addr_count) {
+		size_t i = d->next++;
+		struct attempt *a = &d->attempts[i];
+		int r;
+
+		a->d = d;
+		a->fd = -1;
+		if (!dial_is_allowed(d, &d->addrs[i])) {
+			dial_note(d, RW_ERR_NOT_ALLOWED);
+			continue;
+		}
+		r = attempt_begin(a, &d->addrs[i]);
+		if (r == 0) {
+			timer_start(d->stagger, DIAL_STAGGER_MS);
+			return;
+		}
+		dial_note(d, r);
+		attempt_end(a, false);
+	}
+	timer_stop(d->stagger);
+	if (d->pending == 0)
+		dial_finish(d, d->err != 0 ? d->err : RW_ERR_NO_HOST, -1);
+}
+
+static void dial_on_stagger(void *user)
+{
+	dial_next(user);
+}
+
+static void dial_on_limit(void *user)
+{
+	struct dial *d = user;
+
+	dial_note(d, RW_ERR_TIMEOUT);
+	/* Somebody refused, but others might have answered: say both? The one
+	 * that a person can act on is the refusal. */
+	dial_finish(d, d->err, -1);
+}
+
+/* -- resolving */
+
+/* An IPv4 address that is written as v6 is the v4 address: it is judged and
+ * connected to as such. */
+static void addr_normalise(union addr *a)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+
+	if (a->any.sa_family != AF_INET6 ||
+	    !IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr))
+		return;
+	v4.sin_port = a->v6.sin6_port;
+	memcpy(&v4.sin_addr, a->v6.sin6_addr.s6_addr + 12, 4);
+	a->v4 = v4;
+}
+
+static bool dial_knows(const struct dial *d, const union addr *a)
+{
+	for (size_t i = 0; i < d->addr_count; i++)
+		if (memcmp(&d->addrs[i], a, sizeof(*a)) == 0)
+			return true;
+	return false;
+}
+
+static void dial_add(struct dial *d, const struct addrinfo *ai)
+{
+	union addr a;
+
+	memset(&a, 0, sizeof(a));
+	if (ai->ai_addrlen > sizeof(a) || d->addr_count == DIAL_ADDRS_MAX)
+		return;
+	memcpy(&a, ai->ai_addr, ai->ai_addrlen);
+	if (a.any.sa_family == AF_INET)
+		a.v4.sin_port = htons(d->p.port);
+	else
+		a.v6.sin6_port = htons(d->p.port);
+	addr_normalise(&a);
+	if (!dial_knows(d, &a))
+		d->addrs[d->addr_count++] = a;
+}
+
+/* The next of the family, at or after *from. */
+static const struct addrinfo *ai_next(const struct addrinfo *from, int family)
+{
+	while (from != NULL && from->ai_family != family)
+		from = from->ai_next;
+	return from;
+}
+
+/* Families alternate, v6 first; within one, the resolver's order stays. */
+static void dial_order(struct dial *d, const struct addrinfo *list)
+{
+	const struct addrinfo *v6 = ai_next(list, AF_INET6);
+	const struct addrinfo *v4 = ai_next(list, AF_INET);
+
+	while (v6 != NULL || v4 != NULL) {
+		if (v6 != NULL) {
+			dial_add(d, v6);
+			v6 = ai_next(v6->ai_next, AF_INET6);
+		}
+		if (v4 != NULL) {
+			dial_add(d, v4);
+			v4 = ai_next(v4->ai_next, AF_INET);
+		}
+	}
+}
+
+static void dial_connect(struct dial *d, const struct addrinfo *list)
+{
+	dial_order(d, list);
+	if (d->addr_count == 0) {
+		dial_finish(d, RW_ERR_NO_HOST, -1);
+		return;
+	}
+	d->stage = DIAL_CONNECTING;
+	dial_next(d);
+}
+
+static void dial_on_resolved(uv_getaddrinfo_t *req, int status,
+			     struct addrinfo *list)
+{
+	struct dial *d = req->data;
+
+	d->is_resolving = false;
+	if (d->is_over)
+		dial_maybe_free(d);
+	else if (status < 0)
+		dial_finish(d, dial_resolve_error(status), -1);
+	else
+		dial_connect(d, list);
+	uv_freeaddrinfo(list);
+}
+
+static const struct addrinfo dial_hints = {
+	.ai_family = AF_UNSPEC,
+	.ai_socktype = SOCK_STREAM,
+};
+
+/* A number needs no thread. False: it is a name. */
+static bool dial_numeric(struct dial *d)
+{
+	struct addrinfo hints = dial_hints, *list = NULL;
+
+	hints.ai_flags = AI_NUMERICHOST;
+	if (getaddrinfo(d->host, NULL, &hints, &list) != 0)
+		return false;
+	dial_connect(d, list);
+	freeaddrinfo(list);
+	return true;
+}
+
+static void dial_on_begin(struct deferred *b)
+{
+	struct dial *d = container_of(b, struct dial, begin);
+	int r;
+
+	/* Longer names crash some resolvers (CVE-2024-24806). */
+	if (d->host[0] == '\0') {
+		dial_finish(d, RW_ERR_NO_HOST, -1);
+		return;
+	}
+	if (dial_numeric(d))
+		return;
+	d->resolve.data = d;
+	r = uv_getaddrinfo(d->ll->loop, &d->resolve, dial_on_resolved, d->host,
+			   NULL, &dial_hints);
+	if (r < 0)
+		dial_finish(d, dial_resolve_error(r), -1);
+	else
+		d->is_resolving = true;
+}
+
+int dial_start(uv_loop_t *loop, const struct dial_params *p, struct dial **ret)
+{
+	struct dial *d = calloc(1, sizeof(*d));
+
+	if (d == NULL)
+		return RW_ERR_NOMEM;
+	d->ll = loop_local(loop);
+	d->p = *p;
+	d->p.host = NULL;
+	if (!str_copy(d->host, sizeof(d->host), p->host))
+		d->host[0] = '\0'; /* too long to be a name */
+	d->stage = DIAL_RESOLVING;
+	d->stagger = timer_new(loop, dial_on_stagger, d);
+	d->limit = timer_new(loop, dial_on_limit, d);
+	timer_start(d->limit,
+		    p->timeout_ms > 0 ? p->timeout_ms : DIAL_TIMEOUT_MS);
+	d->begin.on_turn = dial_on_begin;
+	list_init(&d->begin.link);
+	loop_item_add(d->ll, &d->item, dial_shut);
+	loop_defer(d->ll, &d->begin);
+	*ret = d;
+	return 0;
+}
+
+/* -- unix sockets */
+
+int dial_unix(const char *path, int *ret_fd)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd, err;
+
+	if (!str_copy(sa.sun_path, sizeof(sa.sun_path), path))
+		return RW_ERR_LIMIT;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0) {
+		*ret_fd = fd;
+		return 0;
+	}
+	err = errno;
+	close(fd);
+	switch (err) {
+	case ECONNREFUSED: return RW_ERR_REFUSED;
+	case ENOENT: return RW_ERR_NOT_FOUND;
+	case EAGAIN: return RW_ERR_BUSY;
+	default: return -err;
+	}
+}

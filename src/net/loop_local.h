@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What net/ keeps for each loop, behind loop->data: the list of everything that
+ * must end before the loop does, calls put off to the end of the turn, the
+ * memory that every read on the loop shares, and the timer that takes buffers
+ * from connections that idle. For files in net/ only.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/list.h"
+
+/* One read takes so much; more waits for the next turn, so that a bulk
+ * connection does not keep the others waiting. */
+#define LOOP_READ_LEN  (256 * 1024)
+#define LOOP_PLAIN_LEN (128 * 1024)
+
+/* Embedded in what lives on a loop. on_shut closes it for good; it runs from
+ * loop_run_close() only, with the item already out of the list. */
+struct loop_item {
+	struct list link;
+	void (*on_shut)(struct loop_item *item);
+};
+
+/* A call put off to the end of the turn, after the events, before waiting. */
+struct deferred {
+	struct list link;
+	void (*on_turn)(struct deferred *d);
+};
+
+/* Something with buffers to give back. on_idle runs when no warm_touch() came
+ * for one to two seconds; it is out of the list then. */
+struct warm {
+	struct list link;
+	bool touched;
+	void (*on_idle)(struct warm *w);
+};
+
+/* A half-closed socket is looked at every few seconds: see net/pump.c. */
+struct watched {
+	struct list link;
+	void (*on_look)(struct watched *w);
+};
+
+struct loop_local {
+	uv_loop_t *loop;
+	struct list conns; /* loop_items whose end calls their owners */
+	struct list items; /* the others: their owners are gone by then */
+	struct list deferred;
+	struct list warm;
+	struct list watched;
+	struct flusher *turn;	/* runs the deferred calls */
+	struct timer *sweep;	/* runs while warm or watched has any */
+	uint64_t sweeps;
+	uint8_t *read_mem;	/* LOOP_READ_LEN: ciphertext of one read */
+	uint8_t *plain_mem;	/* LOOP_PLAIN_LEN: its plaintext */
+	bool is_closing;
+};
+
+/* Made at the first call. Ends the process when memory is out. */
+struct loop_local *loop_local(uv_loop_t *loop);
+
+void loop_item_add(struct loop_local *ll, struct loop_item *item,
+		   void (*on_shut)(struct loop_item *item));
+void loop_conn_add(struct loop_local *ll, struct loop_item *item,
+		   void (*on_shut)(struct loop_item *item));
+/* d was list_init()ed; a second call before it ran changes nothing. list_del()
+ * takes it back. */
+void loop_defer(struct loop_local *ll, struct deferred *d);
+void loop_warm(struct loop_local *ll, struct warm *w);
+void loop_watch(struct loop_local *ll, struct watched *w);
+
+/* A socket as libuv's stream, whatever its kind. */
+union sock {
+	uv_handle_t handle;
+	uv_stream_t stream;
+	uv_tcp_t tcp;
+	uv_pipe_t pipe;
+};
+
+/* Takes fd (also on failure). s is initialised in either case and must be
+ * closed. Sets close-on-exec, and TCP_NODELAY and keepalive on TCP. */
+int sock_open(uv_loop_t *loop, union sock *s, int fd);
+/* Keepalive of TCP: first probe after idle_s; harmless elsewhere. */
+void sock_keepalive(int fd, unsigned idle_s);
+bool sock_is_tcp(const union sock *s);
+int sock_fd(const union sock *s);

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bytes from the socket are read straight into the core's buffer, and go to it
+ * straight from there: nothing is copied here, nothing is kept here.
+ */
+#include "net/pump.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "core/stream.h"
+#include "net/loop_local.h"
+
+/* One write that waits for the socket: small enough that the far end hears of
+ * progress while a slow reader takes it. */
+#define PUMP_WRITE_MAX	 (64 * 1024)
+/* Full reads in a row before the others' turn comes. */
+#define PUMP_READS_MAX	 4
+#define PUMP_HALF_IDLE_S 60
+
+struct pump {
+	union sock sock;
+	struct loop_item item;
+	struct loop_local *ll;
+	struct deferred push;	/* writes what the core kept */
+	struct watched watch;	/* while half closed by the socket's side */
+	struct stream *st;	/* NULL once it has closed */
+	const struct pump_ops *ops;
+	void *user;
+	uv_write_t write;
+	size_t writing;		/* bytes of stream_peek() that libuv holds */
+	uint64_t bytes_in, bytes_out;
+	int full_reads;		/* in a row */
+	bool is_reading;
+	bool is_read_done;	/* EOF came: stream_finish() was called */
+	bool is_write_done;	/* the stream's end was passed on */
+	bool is_closing;	/* the socket's handle closes or has closed */
+	bool is_closed;		/* it has */
+	bool is_quiet;		/* no on_done */
+	int err;		/* for on_done */
+	char text[STREAM_TEXT_MAX + 1];
+};
+
+/* -- the end: both the stream and the socket have to be gone */
+
+static void pump_maybe_done(struct pump *p)
+{
+	if (p->st != NULL || !p->is_closed)
+		return;
+	if (!p->is_quiet)
+		p->ops->on_done(p->user, p->err, p->text);
+	free(p);
+}
+
+static void pump_on_handle_closed(uv_handle_t *h)
+{
+	struct pump *p = h->data;
+
+	p->is_closed = true;
+	pump_maybe_done(p);
+}
+
+/* Closes the socket; the program at its other end sees a reset if the stream
+ * did not end well. Where there are no resets (unix sockets) it is on_done's
+ * err that tells. */
+static void pump_close_sock(struct pump *p, bool reset)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	if (p->is_closing)
+		return;
+	p->is_closing = true;
+	list_del(&p->item.link);
+	list_del(&p->push.link);
+	list_del(&p->watch.link);
+	if (reset && sock_is_tcp(&p->sock))
+		(void)setsockopt(sock_fd(&p->sock), SOL_SOCKET, SO_LINGER,
+				 &now, sizeof(now));
+	uv_close(&p->sock.handle, pump_on_handle_closed);
+}
+
+static void pump_note(struct pump *p, int err, const char *text)
+{
+	if (p->err != 0)
+		return;
+	p->err = err;
+	(void)str_copy(p->text, sizeof(p->text),
+		       text != NULL ? text : err_text(err));
+}
+
+/* Something broke here: both sides hear of it. */
+static void pump_fail(struct pump *p, int err, const char *text)
+{
+	pump_note(p, err, text);
+	if (p->st != NULL)
+		stream_reset(p->st, err, p->text);
+	pump_close_sock(p, true);
+}
+
+void pump_abort(struct pump *p, int err)
+{
+	if (!p->is_closing)
+		pump_fail(p, err, NULL);
+}
+
+/* The program at the socket went away without reading or sending all. */
+static void pump_sock_failed(struct pump *p, int err)
+{
+	char text[STREAM_TEXT_MAX + 1];
+
+	snprintf(text, sizeof(text), "the connection broke: %s",
+		 err_text(err));
+	pump_fail(p, err == UV_EPIPE ? UV_ECONNRESET : err, text);
+}
+
+/* -- from the stream to the socket */
+
+static void pump_push(struct pump *p);
+
+static void pump_on_write(uv_write_t *req, int err)
+{
+	struct pump *p = req->data;
+	size_t n = p->writing;
+
+	p->writing = 0;
+	if (p->is_closing)
+		return;
+	if (err < 0) {
+		pump_sock_failed(p, err);
+		return;
+	}
+	p->bytes_out += n;
+	stream_consume(p->st, n);
+	pump_push(p);
+}
+
+/* Writes what the core kept, until the socket is full; then libuv holds the
+ * next piece, in the core's own memory, and waits. */
+static void pump_push(struct pump *p)
+{
+	while (!p->is_closing && p->st != NULL && p->writing == 0) {
+		size_t len;
+		const uint8_t *data = stream_peek(p->st, &len);
+		uv_buf_t b;
+		int r;
+
+		if (len == 0)
+			return;
+		b = uv_buf_init((char *)(uintptr_t)data, (unsigned int)len);
+		r = uv_try_write(&p->sock.stream, &b, 1);
+		if (r > 0) {
+			p->bytes_out += (uint64_t)r;
+			stream_consume(p->st, (size_t)r);
+			continue;
+		}
+		if (r == UV_EAGAIN) {
+			b.len = p->writing = MIN(len, PUMP_WRITE_MAX);
+			p->write.data = p;
+			r = uv_write(&p->write, &p->sock.stream, &b, 1,
+				     pump_on_write);
+		}
+		if (r < 0) {
+			p->writing = 0;
+			pump_sock_failed(p, r);
+		}
+	}
+}
+
+static void pump_on_push(struct deferred *d)
+{
+	pump_push(container_of(d, struct pump, push));
+}
+
+static size_t pump_on_data(struct stream *st, const uint8_t *data, size_t len)
+{
+	struct pump *p = stream_user(st);
+	uv_buf_t b = uv_buf_init((char *)(uintptr_t)data, (unsigned int)len);
+	int r;
+
+	if (p == NULL || p->is_closing)
+		return 0;
+	/* A rest waits in the core already, and is being written. */
+	if (p->writing > 0)
+		return 0;
+	if (len == 0) {
+		loop_defer(p->ll, &p->push);
+		return 0;
+	}
+	r = uv_try_write(&p->sock.stream, &b, 1);
+	if (r < 0 && r != UV_EAGAIN) {
+		pump_sock_failed(p, r);
+		return 0;
+	}
+	if (r < 0)
+		r = 0;
+	p->bytes_out += (uint64_t)r;
+	/* The rest can be seen by stream_peek() once this has returned. */
+	if ((size_t)r < len)
+		loop_defer(p->ll, &p->push);
+	return (size_t)r;
+}
+
+static void pump_on_eof(struct stream *st)
+{
+	struct pump *p = stream_user(st);
+
+	if (p == NULL || p->is_closing)
+		return;
+	p->is_write_done = true;
+	list_del(&p->watch.link);
+	if (shutdown(sock_fd(&p->sock), SHUT_WR) < 0 && errno != ENOTCONN)
+		pump_sock_failed(p, -errno);
+	/* The program still sends; one that is gone must be noticed. */
+	else if (!p->is_read_done)
+		sock_keepalive(sock_fd(&p->sock), PUMP_HALF_IDLE_S);
+}
+
+/* -- from the socket to the stream */
+
+static void pump_read(struct pump *p);
+
+/* Half closed by the program, and nothing is read any more: whether it still
+ * listens shows only if somebody looks. */
+static void pump_on_look(struct watched *w)
+{
+	struct pump *p = container_of(w, struct pump, watch);
+	struct pollfd f = { .fd = sock_fd(&p->sock) };
+
+	if (poll(&f, 1, 0) > 0 && (f.revents & (POLLERR | POLLHUP)) != 0)
+		pump_sock_failed(p, UV_ECONNRESET);
+}
+
+static void pump_on_sock_eof(struct pump *p)
+{
+	p->is_read_done = true;
+	p->is_reading = false;
+	(void)uv_read_stop(&p->sock.stream);
+	if (!p->is_write_done) {
+		sock_keepalive(sock_fd(&p->sock), PUMP_HALF_IDLE_S);
+		loop_watch(p->ll, &p->watch);
+	}
+	stream_finish(p->st);
+}
+
+static void pump_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
+{
+	struct pump *p = h->data;
+	uint8_t *room = NULL;
+	size_t len = 0;
+
+	(void)hint;
+	*ret = uv_buf_init(NULL, 0);
+	if (p->full_reads == PUMP_READS_MAX || p->st == NULL) {
+		p->full_reads = 0;
+		return;
+	}
+	room = stream_room(p->st, &len);
+	if (room != NULL && len > 0) {
+		*ret = uv_buf_init((char *)room, (unsigned int)len);
+		return;
+	}
+	p->full_reads = 0;
+	p->is_reading = false; /* on_room goes on */
+}
+
+static void pump_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
+{
+	struct pump *p = stream->data;
+
+	if (p->is_closing || p->st == NULL)
+		return;
+	if (n == UV_ENOBUFS) {
+		if (!p->is_reading)
+			(void)uv_read_stop(&p->sock.stream);
+		return;
+	}
+	if (n > 0) {
+		p->full_reads = (size_t)n == b->len ? p->full_reads + 1 : 0;
+		p->bytes_in += (uint64_t)n;
+		stream_wrote(p->st, (size_t)n);
+	} else if (n == UV_EOF) {
+		pump_on_sock_eof(p);
+	} else if (n < 0) {
+		pump_sock_failed(p, (int)n);
+	}
+}
+
+static void pump_read(struct pump *p)
+{
+	int r;
+
+	if (p->is_reading || p->is_read_done || p->is_closing)
+		return;
+	p->is_reading = true;
+	r = uv_read_start(&p->sock.stream, pump_on_alloc, pump_on_read);
+	if (r < 0 && r != UV_EALREADY)
+		pump_sock_failed(p, r);
+}
+
+static void pump_on_room(struct stream *st)
+{
+	struct pump *p = stream_user(st);
+
+	if (p != NULL)
+		pump_read(p);
+}
+
+/* -- beginnings and ends of the stream */
+
+static void pump_on_connected(struct stream *st)
+{
+	struct pump *p = stream_user(st);
+
+	if (p != NULL && p->ops->on_connected != NULL)
+		p->ops->on_connected(p->user);
+}
+
+static void pump_on_stream_closed(struct stream *st, int err, const char *text)
+{
+	struct pump *p = stream_user(st);
+
+	if (p == NULL)
+		return;
+	p->st = NULL;
+	if (err != 0)
+		pump_note(p, err, text != NULL && *text != '\0' ? text : NULL);
+	pump_close_sock(p, err != 0);
+	pump_maybe_done(p);
+}
+
+static const struct stream_ops pump_ops_of_stream = {
+	.on_connected = pump_on_connected,
+	.on_data = pump_on_data,
+	.on_eof = pump_on_eof,
+	.on_room = pump_on_room,
+	.on_closed = pump_on_stream_closed,
+};
+
+const struct stream_ops *pump_stream_ops(void)
+{
+	return &pump_ops_of_stream;
+}
+
+/* The loop ends; whoever owns the session frees it before or after. */
+static void pump_shut(struct loop_item *item)
+{
+	struct pump *p = container_of(item, struct pump, item);
+	struct stream *st = p->st;
+
+	pump_note(p, RW_ERR_CANCELLED, NULL);
+	if (st != NULL) {
+		stream_take(st, &pump_ops_of_stream, NULL);
+		stream_reset(st, RW_ERR_CANCELLED, NULL);
+		p->st = NULL;
+	}
+	pump_close_sock(p, true);
+}
+
+static void pump_on_never_opened(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+static int pump_refuse(struct stream *st, int err)
+{
+	stream_take(st, &pump_ops_of_stream, NULL);
+	stream_reset(st, err, NULL);
+	return err;
+}
+
+int pump_new(uv_loop_t *loop, int fd, struct stream *st,
+	     const struct pump_ops *ops, void *user, struct pump **ret)
+{
+	struct pump *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (p == NULL) {
+		close(fd);
+		return pump_refuse(st, RW_ERR_NOMEM);
+	}
+	p->ll = loop_local(loop);
+	p->ops = ops;
+	p->user = user;
+	p->push.on_turn = pump_on_push;
+	list_init(&p->push.link);
+	p->watch.on_look = pump_on_look;
+	list_init(&p->watch.link);
+	r = sock_open(loop, &p->sock, fd);
+	p->sock.handle.data = p;
+	if (r < 0) {
+		uv_close(&p->sock.handle, pump_on_never_opened);
+		return pump_refuse(st, r);
+	}
+	p->st = st;
+	loop_conn_add(p->ll, &p->item, pump_shut);
+	stream_take(st, &pump_ops_of_stream, p);
+	/* Bytes may have come before the socket was there. */
+	loop_defer(p->ll, &p->push);
+	pump_read(p);
+	*ret = p;
+	return 0;
+}
+
+uint64_t pump_bytes_in(const struct pump *p)
+{
+	return p->bytes_in;
+}
+
+uint64_t pump_bytes_out(const struct pump *p)
+{
+	return p->bytes_out;
+}
+
+struct stream *pump_stream(const struct pump *p)
+{
+	return p->st;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Sockets as libuv's streams, whatever their kind. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/loop_local.h"
+
+/* Found dead after about idle + 30 s. */
+#define KEEPALIVE_EVERY_S 10
+#define KEEPALIVE_PROBES  3
+#define KEEPALIVE_IDLE_S  300
+
+static void sock_set_int(int fd, int level, int name, int value)
+{
+	/* An option that a kernel lacks costs comfort, not correctness. */
+	(void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+void sock_keepalive(int fd, unsigned idle_s)
+{
+	sock_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	sock_set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)idle_s);
+	sock_set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EVERY_S);
+	sock_set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+}
+
+static int sock_domain(int fd)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
+		return -errno;
+	return domain;
+}
+
+int sock_open(uv_loop_t *loop, union sock *s, int fd)
+{
+	int domain = sock_domain(fd);
+	int r = domain < 0 ? domain : 0;
+
+	if (domain == AF_INET || domain == AF_INET6)
+		uv_tcp_init(loop, &s->tcp);
+	else
+		uv_pipe_init(loop, &s->pipe, 0);
+	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+	if (r == 0 && sock_is_tcp(s))
+		r = uv_tcp_open(&s->tcp, fd);
+	else if (r == 0)
+		r = uv_pipe_open(&s->pipe, fd);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	if (sock_is_tcp(s)) {
+		sock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+		sock_keepalive(fd, KEEPALIVE_IDLE_S);
+	}
+	return 0;
+}
+
+bool sock_is_tcp(const union sock *s)
+{
+	return s->handle.type == UV_TCP;
+}
+
+int sock_fd(const union sock *s)
+{
+	uv_os_fd_t fd = -1;
+
+	/* Fails once the handle closes; -1 is the answer then. */
+	(void)uv_fileno(&s->handle, &fd);
+	return fd;
+}
