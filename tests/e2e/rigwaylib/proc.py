@@ -6,12 +6,14 @@ test process (setpriv --pdeathsig), writes to a log of its own, and is ended by
 its pid. Programs that put themselves into the background are found again by
 the mark, so that a test can end them and the run can prove that none is left.
 """
+import functools
 import os
 import re
 import signal
 import subprocess
 import sys
 
+from . import mounts
 from .poll import wait_for
 
 # ./test gives the run a name, and looks for it when all is over.
@@ -21,7 +23,6 @@ MARK = f"{RUN}.{os.getpid()}.{os.urandom(4).hex()}"
 
 PYTHON = "/usr/bin/python3"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-HAS_MOUNTS = None
 
 
 def base_env(**more):
@@ -41,13 +42,12 @@ def base_env(**more):
 
 def can_mount():
     """Whether a process may have a mount namespace of its own here."""
-    global HAS_MOUNTS
-    if HAS_MOUNTS is None:
-        HAS_MOUNTS = subprocess.run(
-            ["unshare", "-m", "true"], env=base_env(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        ).returncode == 0
-    return HAS_MOUNTS
+    return mount_prefix() is not None
+
+
+@functools.cache
+def mount_prefix():
+    return mounts.prefix()
 
 
 _BIND = ('while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit 126; '
@@ -67,7 +67,7 @@ def wrap(argv, ns=None, binds=(), user=None, die_with_us=True):
         argv = ["setpriv", *drop, "--", *argv]
     if binds:
         flat = [str(x) for pair in binds for x in pair]
-        argv = ["unshare", "-m", "sh", "-c", _BIND, "sh", *flat, "--", *argv]
+        argv = [*mount_prefix(), "sh", "-c", _BIND, "sh", *flat, "--", *argv]
     if ns is not None:
         argv = ["nsenter", f"--net={ns.path}", *argv]
     return argv
