@@ -126,11 +126,18 @@ static size_t code_strip(const char *text, size_t len, char *out)
 	return n;
 }
 
+/* A text with a NUL inside would not be what it seems: it fails the reader. */
 static void code_get_text(struct reader *r, size_t len, char *out, size_t cap)
 {
-	if (len >= cap)
+	const uint8_t *text = reader_bytes(r, len);
+
+	if (text == NULL)
+		return;
+	if (len >= cap || memchr(text, '\0', len) != NULL) {
 		r->failed = true;
-	reader_copy(r, out, len);
+		return;
+	}
+	memcpy(out, text, len);
 }
 
 /* Reads what code_put() wrote; the checksum has been found right. */

@@ -28,6 +28,16 @@ static int parse(const char *text, struct code *ret)
 	return code_parse(text, strlen(text), ret);
 }
 
+/* The text holds every field, and has one form. */
+static void assert_same(const struct code *a, const struct code *b)
+{
+	char text_a[CODE_TEXT_CAP], text_b[CODE_TEXT_CAP];
+
+	assert_true(code_format(a, text_a, sizeof(text_a)) > 0);
+	assert_true(code_format(b, text_b, sizeof(text_b)) > 0);
+	assert_string_equal(text_a, text_b);
+}
+
 static void a_code_reads_back(void **state)
 {
 	char text[CODE_TEXT_CAP];
@@ -40,7 +50,13 @@ static void a_code_reads_back(void **state)
 		assert_true(n > 0);
 		assert_int_equal(strlen(text), n);
 		assert_int_equal(parse(text, &d), 0);
-		assert_memory_equal(&c, &d, sizeof(c));
+		assert_same(&c, &d);
+		assert_int_equal(d.kind, kind);
+		assert_string_equal(d.relay[1], "[2001:db8::1]:7443");
+		assert_memory_equal(d.bits, c.bits, CODE_BITS_LEN);
+		assert_true(pin_eq(&d.relay_pin, &c.relay_pin));
+		assert_true(pin_eq(&d.rig_pin, &c.rig_pin));
+		assert_string_equal(d.rig_name, c.rig_name);
 	}
 }
 
@@ -73,7 +89,7 @@ static void the_largest_code_fits(void **state)
 
 	assert_true(n > 0);
 	assert_int_equal(parse(text, &d), 0);
-	assert_memory_equal(&c, &d, sizeof(c));
+	assert_same(&c, &d);
 	assert_int_equal(code_format(&c, text, (size_t)n), RW_ERR_LIMIT);
 	assert_int_equal(code_format(&c, text, (size_t)n + 1), n);
 }
@@ -98,7 +114,7 @@ static void line_wraps_quotes_and_case_do_not_matter(void **state)
 	}
 	strcpy(worn + n, "\".\n\n");
 	assert_int_equal(parse(worn, &d), 0);
-	assert_memory_equal(&c, &d, sizeof(c));
+	assert_same(&c, &d);
 }
 
 static void every_shorter_text_is_truncated(void **state)
@@ -189,6 +205,31 @@ static void what_is_no_code_is_told_so(void **state)
 	assert_int_equal(code_parse(text, 2 * (size_t)n, &d), RW_ERR_MANGLED);
 }
 
+/* Found by the fuzzer: the checksum was right, the text went on behind a NUL. */
+static void an_address_with_a_nul_inside_is_refused(void **state)
+{
+	uint8_t bytes[2 + 3 + 2 + 8 + PIN_LEN + CODE_BITS_LEN + 4] = {
+		0, sizeof(bytes) - 2, CODE_RIG, 0, 1,
+		0, 8, 'a', ':', '2', '2', 0, 'x', 'y', 'z',
+	};
+	char text[3 + STR_BASE32_LEN(sizeof(bytes)) + 1] = "rw1";
+	const size_t sum_at = sizeof(bytes) - 4;
+	uint8_t hash[HASH_LEN];
+	struct code c;
+
+	(void)state;
+	sha256(bytes, sum_at, hash);
+	memcpy(bytes + sum_at, hash, 4);
+	str_base32_encode(bytes, sizeof(bytes), text + 3);
+	assert_int_equal(parse(text, &c), RW_ERR_FORMAT);
+	memcpy(bytes + 7, "abcde:22", 8);
+	sha256(bytes, sum_at, hash);
+	memcpy(bytes + sum_at, hash, 4);
+	str_base32_encode(bytes, sizeof(bytes), text + 3);
+	assert_int_equal(parse(text, &c), 0);
+	assert_string_equal(c.relay[0], "abcde:22");
+}
+
 static void only_whole_codes_are_written(void **state)
 {
 	char text[CODE_TEXT_CAP];
@@ -244,6 +285,7 @@ int main(void)
 		cmocka_unit_test(every_shorter_text_is_truncated),
 		cmocka_unit_test(no_slip_of_the_pen_makes_another_code),
 		cmocka_unit_test(what_is_no_code_is_told_so),
+		cmocka_unit_test(an_address_with_a_nul_inside_is_refused),
 		cmocka_unit_test(only_whole_codes_are_written),
 		cmocka_unit_test(the_secrets_are_apart_and_stay_the_same),
 	};
