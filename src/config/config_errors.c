@@ -22,10 +22,9 @@ void config_errors_add(struct config_errors *e, const char *file, size_t line,
 	va_end(ap);
 	if (e->items == NULL)
 		e->items = xcalloc(CONFIG_ERRORS_MAX, sizeof(e->items[0]));
-	e->items[e->len++] =
-		line > 0 ? xasprintf("%s:%zu:%zu: error: %s", file, line,
-				     column, text) :
-			   xasprintf("%s: error: %s", file, text);
+	e->items[e->len++] = line > 0 ? xasprintf("%s:%zu:%zu: error: %s", file,
+						  line, column, text)
+				      : xasprintf("%s: error: %s", file, text);
 }
 
 size_t config_errors_print(const struct config_errors *e, FILE *to)

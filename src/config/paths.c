@@ -36,7 +36,7 @@ static bool is_absolute(const char *path)
 }
 
 __attribute__((format(printf, 2, 3))) static void fail(struct paths *p,
-							const char *fmt, ...)
+						       const char *fmt, ...)
 {
 	va_list ap;
 
@@ -128,11 +128,10 @@ static bool fits_socket(const char *run_dir)
  * those of a RIGWAY_HOME apart. */
 static void use_tmp(struct paths *p, const char *root, const char *home)
 {
-	p->tmp_dir = xasprintf("%s/tmp/rigway-%ju", root,
-			       (uintmax_t)geteuid());
+	p->tmp_dir = xasprintf("%s/tmp/rigway-%ju", root, (uintmax_t)geteuid());
 	if (home != NULL)
-		p->run_dir = xasprintf("%s/%016" PRIx64, p->tmp_dir,
-				       hash_of(home));
+		p->run_dir =
+			xasprintf("%s/%016" PRIx64, p->tmp_dir, hash_of(home));
 	else
 		p->run_dir = xstrdup(p->tmp_dir);
 }
@@ -192,8 +191,8 @@ static int init_in_home(struct paths *p, const char *root, const char *given)
 
 static char *xdg_dir(const char *given, const char *home, const char *standard)
 {
-	return is_absolute(given) ? xstrdup(given) :
-				    xasprintf("%s/%s", home, standard);
+	return is_absolute(given) ? xstrdup(given)
+				  : xasprintf("%s/%s", home, standard);
 }
 
 int paths_init_env(struct paths *ret, const struct paths_env *env)
@@ -278,8 +277,8 @@ static bool is_private(struct paths *p, const char *path, bool in_tmp)
 	}
 	if (!S_ISDIR(st.st_mode)) {
 		fail(p, "%s is not a folder%s", path,
-		     in_tmp ? "; somebody may have put it there: remove it" :
-			      "");
+		     in_tmp ? "; somebody may have put it there: remove it"
+			    : "");
 		return false;
 	}
 	if (st.st_uid != geteuid()) {
@@ -295,12 +294,17 @@ static bool is_private(struct paths *p, const char *path, bool in_tmp)
 	return true;
 }
 
+/* In /tmp only one level: what lies above is not ours to make. */
+static int make(const char *path, bool in_tmp)
+{
+	if (!in_tmp)
+		return file_mkdirs(path, 0700);
+	return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : -errno;
+}
+
 static bool make_folder(struct paths *p, const char *path, bool in_tmp)
 {
-	int err = in_tmp && mkdir(path, 0700) != 0 && errno != EEXIST ?
-			  -errno :
-		  in_tmp ? 0 :
-			   file_mkdirs(path, 0700);
+	int err = make(path, in_tmp);
 
 	if (err != 0) {
 		fail(p, "cannot make the folder %s: %s", path, err_text(err));

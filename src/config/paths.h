@@ -27,11 +27,11 @@
 struct paths {
 	char *config_file; /* see paths_config_file() */
 	char *state_dir;   /* .../state/MACHINE, may not exist yet */
-	char *run_dir;     /* the folder of sockets, may not exist yet */
-	char *tmp_dir;     /* the private folder above or equal to run_dir
+	char *run_dir;	   /* the folder of sockets, may not exist yet */
+	char *tmp_dir;	   /* the private folder above or equal to run_dir
 			    * when it lies in /tmp; else NULL */
-	char *machine;     /* the machine's name in paths, see below */
-	char *error;       /* the last failure as a sentence, or NULL */
+	char *machine;	   /* the machine's name in paths, see below */
+	char *error;	   /* the last failure as a sentence, or NULL */
 };
 
 /* What paths_init() reads from the process; tests give their own. NULL or

@@ -45,8 +45,8 @@ struct clash {
 static struct clash find_clash(const struct settings *s)
 {
 	struct clash c = { .text = NULL };
-	uint64_t need = 2 * s->session.floor_bytes *
-			(uint64_t)s->session.max_streams;
+	uint64_t need =
+		2 * s->session.floor_bytes * (uint64_t)s->session.max_streams;
 
 	if (s->session.floor_bytes > s->session.window_max_bytes) {
 		c.blamed = "session.floor";
@@ -153,10 +153,11 @@ int settings_set(struct settings *s, const char *key, const char *text,
 
 	if (row != NULL)
 		return value_read_all(row, s, text, ret_err);
-	*ret_err = near != NULL ?
-			   xasprintf("unknown setting '%s'; did you mean '%s'?",
-				     quote(key, shown), near) :
-			   xasprintf("unknown setting '%s'", quote(key, shown));
+	*ret_err =
+		near != NULL
+			? xasprintf("unknown setting '%s'; did you mean '%s'?",
+				    quote(key, shown), near)
+			: xasprintf("unknown setting '%s'", quote(key, shown));
 	return RW_ERR_FORMAT;
 }
 
@@ -233,8 +234,8 @@ void settings_show(const struct settings *s, FILE *to)
 		char *value = value_text(&rows[i], s);
 		char *def = value_text(&rows[i], &defaults);
 
-		if (n != section || (i > 0 && strncmp(rows[i].name,
-						      rows[i - 1].name, n)))
+		if (n != section ||
+		    (i > 0 && strncmp(rows[i].name, rows[i - 1].name, n)))
 			fprintf(to, "%s%.*s:\n", i > 0 ? "\n" : "", (int)n,
 				rows[i].name);
 		section = n;

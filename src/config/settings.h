@@ -55,10 +55,10 @@ struct settings_rig {
 	int max_invites;
 	int max_sessions;
 	int dials_per_minute;
-	int guesses_per_minute;	/* wrong codes, by anybody */
-	int sshd_port; /* 0: found by itself */
-	char *sshd_config;     /* sshd's own configuration */
-	char *authorized_keys; /* "": where sshd looks */
+	int guesses_per_minute; /* wrong codes, by anybody */
+	int sshd_port;		/* 0: found by itself */
+	char *sshd_config;	/* sshd's own configuration */
+	char *authorized_keys;	/* "": where sshd looks */
 };
 
 struct settings_client {

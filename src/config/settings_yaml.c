@@ -30,14 +30,14 @@ struct walk {
 	struct config_errors *errs;
 };
 
-#define COMPLAIN_AT(w, mark, ...) \
-	config_errors_add((w)->errs, (w)->name, (mark).line + 1, \
+#define COMPLAIN_AT(w, mark, ...)                                              \
+	config_errors_add((w)->errs, (w)->name, (mark).line + 1,               \
 			  (mark).column + 1, __VA_ARGS__)
 /* At the event. Where the file cannot be read further, that was said. */
-#define COMPLAIN(w, ...) \
-	((w)->event.type == YAML_NO_EVENT ? \
-		 (void)0 : \
-		 COMPLAIN_AT(w, (w)->event.start_mark, __VA_ARGS__))
+#define COMPLAIN(w, ...)                                                       \
+	((w)->event.type == YAML_NO_EVENT                                      \
+		 ? (void)0                                                     \
+		 : COMPLAIN_AT(w, (w)->event.start_mark, __VA_ARGS__))
 
 /* Line and column of a byte, for errors that libyaml reports by offset. */
 static yaml_mark_t mark_of(const struct walk *w, size_t offset)
@@ -192,8 +192,8 @@ static void read_scalar(struct walk *w, const struct setting *row)
 		return; /* complained of already */
 	if (!is_at(w, YAML_SCALAR_EVENT)) {
 		COMPLAIN(w, "'%s' takes one value, not a %s", row->name,
-			 is_at(w, YAML_SEQUENCE_START_EVENT) ? "list" :
-							       "section");
+			 is_at(w, YAML_SEQUENCE_START_EVENT) ? "list"
+							     : "section");
 		skip(w);
 		return;
 	}
@@ -334,8 +334,9 @@ static void judge_section(struct walk *w, struct sections *seen,
 {
 	for (size_t i = 0; i < seen->len; i++)
 		if (strcmp(seen->items[i].name, name) == 0) {
-			COMPLAIN(w, "section '%s' stands twice; the first "
-				    "time in line %zu",
+			COMPLAIN(w,
+				 "section '%s' stands twice; the first "
+				 "time in line %zu",
 				 name, seen->items[i].line);
 			return;
 		}
@@ -352,8 +353,9 @@ static void read_section_value(struct walk *w, const char *name)
 	else if (is_at(w, YAML_ALIAS_EVENT) || is_null(w))
 		return; /* complained of; or all below it is a comment */
 	else {
-		COMPLAIN(w, "'%s' is a section: its settings stand below it, "
-			    "indented",
+		COMPLAIN(w,
+			 "'%s' is a section: its settings stand below it, "
+			 "indented",
 			 name);
 		skip(w);
 	}
@@ -432,8 +434,12 @@ void settings_yaml_read(const char *name, const char *text, size_t len,
 			struct config_errors *errs)
 {
 	struct walk w = {
-		.name = name, .text = text, .len = len,
-		.s = s, .places = places, .errs = errs,
+		.name = name,
+		.text = text,
+		.len = len,
+		.s = s,
+		.places = places,
+		.errs = errs,
 	};
 
 	if (has_tabs(&w))

@@ -37,8 +37,8 @@ static bool has_key(const struct state_format *format, const char *key)
 }
 
 /* Keeps the first sentence about a row. Returns RW_ERR_FORMAT. */
-__attribute__((format(printf, 2, 3))) static int
-complain(struct state_row *row, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static int complain(struct state_row *row,
+							  const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -143,8 +143,9 @@ static int read_field(struct state_row *row, char **at)
 		(*at)++;
 		value = read_quoted(at);
 		if (value == NULL)
-			return complain(row, "the value of '%s' has a wrong "
-					     "escape or no second quote",
+			return complain(row,
+					"the value of '%s' has a wrong "
+					"escape or no second quote",
 					key);
 	} else {
 		value = *at;
@@ -154,8 +155,9 @@ static int read_field(struct state_row *row, char **at)
 	}
 	end = **at;
 	if (end != '\0' && (end != ' ' || (*at)[1] == '\0'))
-		return complain(row, "after the value of '%s', one space and "
-				     "a field are expected, or the line's end",
+		return complain(row,
+				"after the value of '%s', one space and "
+				"a field are expected, or the line's end",
 				key);
 	row->fields[row->len++] = (struct state_field){ key, value };
 	**at = '\0'; /* ends a value without quotes */
@@ -190,8 +192,9 @@ static int read_header(struct state_row *row, const char *line)
 	else if (parse_u64(version, 0, INT32_MAX, &got) != 0)
 		err = complain(row, "no version behind '%s'", want);
 	else if (got != (uint64_t)f->version)
-		err = complain(row, "version %" PRIu64 " of this file; this "
-				    "rigway reads version %d",
+		err = complain(row,
+			       "version %" PRIu64 " of this file; this "
+			       "rigway reads version %d",
 			       got, f->version);
 	free(want);
 	return err;
@@ -340,8 +343,9 @@ int state_int(struct state_row *row, const char *key, int64_t min, int64_t max,
 				key, quote(text, shown));
 	v = is_below ? (int64_t)(0 - size) : (int64_t)size;
 	if (err != 0 || v < min || v > max)
-		return complain(row, "'%s' must be between %" PRId64
-				     " and %" PRId64 ", not %s",
+		return complain(row,
+				"'%s' must be between %" PRId64 " and %" PRId64
+				", not %s",
 				key, min, max, quote(text, shown));
 	*ret = v;
 	return 0;
@@ -352,8 +356,7 @@ int state_bool(struct state_row *row, const char *key, bool *ret)
 	const char *text = state_get(row, key);
 	char shown[QUOTE_CAP];
 
-	if (text != NULL && strcmp(text, "yes") != 0 &&
-	    strcmp(text, "no") != 0)
+	if (text != NULL && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
 		return complain(row, "'%s' must be yes or no, not '%s'", key,
 				quote(text, shown));
 	*ret = text != NULL && strcmp(text, "yes") == 0;
@@ -408,9 +411,9 @@ static void add_quoted(struct state_writer *w, const char *value)
 			keep_err(w, buf_printf(b, "\\%c", c));
 		else if (c == '\n' || c == '\t' || c == '\r')
 			keep_err(w, buf_printf(b, "\\%c",
-					       c == '\n' ? 'n' :
-					       c == '\t' ? 't' :
-							   'r'));
+					       c == '\n'   ? 'n'
+					       : c == '\t' ? 't'
+							   : 'r'));
 		else if (c < ' ' || c == 0x7f)
 			keep_err(w, buf_printf(b, "\\x%02x", c));
 		else

@@ -21,7 +21,7 @@
 #include "base/buf.h"
 
 #define STATE_LINE_MAX	 16384 /* bytes in a line */
-#define STATE_FIELDS_MAX 32   /* fields in a row */
+#define STATE_FIELDS_MAX 32    /* fields in a row */
 #define STATE_FILE_MAX	 (256u * 1024 * 1024)
 
 /* What a file holds. */
@@ -74,8 +74,8 @@ const char *state_get(const struct state_row *row, const char *key);
  * sentence in the row, which on_row then returns: it is what the user reads.
  */
 int state_str(struct state_row *row, const char *key, const char **ret);
-int state_int(struct state_row *row, const char *key, int64_t min,
-	      int64_t max, int64_t *ret);
+int state_int(struct state_row *row, const char *key, int64_t min, int64_t max,
+	      int64_t *ret);
 /* true as yes, false as no; one that is not there is false. */
 int state_bool(struct state_row *row, const char *key, bool *ret);
 /* Refuses a row: "FILE:LINE: error: 'KEY' TEXT". Returns RW_ERR_FORMAT. */

@@ -38,13 +38,14 @@ static char *number_text(const struct setting *row, uint64_t v)
 		const char *unit;
 		uint64_t size;
 	} durations[] = { { "h", 3600000 }, { "m", 60000 }, { "s", 1000 } },
-	  sizes[] = { { "GiB", 1 << 30 }, { "MiB", 1 << 20 }, { "KiB", 1 << 10 } };
+	  sizes[] = { { "GiB", 1 << 30 },
+		      { "MiB", 1 << 20 },
+		      { "KiB", 1 << 10 } };
 
 	for (size_t i = 0; i < ARRAY_LEN(durations); i++) {
 		if (row->type == SETTING_DURATION && v != 0 &&
 		    v % durations[i].size == 0)
-			return xasprintf("%" PRIu64 "%s",
-					 v / durations[i].size,
+			return xasprintf("%" PRIu64 "%s", v / durations[i].size,
 					 durations[i].unit);
 		if (row->type == SETTING_BYTES && v != 0 &&
 		    v % sizes[i].size == 0)
@@ -95,8 +96,8 @@ static int read_int(const struct setting *row, struct settings *s,
 	if (err == RW_ERR_LIMIT)
 		return refuse_range(row, text, ret_err);
 	if (err != 0)
-		return refuse(row, "a decimal number without leading zeros", text,
-			      ret_err);
+		return refuse(row, "a decimal number without leading zeros",
+			      text, ret_err);
 	*(int *)field(row, s) = (int)v;
 	return 0;
 }
@@ -110,8 +111,9 @@ static int read_duration(const struct setting *row, struct settings *s,
 	if (err == RW_ERR_LIMIT || (err == 0 && !is_in_range(row, ms)))
 		return refuse_range(row, text, ret_err);
 	if (err != 0)
-		return refuse(row, "a time with its unit, such as 500ms, 30s "
-				   "or 24h",
+		return refuse(row,
+			      "a time with its unit, such as 500ms, 30s "
+			      "or 24h",
 			      text, ret_err);
 	*(uint64_t *)field(row, s) = ms;
 	return 0;
@@ -145,9 +147,9 @@ static int read_choice(const struct setting *row, struct settings *s,
 			return 0;
 		}
 		buf_printf(&must_be, "%s%s",
-			   i == 0			   ? "" :
-			   row->words[i + 1] != NULL ? ", " :
-						       " or ",
+			   i == 0		       ? ""
+			   : row->words[i + 1] != NULL ? ", "
+						       : " or ",
 			   row->words[i]);
 	}
 	err = refuse(row, buf_text(&must_be), text, ret_err);
@@ -168,8 +170,9 @@ static int read_label(const struct setting *row, struct settings *s,
 		      const char *text, char **ret_err)
 {
 	if (text[0] != '\0' && !str_is_name(text))
-		return refuse(row, "1 to 63 letters, digits, '.', '_' and '-', "
-				   "beginning with a letter or digit",
+		return refuse(row,
+			      "1 to 63 letters, digits, '.', '_' and '-', "
+			      "beginning with a letter or digit",
 			      text, ret_err);
 	put_string(row, s, text);
 	return 0;
@@ -178,7 +181,8 @@ static int read_label(const struct setting *row, struct settings *s,
 static int read_path(const struct setting *row, struct settings *s,
 		     const char *text, char **ret_err)
 {
-	if (text[0] != '\0' && text[0] != '/')
+	if ((text[0] != '\0' && text[0] != '/') ||
+	    !str_is_clean(text, strlen(text)))
 		return refuse(row, "a path that begins with '/'", text,
 			      ret_err);
 	put_string(row, s, text);
@@ -205,7 +209,8 @@ static int read_ip(const struct setting *row, struct settings *s,
 		   const char *text, char **ret_err)
 {
 	if (!is_ip(text))
-		return refuse(row, "a numeric address, such as 127.0.0.1 or ::1",
+		return refuse(row,
+			      "a numeric address, such as 127.0.0.1 or ::1",
 			      text, ret_err);
 	put_string(row, s, text);
 	return 0;
@@ -259,17 +264,19 @@ static int read_addr(const struct setting *row, struct settings *s,
 	struct hostport hp = { .port = 0 };
 
 	if (row->type == SETTING_LISTEN && !parse_listen(text, &hp))
-		return refuse(row, "ADDRESS:PORT, such as 0.0.0.0:443, "
-				   "[::]:443 or *:7443",
+		return refuse(row,
+			      "ADDRESS:PORT, such as 0.0.0.0:443, "
+			      "[::]:443 or *:7443",
 			      text, ret_err);
 	if (row->type == SETTING_NAMES && !parse_name(text, &hp))
 		return refuse(row, "HOST or HOST:PORT", text, ret_err);
 	if (list->len >= (size_t)row->max)
 		return refuse_count(row, ret_err);
-	list->items = xrealloc(list->items,
-			       (list->len + 1) * sizeof(list->items[0]));
+	list->items =
+		xrealloc(list->items, (list->len + 1) * sizeof(list->items[0]));
 	list->items[list->len++] = (struct setting_addr){
-		.host = xstrdup(hp.host), .port = hp.port,
+		.host = xstrdup(hp.host),
+		.port = hp.port,
 	};
 	return 0;
 }
@@ -284,8 +291,8 @@ static int read_string(const struct setting *row, struct settings *s,
 			      ret_err);
 	if (list->len >= (size_t)row->max)
 		return refuse_count(row, ret_err);
-	list->items = xrealloc(list->items,
-			       (list->len + 1) * sizeof(list->items[0]));
+	list->items =
+		xrealloc(list->items, (list->len + 1) * sizeof(list->items[0]));
 	list->items[list->len++] = xstrdup(text);
 	return 0;
 }
@@ -300,27 +307,17 @@ int value_read(const struct setting *row, struct settings *s, const char *text,
 	       char **ret_err)
 {
 	switch (row->type) {
-	case SETTING_BOOL:
-		return read_bool(row, s, text, ret_err);
-	case SETTING_INT:
-		return read_int(row, s, text, ret_err);
-	case SETTING_DURATION:
-		return read_duration(row, s, text, ret_err);
-	case SETTING_BYTES:
-		return read_bytes(row, s, text, ret_err);
-	case SETTING_CHOICE:
-		return read_choice(row, s, text, ret_err);
-	case SETTING_LABEL:
-		return read_label(row, s, text, ret_err);
-	case SETTING_IP:
-		return read_ip(row, s, text, ret_err);
-	case SETTING_PATH:
-		return read_path(row, s, text, ret_err);
+	case SETTING_BOOL: return read_bool(row, s, text, ret_err);
+	case SETTING_INT: return read_int(row, s, text, ret_err);
+	case SETTING_DURATION: return read_duration(row, s, text, ret_err);
+	case SETTING_BYTES: return read_bytes(row, s, text, ret_err);
+	case SETTING_CHOICE: return read_choice(row, s, text, ret_err);
+	case SETTING_LABEL: return read_label(row, s, text, ret_err);
+	case SETTING_IP: return read_ip(row, s, text, ret_err);
+	case SETTING_PATH: return read_path(row, s, text, ret_err);
 	case SETTING_LISTEN:
-	case SETTING_NAMES:
-		return read_addr(row, s, text, ret_err);
-	case SETTING_STRINGS:
-		return read_string(row, s, text, ret_err);
+	case SETTING_NAMES: return read_addr(row, s, text, ret_err);
+	case SETTING_STRINGS: return read_string(row, s, text, ret_err);
 	}
 	*ret_err = xasprintf("'%s' is of no known type", row->name);
 	return RW_ERR_FORMAT;
@@ -385,8 +382,7 @@ void value_clear(const struct setting *row, struct settings *s)
 	case SETTING_INT:
 	case SETTING_DURATION:
 	case SETTING_BYTES:
-	case SETTING_CHOICE:
-		break;
+	case SETTING_CHOICE: break;
 	}
 }
 
@@ -409,19 +405,14 @@ char *value_item(const struct setting *row, const struct settings *s, size_t i)
 	if (!value_is_list(row) && i > 0)
 		return NULL;
 	switch (row->type) {
-	case SETTING_BOOL:
-		return xstrdup(*(const bool *)at ? "true" : "false");
-	case SETTING_INT:
-		return xasprintf("%d", *(const int *)at);
+	case SETTING_BOOL: return xstrdup(*(const bool *)at ? "true" : "false");
+	case SETTING_INT: return xasprintf("%d", *(const int *)at);
 	case SETTING_DURATION:
-	case SETTING_BYTES:
-		return number_text(row, *(const uint64_t *)at);
-	case SETTING_CHOICE:
-		return xstrdup(row->words[*(const int *)at]);
+	case SETTING_BYTES: return number_text(row, *(const uint64_t *)at);
+	case SETTING_CHOICE: return xstrdup(row->words[*(const int *)at]);
 	case SETTING_LABEL:
 	case SETTING_IP:
-	case SETTING_PATH:
-		return xstrdup(*(char *const *)at);
+	case SETTING_PATH: return xstrdup(*(char *const *)at);
 	case SETTING_LISTEN:
 	case SETTING_NAMES:
 		return i < addrs->len ? addr_text(row, &addrs->items[i]) : NULL;

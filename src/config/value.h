@@ -25,7 +25,6 @@ void value_clear(const struct setting *row, struct settings *s);
 
 /* One item of a list as text, NULL past its end; item 0 of other rows is the
  * value. To be freed. */
-char *value_item(const struct setting *row, const struct settings *s,
-		 size_t i);
+char *value_item(const struct setting *row, const struct settings *s, size_t i);
 /* The row's field as text, lists separated by commas. To be freed. */
 char *value_text(const struct setting *row, const struct settings *s);

@@ -12,7 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static const char *const keys[] = { "key", "name", "added", "guest", NULL };
 static const struct state_format format = {
-	.kind = "devices", .version = 1, .max_rows = 64, .keys = keys,
+	.kind = "devices",
+	.version = 1,
+	.max_rows = 64,
+	.keys = keys,
 };
 
 static int on_row(void *user, struct state_row *row)

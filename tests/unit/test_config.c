@@ -52,8 +52,15 @@ static void assert_errors(const char *text, const char *want)
 static void nothing_at_all_gives_the_defaults(void **state)
 {
 	static const char *const texts[] = {
-		"", "\n", "# only this\n", "---\n", "relay:\nrig:\n",
-		"relay:\n  # max_pairs: 1\n", "\xef\xbb\xbf", "{}\n", "---\n...\n",
+		"",
+		"\n",
+		"# only this\n",
+		"---\n",
+		"relay:\nrig:\n",
+		"relay:\n  # max_pairs: 1\n",
+		"\xef\xbb\xbf",
+		"{}\n",
+		"---\n...\n",
 	};
 	struct settings s;
 
@@ -158,9 +165,9 @@ static void all_errors_come_at_once_with_their_places(void **state)
 
 static void numbers_are_decimal(void **state)
 {
-	static const char *const bad[] = { "0x10", "010", "0o10", "1e3", "+5",
-					   "-5",   "5.0", "1_000", "5 5",
-					   "1:30", "true" };
+	static const char *const bad[] = { "0x10", "010",  "0o10", "1e3",
+					   "+5",   "-5",   "5.0",  "1_000",
+					   "5 5",  "1:30", "true" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -223,9 +230,10 @@ static void tabs_are_refused_but_in_comments(void **state)
 static void shapes_must_be_the_right_ones(void **state)
 {
 	(void)state;
-	assert_errors("rig: 5\n",
-		      "f.yml:1:6: error: 'rig' is a section: its settings stand "
-		      "below it, indented\n");
+	assert_errors(
+		"rig: 5\n",
+		"f.yml:1:6: error: 'rig' is a section: its settings stand "
+		"below it, indented\n");
 	assert_errors("- rig\n", "f.yml:1:1: error: sections are expected "
 				 "here, such as 'relay:'\n");
 	assert_errors("just words\n", "f.yml:1:1: error: sections are expected "
@@ -243,9 +251,10 @@ static void shapes_must_be_the_right_ones(void **state)
 	assert_errors("rig:\n  max_invites:\n  name: ~\n",
 		      "f.yml:2:15: error: 'rig.max_invites' has no value\n"
 		      "f.yml:3:9: error: 'rig.name' has no value\n");
-	assert_errors("relay.max_pairs: 5\n",
-		      "f.yml:1:1: error: write 'relay:' and, indented below it, "
-		      "'max_pairs:'\n");
+	assert_errors(
+		"relay.max_pairs: 5\n",
+		"f.yml:1:1: error: write 'relay:' and, indented below it, "
+		"'max_pairs:'\n");
 	assert_errors("relay:\n  wait: 5s\n",
 		      "f.yml:2:3: error: unknown setting 'wait'; did you mean "
 		      "'client.wait'?\n");
@@ -268,9 +277,10 @@ static void depth_has_a_limit(void **state)
 static void what_yaml_refuses_is_said_with_its_place(void **state)
 {
 	(void)state;
-	assert_errors("rig:\n  name: \"x\n",
-		      "f.yml:3:1: error: not readable as YAML: found unexpected "
-		      "end of stream\n");
+	assert_errors(
+		"rig:\n  name: \"x\n",
+		"f.yml:3:1: error: not readable as YAML: found unexpected "
+		"end of stream\n");
 	assert_errors("rig:\n  # \xc3\xa4\xff\n",
 		      "f.yml:2:6: error: not readable as YAML: invalid leading "
 		      "UTF-8 octet\n");
@@ -293,9 +303,12 @@ static void what_yaml_refuses_is_said_with_its_place(void **state)
 
 static void addresses_are_judged(void **state)
 {
-	static const char *const bad[] = { "443", "relay.example.org:443",
-					   "127.0.0.1", ":443", "1.2.3.4:65536",
-					   "[::1]", "::1:443", "" };
+	static const char *const bad[] = {
+		"443",		 "relay.example.org:443",
+		"127.0.0.1",	 ":443",
+		"1.2.3.4:65536", "[::1]",
+		"::1:443",	 ""
+	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -324,6 +337,18 @@ static void addresses_are_judged(void **state)
 		      "items\n");
 }
 
+static void paths_are_absolute(void **state)
+{
+	(void)state;
+	assert_errors("rig:\n  authorized_keys: keys\n",
+		      "f.yml:2:20: error: 'rig.authorized_keys' must be a path "
+		      "that begins with '/', not 'keys'\n");
+	assert_errors("rig:\n  authorized_keys: \"/a\\nb\"\n",
+		      "f.yml:2:20: error: 'rig.authorized_keys' must be a path "
+		      "that begins with '/', not '/a?b'\n");
+	assert_errors("rig:\n  authorized_keys: '/a \"b\"\\'\n", "");
+}
+
 static void somebodys_text_cannot_reach_the_terminal(void **state)
 {
 	(void)state;
@@ -331,11 +356,12 @@ static void somebodys_text_cannot_reach_the_terminal(void **state)
 		      "f.yml:2:9: error: 'rig.name' must be 1 to 63 letters, "
 		      "digits, '.', '_' and '-', beginning with a letter or "
 		      "digit, not '?[31mred'\n");
-	assert_errors("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-		      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: 1\n",
-		      "f.yml:1:1: error: unknown section "
-		      "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-		      "aaaa...'\n");
+	assert_errors(
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: 1\n",
+		"f.yml:1:1: error: unknown section "
+		"'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		"aaaa...'\n");
 }
 
 static void settings_that_do_not_go_together_are_refused(void **state)
@@ -363,8 +389,7 @@ static void too_many_errors_are_counted(void **state)
 		strcat(text, "zzzzzzzz: 1\n");
 	assert_int_equal(settings_parse("f", text, strlen(text), &s, &errs),
 			 RW_ERR_FORMAT);
-	assert_int_equal(config_errors_print(&errs, to),
-			 CONFIG_ERRORS_MAX + 3);
+	assert_int_equal(config_errors_print(&errs, to), CONFIG_ERRORS_MAX + 3);
 	fclose(to);
 	assert_non_null(strstr(all, "\nand 3 more\n"));
 	free(all);
@@ -478,14 +503,15 @@ static void both_ends_of_each_range_are_in_it(void **state)
 		for (size_t j = 0; j < 2; j++) {
 			char *text = typed(&rows[i], good[j]), *err = NULL;
 
-			assert_int_equal(settings_set(&s, rows[i].name, text,
-						      &err), 0);
+			assert_int_equal(
+				settings_set(&s, rows[i].name, text, &err), 0);
 			free(text);
 			if (bad[j] < 0)
 				continue;
 			text = typed(&rows[i], bad[j]);
-			assert_int_equal(settings_set(&s, rows[i].name, text,
-						      &err), RW_ERR_FORMAT);
+			assert_int_equal(
+				settings_set(&s, rows[i].name, text, &err),
+				RW_ERR_FORMAT);
 			assert_non_null(strstr(err, "must be between"));
 			free(err);
 			free(text);
@@ -519,7 +545,10 @@ static void every_limit_has_its_row(void **state)
 		{ "rig.max_invites", "64" },
 		{ "rig.max_sessions", "64" },
 		{ "rig.dials_per_minute", "600" },
+		{ "rig.guesses_per_minute", "60" },
 		{ "rig.sshd_port", "0" },
+		{ "rig.sshd_config", "/etc/ssh/sshd_config" },
+		{ "rig.authorized_keys", "" },
 		{ "client.wait", "30s" },
 		{ "client.bind", "127.0.0.1" },
 		{ "client.max_forwards", "256" },
@@ -557,8 +586,9 @@ static void flags_go_through_the_same_parsers(void **state)
 
 	(void)state;
 	settings_init(&s);
-	assert_int_equal(settings_set(&s, "relay.listen",
-				      "0.0.0.0:443,[::]:443", &err), 0);
+	assert_int_equal(
+		settings_set(&s, "relay.listen", "0.0.0.0:443,[::]:443", &err),
+		0);
 	text = settings_get(&s, "relay.listen");
 	assert_string_equal(text, "0.0.0.0:443,[::]:443");
 	free(text);
@@ -593,7 +623,8 @@ static void truths_and_words_are_read(void **state)
 {
 	static const char *const truths[] = { "true", "yes", "false", "no" };
 	static const char *const lies[] = { "nope", "True", "on", "1", "" };
-	const struct setting is_on = { .name = "t.on", .type = SETTING_BOOL,
+	const struct setting is_on = { .name = "t.on",
+				       .type = SETTING_BOOL,
 				       .offset = 0 };
 	const struct setting words = { .name = "t.words",
 				       .type = SETTING_STRINGS,
@@ -613,7 +644,8 @@ static void truths_and_words_are_read(void **state)
 		assert_int_equal(value_read(&is_on, &s, lies[i], &err),
 				 RW_ERR_FORMAT);
 		text = xasprintf("'t.on' must be true, false, yes or no, "
-				 "not '%s'", lies[i]);
+				 "not '%s'",
+				 lies[i]);
 		assert_string_equal(err, text);
 		free(text);
 		free(err);
@@ -623,13 +655,11 @@ static void truths_and_words_are_read(void **state)
 	text = value_text(&words, &s);
 	assert_string_equal(text, "one,two");
 	free(text);
-	assert_int_equal(value_read(&words, &s, "three", &err),
-			 RW_ERR_FORMAT);
+	assert_int_equal(value_read(&words, &s, "three", &err), RW_ERR_FORMAT);
 	assert_string_equal(err, "'t.words' takes at most 2 items");
 	free(err);
 	value_clear(&words, &s);
-	assert_int_equal(value_read(&words, &s, "a\033b", &err),
-			 RW_ERR_FORMAT);
+	assert_int_equal(value_read(&words, &s, "a\033b", &err), RW_ERR_FORMAT);
 	free(err);
 }
 
@@ -688,6 +718,7 @@ int main(void)
 		cmocka_unit_test(depth_has_a_limit),
 		cmocka_unit_test(what_yaml_refuses_is_said_with_its_place),
 		cmocka_unit_test(addresses_are_judged),
+		cmocka_unit_test(paths_are_absolute),
 		cmocka_unit_test(somebodys_text_cannot_reach_the_terminal),
 		cmocka_unit_test(settings_that_do_not_go_together_are_refused),
 		cmocka_unit_test(too_many_errors_are_counted),

@@ -180,7 +180,8 @@ static void one_folder_can_hold_everything(void **state)
 static void a_relative_home_is_made_absolute(void **state)
 {
 	struct place *at = *state;
-	char *cwd = getcwd(NULL, 0), *want = xasprintf("%s/lab/rigway.yml", cwd);
+	char *cwd = getcwd(NULL, 0),
+	     *want = xasprintf("%s/lab/rigway.yml", cwd);
 
 	at->env.rigway_home = "lab";
 	assert_string_equal(paths_config_file(init(at)), want);
@@ -208,7 +209,11 @@ static void machines_that_share_a_home_share_nothing_in_it(void **state)
 static void without_a_machine_id_the_host_name_counts(void **state)
 {
 	static const char *const bad[] = {
-		"", "\n", "uninitialized\n", ID "0\n", "0123\n",
+		"",
+		"\n",
+		"uninitialized\n",
+		ID "0\n",
+		"0123\n",
 		"00000000000000000000000000000000\n",
 		"0123456789ABCDEF0123456789ABCDEF\n",
 	};
@@ -248,8 +253,8 @@ static void sockets_lie_in_the_login_folder(void **state)
 {
 	struct place *at = *state;
 	char *runtime = xasprintf("%s/runtime", at->root);
-	char *login = xasprintf("%s/run/user/%ju", at->root,
-				(uintmax_t)geteuid());
+	char *login =
+		xasprintf("%s/run/user/%ju", at->root, (uintmax_t)geteuid());
 	char *want = xasprintf("/run/user/%ju/rigway/rig.sock",
 			       (uintmax_t)geteuid());
 
@@ -318,8 +323,8 @@ static void a_name_too_long_for_a_socket_is_refused(void **state)
 	name[sizeof(name) - 1] = '\0';
 	got = paths_socket(init(at), name);
 	assert_null(got);
-	assert_non_null(strstr(paths_error(&at->paths),
-			       "is too long for a socket"));
+	assert_non_null(
+		strstr(paths_error(&at->paths), "is too long for a socket"));
 }
 
 static void assert_refused(struct place *at, const char *want)
@@ -414,7 +419,7 @@ static void the_process_has_paths(void **state)
 
 int main(void)
 {
-#define PATHS_TEST(name) \
+#define PATHS_TEST(name)                                                       \
 	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		PATHS_TEST(xdg_folders_are_the_standard),

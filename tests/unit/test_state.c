@@ -23,7 +23,10 @@
 
 static const char *const keys[] = { "key", "name", "added", "guest", NULL };
 static const struct state_format devices = {
-	.kind = "devices", .version = 1, .max_rows = 3, .keys = keys,
+	.kind = "devices",
+	.version = 1,
+	.max_rows = 3,
+	.keys = keys,
 };
 #define HEAD "# rigway devices 1\n"
 
@@ -207,8 +210,7 @@ static void limits_hold_when_reading(void **state)
 	struct seen seen = { 0 };
 
 	(void)state;
-	assert_read(HEAD "name=a\nname=b\nname=c\n",
-		    strlen(HEAD) + 21, &seen);
+	assert_read(HEAD "name=a\nname=b\nname=c\n", strlen(HEAD) + 21, &seen);
 	assert_refused(HEAD "name=a\nname=b\nname=c\nname=d\n",
 		       "f:5: error: more than 3 rows");
 
@@ -259,8 +261,8 @@ static void what_on_row_returns_ends_the_reading(void **state)
 
 	(void)state;
 	assert_int_equal(state_parse("f", HEAD "name=a\nname=b\n",
-				     strlen(HEAD) + 14, &devices, on_row,
-				     &seen, &err),
+				     strlen(HEAD) + 14, &devices, on_row, &seen,
+				     &err),
 			 -EBUSY);
 	assert_int_equal(seen.rows, 1);
 	want = xasprintf("f:2: error: %s", err_text(-EBUSY));
@@ -294,7 +296,9 @@ static int on_name(void *user, struct state_row *row)
 static void what_is_written_is_read_back(void **state)
 {
 	static const char *const names[] = {
-		"plain-._:/@+Name", "", "quote\" back\\ \n\t\r \x01\x7f \xc3\xa4",
+		"plain-._:/@+Name",
+		"",
+		"quote\" back\\ \n\t\r \x01\x7f \xc3\xa4",
 	};
 	const char *const *want = names;
 	char dir[] = "/tmp/rigway-test-XXXXXX", *path, *err = NULL;
@@ -369,8 +373,8 @@ static int fill_a_disk(const char *dir)
 	struct state_writer w;
 
 	snprintf(path, sizeof(path), "%s/devices", dir);
-	if (unshare(geteuid() == 0 ? CLONE_NEWNS :
-				     CLONE_NEWUSER | CLONE_NEWNS) != 0 ||
+	if (unshare(geteuid() == 0 ? CLONE_NEWNS
+				   : CLONE_NEWUSER | CLONE_NEWNS) != 0 ||
 	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
 	    mount("none", dir, "tmpfs", 0, "size=16k") != 0)
 		return 77;
