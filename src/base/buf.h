@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 struct buf {
-	uint8_t *data;	/* NULL while nothing was ever reserved */
-	size_t off;	/* where the unread bytes begin */
-	size_t len;	/* how many unread bytes there are; off + len <= cap */
+	uint8_t *data; /* NULL while nothing was ever reserved */
+	size_t off;    /* where the unread bytes begin */
+	size_t len;    /* how many unread bytes there are; off + len <= cap */
 	size_t cap;
 };
 

@@ -50,7 +50,7 @@ static inline void put_be64(uint8_t *p, uint64_t v)
 struct reader {
 	const uint8_t *at;
 	size_t left;
-	bool failed;	/* a read wanted more than was left */
+	bool failed; /* a read wanted more than was left */
 };
 
 static inline void reader_init(struct reader *r, const void *data, size_t len)
@@ -113,7 +113,7 @@ static inline void reader_copy(struct reader *r, void *out, size_t n)
 struct writer {
 	uint8_t *at;
 	size_t left;
-	bool failed;	/* a write did not fit; nothing of it was written */
+	bool failed; /* a write did not fit; nothing of it was written */
 };
 
 static inline void writer_init(struct writer *w, void *data, size_t cap)

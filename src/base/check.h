@@ -9,8 +9,7 @@
 /* Prints the place and aborts. */
 _Noreturn void check_failed(const char *what, const char *file, int line);
 
-#define CHECK(cond) \
-	((cond) ? (void)0 : check_failed(#cond, __FILE__, __LINE__))
+#define CHECK(cond) ((cond) ? (void)0 : check_failed(#cond, __FILE__, __LINE__))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -22,5 +21,5 @@ _Noreturn void check_failed(const char *what, const char *file, int line);
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* From a pointer to a member to the struct around it. */
-#define container_of(ptr, type, member) \
-	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member)                                        \
+	((type *)(void *)((char *)(ptr)-offsetof(type, member)))

@@ -59,8 +59,8 @@ const char *err_text(int err)
 	if (err == 0)
 		return "no error";
 	/* strerrordesc_np() neither allocates nor translates. */
-	const char *text = err < 0 && err > -3000 ? strerrordesc_np(-err)
-						  : NULL;
+	const char *text =
+		err < 0 && err > -3000 ? strerrordesc_np(-err) : NULL;
 
 	if (text != NULL)
 		return text;

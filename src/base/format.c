@@ -41,8 +41,8 @@ char *format_duration(uint64_t ms, char out[static FORMAT_CAP])
 
 char *format_bytes(uint64_t bytes, char out[static FORMAT_CAP])
 {
-	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB",
-					     "PiB", "EiB" };
+	static const char *const units[] = { "KiB", "MiB", "GiB",
+					     "TiB", "PiB", "EiB" };
 	size_t i = 0;
 
 	if (bytes < 1024) {

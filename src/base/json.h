@@ -19,12 +19,12 @@
 #define JSON_DEPTH_MAX 32
 
 struct json {
-	struct buf *out;	/* borrowed */
-	int err;		/* RW_ERR_NOMEM once, then nothing is written */
+	struct buf *out; /* borrowed */
+	int err;	 /* RW_ERR_NOMEM once, then nothing is written */
 	uint8_t depth;
-	bool after_key;		/* the next value belongs to a key */
-	uint32_t is_obj;	/* bit n: level n is an object */
-	uint32_t has_item;	/* bit n: level n needs a comma */
+	bool after_key;	   /* the next value belongs to a key */
+	uint32_t is_obj;   /* bit n: level n is an object */
+	uint32_t has_item; /* bit n: level n needs a comma */
 };
 
 void json_init(struct json *j, struct buf *out);

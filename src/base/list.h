@@ -86,10 +86,10 @@ static inline void list_move_all(struct list *head, struct list *from)
 }
 
 /* it is declared here as struct list *; the body must not take items out. */
-#define list_for_each(it, head) \
+#define list_for_each(it, head)                                                \
 	for (struct list *it = (head)->next; it != (head); it = it->next)
 
 /* The body may take the item itself out (and free it), and no other one. */
-#define list_for_each_safe(it, head) \
-	for (struct list *it = (head)->next, *it##_next = it->next; \
+#define list_for_each_safe(it, head)                                           \
+	for (struct list *it = (head)->next, *it##_next = it->next;            \
 	     it != (head); it = it##_next, it##_next = it->next)

@@ -23,7 +23,7 @@ static const char *const level_names[] = {
 static struct {
 	enum log_level level;
 	char prefix[32];
-	log_sink *sink;		/* NULL: stderr */
+	log_sink *sink; /* NULL: stderr */
 	void *user;
 } sink = { .level = LOG_LEVEL_INFO };
 
@@ -99,8 +99,7 @@ static size_t log_head(char *out, size_t cap, enum log_level level)
 	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
 	int n = snprintf(out, cap, "%s.%03ld %s%s%s: ", when,
 			 now.tv_nsec / 1000000, sink.prefix,
-			 sink.prefix[0] != '\0' ? " " : "",
-			 level_names[level]);
+			 sink.prefix[0] != '\0' ? " " : "", level_names[level]);
 
 	return n > 0 ? MIN((size_t)n, cap - 1) : 0;
 }

@@ -9,11 +9,11 @@
 #include <stdbool.h>
 
 enum log_level {
-	LOG_LEVEL_ERROR,	/* it does not work, and someone must act */
-	LOG_LEVEL_WARN,		/* it works, but not as wanted */
-	LOG_LEVEL_INFO,		/* what happened; the default */
-	LOG_LEVEL_DEBUG,	/* why it happened */
-	LOG_LEVEL_TRACE,	/* every frame */
+	LOG_LEVEL_ERROR, /* it does not work, and someone must act */
+	LOG_LEVEL_WARN,	 /* it works, but not as wanted */
+	LOG_LEVEL_INFO,	 /* what happened; the default */
+	LOG_LEVEL_DEBUG, /* why it happened */
+	LOG_LEVEL_TRACE, /* every frame */
 };
 
 /* A line longer than this is cut. */
@@ -26,7 +26,7 @@ enum log_level {
 #define log_trace(...) log_if(LOG_LEVEL_TRACE, __VA_ARGS__)
 
 /* The arguments are not evaluated when the level is off. */
-#define log_if(level, ...) \
+#define log_if(level, ...)                                                     \
 	(log_is_on(level) ? log_at(level, __VA_ARGS__) : (void)0)
 
 bool log_is_on(enum log_level level);

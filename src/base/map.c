@@ -25,8 +25,8 @@ static uint64_t map_mix(uint64_t x)
 }
 
 /* key_len is 8 or 32, a constant at every call: these are inlined twice. */
-static inline uint64_t table_hash(const struct map_table *t,
-				  const uint8_t *key, size_t key_len)
+static inline uint64_t table_hash(const struct map_table *t, const uint8_t *key,
+				  size_t key_len)
 {
 	uint64_t h = t->seed;
 
@@ -235,8 +235,7 @@ void *pinmap_get(const struct pinmap *m, const uint8_t key[PINMAP_KEY_LEN])
 	return i != SIZE_MAX ? m->t.values[i] : NULL;
 }
 
-int pinmap_put(struct pinmap *m, const uint8_t key[PINMAP_KEY_LEN],
-	       void *value)
+int pinmap_put(struct pinmap *m, const uint8_t key[PINMAP_KEY_LEN], void *value)
 {
 	return table_put(&m->t, key, value, PINMAP_KEY_LEN);
 }

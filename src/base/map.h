@@ -13,11 +13,11 @@
 
 /* Open addressing with linear probing; private to map.c. */
 struct map_table {
-	uint8_t *keys;		/* cap keys in a row */
-	void **values;		/* NULL: never used; else a value or a grave */
-	size_t cap;		/* 0 or a power of two */
-	size_t count;		/* values */
-	size_t used;		/* values and graves */
+	uint8_t *keys; /* cap keys in a row */
+	void **values; /* NULL: never used; else a value or a grave */
+	size_t cap;    /* 0 or a power of two */
+	size_t count;  /* values */
+	size_t used;   /* values and graves */
 	uint64_t seed;
 };
 

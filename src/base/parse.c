@@ -58,7 +58,7 @@ int parse_port(const char *text, uint16_t *ret)
 struct hostport_parts {
 	const char *host;
 	size_t host_len;
-	const char *port;	/* NULL when there is none */
+	const char *port; /* NULL when there is none */
 };
 
 static int hostport_split(const char *text, struct hostport_parts *ret)
@@ -72,7 +72,8 @@ static int hostport_split(const char *text, struct hostport_parts *ret)
 		    memchr(text, ':', (size_t)(end - text)) == NULL)
 			return RW_ERR_FORMAT;
 		*ret = (struct hostport_parts){
-			.host = text + 1, .host_len = (size_t)(end - text) - 1,
+			.host = text + 1,
+			.host_len = (size_t)(end - text) - 1,
 			.port = end[1] == ':' ? end + 2 : NULL,
 		};
 		return 0;
@@ -83,7 +84,8 @@ static int hostport_split(const char *text, struct hostport_parts *ret)
 						.host_len = strlen(text) };
 	else
 		*ret = (struct hostport_parts){
-			.host = text, .host_len = (size_t)(colon - text),
+			.host = text,
+			.host_len = (size_t)(colon - text),
 			.port = colon + 1,
 		};
 	return 0;
@@ -140,12 +142,8 @@ static const struct duration_unit {
 	const char *name;
 	uint64_t ms;
 } duration_units[] = {
-	{ "w", 7 * 86400000ull },
-	{ "d", 86400000 },
-	{ "h", 3600000 },
-	{ "m", 60000 },
-	{ "s", 1000 },
-	{ "ms", 1 },
+	{ "w", 7 * 86400000ull }, { "d", 86400000 }, { "h", 3600000 },
+	{ "m", 60000 },		  { "s", 1000 },     { "ms", 1 },
 };
 
 #define DURATION_MAX_MS (1000ull * 365 * 86400000)
@@ -202,9 +200,9 @@ int parse_bytes(const char *text, uint64_t *ret)
 		const char *name;
 		unsigned shift;
 	} units[] = {
-		{ "", 0 },    { "B", 0 },   { "K", 10 },   { "KiB", 10 },
-		{ "M", 20 },  { "MiB", 20 }, { "G", 30 },  { "GiB", 30 },
-		{ "T", 40 },  { "TiB", 40 },
+		{ "", 0 },   { "B", 0 },    { "K", 10 }, { "KiB", 10 },
+		{ "M", 20 }, { "MiB", 20 }, { "G", 30 }, { "GiB", 30 },
+		{ "T", 40 }, { "TiB", 40 },
 	};
 	uint64_t v;
 	int err = parse_digits(&text, &v);

@@ -13,8 +13,8 @@
 #define HOSTPORT_CAP 262
 
 struct hostport {
-	char host[HOST_MAX + 1];	/* without brackets */
-	uint16_t port;			/* 1 to 65535 */
+	char host[HOST_MAX + 1]; /* without brackets */
+	uint16_t port;		 /* 1 to 65535 */
 };
 
 /* Decimal from min to max, no sign, no leading zero (which people read as

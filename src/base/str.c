@@ -27,7 +27,7 @@ static size_t utf8_next(const uint8_t *s, size_t len, uint32_t *ret)
 {
 	static const struct {
 		uint8_t mask, lead;
-		uint32_t min;	/* less would be an overlong form */
+		uint32_t min; /* less would be an overlong form */
 	} forms[] = {
 		{ 0x80, 0x00, 0 },
 		{ 0xe0, 0xc0, 0x80 },
@@ -220,7 +220,7 @@ void str_base32_encode(const void *data, size_t len, char *out)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
 	const uint8_t *in = data;
-	uint32_t acc = 0;	/* its low nbits bits are still to be written */
+	uint32_t acc = 0; /* its low nbits bits are still to be written */
 	unsigned nbits = 0;
 
 	for (size_t i = 0; i < len; i++) {

@@ -19,8 +19,8 @@
 /* Copies src, always ending it with a NUL; cap > 0. False when src was cut. */
 bool str_copy(char *dst, size_t cap, const char *src);
 /* Valid UTF-8 (RFC 3629), no NUL and no control character (C0, DEL, C1,
- * the line and paragraph separators, the marks that reverse the order of what is
- * shown): safe to print on a terminal. */
+ * the line and paragraph separators, the marks that reverse the order of what
+ * is shown): safe to print on a terminal. */
 bool str_is_clean(const char *s, size_t len);
 /* Bytes of the valid UTF-8 character at s; 0 when there is none. len > 0. */
 size_t str_utf8_len(const char *s, size_t len);
@@ -48,5 +48,4 @@ int str_hex_decode(const char *text, size_t text_len, void *out, size_t cap);
 void str_base32_encode(const void *data, size_t len, char *out);
 /* The other way, any case; the unused last bits must be 0 (one text a value).
  * Returns the number of bytes, RW_ERR_FORMAT or RW_ERR_LIMIT. */
-int str_base32_decode(const char *text, size_t text_len, void *out,
-		      size_t cap);
+int str_base32_decode(const char *text, size_t text_len, void *out, size_t cap);

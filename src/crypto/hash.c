@@ -30,8 +30,7 @@ void hkdf_sha256(const void *ikm, size_t ikm_len, const char *label, void *out,
 		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY,
 						  (void *)ikm, ikm_len),
 		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO,
-						  (void *)label,
-						  strlen(label)),
+						  (void *)label, strlen(label)),
 		OSSL_PARAM_construct_end(),
 	};
 	EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);

@@ -28,7 +28,7 @@ struct key {
 	EVP_PKEY *evp;
 	X509 *cert;
 	struct pin pin;
-	char machine[KEY_MACHINE_MAX + 1];	/* "": none */
+	char machine[KEY_MACHINE_MAX + 1]; /* "": none */
 };
 
 /* SHA-256 of the SubjectPublicKeyInfo, as RFC 7469 pins do. */
@@ -82,8 +82,8 @@ static int key_from_seed(const struct secret *seed, struct key **ret)
 	if (k == NULL)
 		return RW_ERR_NOMEM;
 	k->seed = *seed;
-	k->evp = EVP_PKEY_new_raw_private_key_ex(NULL, "ED25519", NULL,
-						 seed->b, KEY_SEED_LEN);
+	k->evp = EVP_PKEY_new_raw_private_key_ex(NULL, "ED25519", NULL, seed->b,
+						 KEY_SEED_LEN);
 	if (k->evp != NULL)
 		k->cert = key_make_cert(k->evp);
 	if (k->cert == NULL || evp_pin(k->evp, &k->pin) != 0) {
@@ -151,9 +151,9 @@ int key_save(const struct key *k, const char *path)
 		  sizeof(k->machine)];
 	size_t n = 0;
 	const char *const parts[] = {
-		KEY_MAGIC, seed, "\n",
-		k->machine[0] != '\0' ? KEY_MACHINE : "", k->machine,
-		k->machine[0] != '\0' ? "\n" : "",
+		KEY_MAGIC,  seed,
+		"\n",	    k->machine[0] != '\0' ? KEY_MACHINE : "",
+		k->machine, k->machine[0] != '\0' ? "\n" : "",
 	};
 
 	str_base32_encode(k->seed.b, KEY_SEED_LEN, seed);

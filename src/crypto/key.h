@@ -10,8 +10,8 @@
 
 #include "crypto/pin.h"
 
-struct evp_pkey_st;	/* OpenSSL's EVP_PKEY */
-struct x509_st;		/* OpenSSL's X509 */
+struct evp_pkey_st; /* OpenSSL's EVP_PKEY */
+struct x509_st;	    /* OpenSSL's X509 */
 struct key;
 
 /* The longest machine id a key file holds (systemd's has 32 characters). */

@@ -8,10 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PIN_LEN       32
-#define PIN_TEXT_LEN  52	/* base32 */
-#define PIN_SHORT_LEN 19	/* "abcd-efgh-ijkl-mnop" */
-#define PIN_MATCH_MIN 4		/* the shortest prefix pin_matches() takes */
+#define PIN_LEN	      32
+#define PIN_TEXT_LEN  52 /* base32 */
+#define PIN_SHORT_LEN 19 /* "abcd-efgh-ijkl-mnop" */
+#define PIN_MATCH_MIN 4	 /* the shortest prefix pin_matches() takes */
 
 struct pin {
 	uint8_t b[PIN_LEN];

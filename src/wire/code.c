@@ -21,8 +21,7 @@
 #define CODE_LEN_LEN	2
 #define CODE_BYTES_MAX	1248
 
-_Static_assert(CODE_PREFIX_LEN + STR_BASE32_LEN(CODE_BYTES_MAX) <
-		       CODE_TEXT_CAP,
+_Static_assert(CODE_PREFIX_LEN + STR_BASE32_LEN(CODE_BYTES_MAX) < CODE_TEXT_CAP,
 	       "the largest code fits into CODE_TEXT_CAP");
 
 /* The checksum of len bytes, to out. */
@@ -162,7 +161,7 @@ static int code_get(struct reader *r, struct code *c)
  * Returns their number. */
 static int code_decode(const char *text, size_t len, uint8_t *out, size_t cap)
 {
-	const size_t head = 8;	/* letters, which are 5 bytes */
+	const size_t head = 8; /* letters, which are 5 bytes */
 	uint8_t sum[CODE_SUM_LEN];
 
 	for (size_t i = 0; i < len; i++)
@@ -220,8 +219,8 @@ int code_parse(const char *text, size_t len, struct code *ret)
 
 	if (len > CODE_INPUT_MAX)
 		return RW_ERR_LIMIT;
-	int err = code_parse_stripped(stripped,
-				      code_strip(text, len, stripped), ret);
+	int err = code_parse_stripped(stripped, code_strip(text, len, stripped),
+				      ret);
 
 	mem_wipe(stripped, sizeof(stripped));
 	return err;

@@ -2,8 +2,8 @@
 /*
  * The invite code: one line of text that a person copies from one machine to
  * another (docs/PROTOCOL.md, "Invite codes"). It says where the relay is, which
- * key it has, and 128 random bits; for a client also which rig to trust. Whoever
- * holds the text may use it: keep it off logs.
+ * key it has, and 128 random bits; for a client also which rig to trust.
+ * Whoever holds the text may use it: keep it off logs.
  */
 #pragma once
 #include <stddef.h>
@@ -22,19 +22,19 @@
 #define CODE_TEXT_CAP  2048
 
 enum code_kind {
-	CODE_RIG = 1,		/* makes a machine a rig of a fleet */
-	CODE_CLIENT = 2,	/* lets a laptop reach a rig */
+	CODE_RIG = 1,	 /* makes a machine a rig of a fleet */
+	CODE_CLIENT = 2, /* lets a laptop reach a rig */
 };
 
 struct code {
 	enum code_kind kind;
-	uint8_t flags;		/* none defined yet: 0; kept as they come */
-	uint8_t relay_count;	/* 1 to CODE_RELAYS_MAX */
-	char relay[CODE_RELAYS_MAX][HOSTPORT_CAP];	/* "host:port" */
+	uint8_t flags;	     /* none defined yet: 0; kept as they come */
+	uint8_t relay_count; /* 1 to CODE_RELAYS_MAX */
+	char relay[CODE_RELAYS_MAX][HOSTPORT_CAP]; /* "host:port" */
 	struct pin relay_pin;
 	uint8_t bits[CODE_BITS_LEN];
-	struct pin rig_pin;			/* CODE_CLIENT only, else 0 */
-	char rig_name[CODE_NAME_CAP];		/* CODE_CLIENT only, else "" */
+	struct pin rig_pin;	      /* CODE_CLIENT only, else 0 */
+	char rig_name[CODE_NAME_CAP]; /* CODE_CLIENT only, else "" */
 };
 
 /* Writes the text: "rw1" and base32, nothing that a shell would touch. Returns
@@ -42,12 +42,10 @@ struct code {
  * when cap is too small. */
 int code_format(const struct code *c, char *out, size_t cap);
 /* Reads what a person pasted: any case; all but letters and digits is skipped
- * (blanks, line ends, '-', quotes, mail's '>'). *ret is written only on success.
- *   RW_ERR_FORMAT     not a code at all
- *   RW_ERR_VERSION    a code of a newer rigway
- *   RW_ERR_TRUNCATED  its end is missing
- *   RW_ERR_MANGLED    some characters are wrong
- *   RW_ERR_LIMIT      over CODE_INPUT_MAX */
+ * (blanks, line ends, '-', quotes, mail's '>'). *ret is written only on
+ * success. RW_ERR_FORMAT     not a code at all RW_ERR_VERSION    a code of a
+ * newer rigway RW_ERR_TRUNCATED  its end is missing RW_ERR_MANGLED    some
+ * characters are wrong RW_ERR_LIMIT      over CODE_INPUT_MAX */
 int code_parse(const char *text, size_t len, struct code *ret);
 /* What the bits stand for: the secret shown to the relay (which stores its
  * hash), the one shown only to the rig inside the end-to-end session, and the

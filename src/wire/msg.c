@@ -47,9 +47,7 @@ static int msg_put_value(const struct msg_field *f, const void *at,
 		writer_u64(w, v64);
 		return 0;
 	case MSG_TYPE_U8:
-	case MSG_TYPE_FIXED:
-		writer_bytes(w, at, f->max);
-		return 0;
+	case MSG_TYPE_FIXED: writer_bytes(w, at, f->max); return 0;
 	case MSG_TYPE_BYTES:
 		memcpy(&view, at, sizeof(view));
 		if (view.len > f->max)
@@ -104,7 +102,7 @@ static const struct msg_field *msg_find(const struct msg_schema *s, uint8_t tag)
 
 /* One field of the input. */
 struct msg_item {
-	const struct msg_field *field;	/* NULL: not known here */
+	const struct msg_field *field; /* NULL: not known here */
 	const uint8_t *value;
 	uint16_t len;
 };
@@ -178,9 +176,7 @@ static void msg_store(const struct msg_item *item, void *at)
 		v64 = get_be64(item->value);
 		memcpy(at, &v64, sizeof(v64));
 		return;
-	case MSG_TYPE_BYTES:
-		memcpy(at, &view, sizeof(view));
-		return;
+	case MSG_TYPE_BYTES: memcpy(at, &view, sizeof(view)); return;
 	case MSG_TYPE_U8:
 	case MSG_TYPE_FIXED:
 	case MSG_TYPE_STR:

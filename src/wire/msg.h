@@ -19,7 +19,7 @@
 
 #include "base/check.h"
 
-#define MSG_TAG_MAX   63	/* known tags are 1 to this; 0 is never sent */
+#define MSG_TAG_MAX   63 /* known tags are 1 to this; 0 is never sent */
 #define MSG_FIELD_HDR 3
 
 enum msg_type {
@@ -27,63 +27,79 @@ enum msg_type {
 	MSG_TYPE_U16,
 	MSG_TYPE_U32,
 	MSG_TYPE_U64,
-	MSG_TYPE_FIXED,		/* exactly max bytes, an array in the struct */
-	MSG_TYPE_BYTES,		/* 0 to max bytes, a struct msg_view */
-	MSG_TYPE_STR,		/* 0 to max bytes of clean UTF-8 and a NUL */
+	MSG_TYPE_FIXED, /* exactly max bytes, an array in the struct */
+	MSG_TYPE_BYTES, /* 0 to max bytes, a struct msg_view */
+	MSG_TYPE_STR,	/* 0 to max bytes of clean UTF-8 and a NUL */
 };
 
 /* Bytes elsewhere: when decoded, inside the input, and valid as long as it. */
 struct msg_view {
-	const uint8_t *data;	/* may be NULL when len is 0 */
+	const uint8_t *data; /* may be NULL when len is 0 */
 	size_t len;
 };
 
 struct msg_field {
 	uint8_t tag;
 	enum msg_type type;
-	bool must;		/* always sent; its absence is an error */
-	uint16_t max;		/* bytes of the value */
-	size_t off;		/* of the member in the struct */
+	bool must;    /* always sent; its absence is an error */
+	uint16_t max; /* bytes of the value */
+	size_t off;   /* of the member in the struct */
 };
 
 struct msg_schema {
-	const char *name;	/* for logs */
+	const char *name; /* for logs */
 	const struct msg_field *fields;
 	size_t count;
-	size_t size;		/* of the struct */
-	size_t off_present;	/* of its uint64_t present */
+	size_t size;	    /* of the struct */
+	size_t off_present; /* of its uint64_t present */
 };
 
 /* Rows. Types and sizes come from the member. */
-#define MSG_U8(tag, st, member, must) \
-	{ (tag), MSG_TYPE_U8, (must), MSG_SIZE(st, member, 1), \
-	  offsetof(st, member) }
-#define MSG_U16(tag, st, member, must) \
-	{ (tag), MSG_TYPE_U16, (must), MSG_SIZE(st, member, 2), \
-	  offsetof(st, member) }
-#define MSG_U32(tag, st, member, must) \
-	{ (tag), MSG_TYPE_U32, (must), MSG_SIZE(st, member, 4), \
-	  offsetof(st, member) }
-#define MSG_U64(tag, st, member, must) \
-	{ (tag), MSG_TYPE_U64, (must), MSG_SIZE(st, member, 8), \
-	  offsetof(st, member) }
-#define MSG_FIXED(tag, st, member, must) \
-	{ (tag), MSG_TYPE_FIXED, (must), sizeof(((st *)0)->member), \
-	  offsetof(st, member) }
-#define MSG_BYTES(tag, st, member, max, must) \
-	{ (tag), MSG_TYPE_BYTES, (must), (max), \
-	  MSG_SIZE(st, member, sizeof(struct msg_view)) * 0 + \
-		  offsetof(st, member) }
-#define MSG_STR(tag, st, member, must) \
-	{ (tag), MSG_TYPE_STR, (must), sizeof(((st *)0)->member) - 1, \
-	  offsetof(st, member) }
+#define MSG_U8(tag, st, member, must)                                          \
+	{                                                                      \
+		(tag), MSG_TYPE_U8, (must), MSG_SIZE(st, member, 1),           \
+			offsetof(st, member)                                   \
+	}
+#define MSG_U16(tag, st, member, must)                                         \
+	{                                                                      \
+		(tag), MSG_TYPE_U16, (must), MSG_SIZE(st, member, 2),          \
+			offsetof(st, member)                                   \
+	}
+#define MSG_U32(tag, st, member, must)                                         \
+	{                                                                      \
+		(tag), MSG_TYPE_U32, (must), MSG_SIZE(st, member, 4),          \
+			offsetof(st, member)                                   \
+	}
+#define MSG_U64(tag, st, member, must)                                         \
+	{                                                                      \
+		(tag), MSG_TYPE_U64, (must), MSG_SIZE(st, member, 8),          \
+			offsetof(st, member)                                   \
+	}
+#define MSG_FIXED(tag, st, member, must)                                       \
+	{                                                                      \
+		(tag), MSG_TYPE_FIXED, (must), sizeof(((st *)0)->member),      \
+			offsetof(st, member)                                   \
+	}
+#define MSG_BYTES(tag, st, member, max, must)                                  \
+	{                                                                      \
+		(tag), MSG_TYPE_BYTES, (must), (max),                          \
+			MSG_SIZE(st, member, sizeof(struct msg_view)) * 0 +    \
+				offsetof(st, member)                           \
+	}
+#define MSG_STR(tag, st, member, must)                                         \
+	{                                                                      \
+		(tag), MSG_TYPE_STR, (must), sizeof(((st *)0)->member) - 1,    \
+			offsetof(st, member)                                   \
+	}
 /* n, and a compile error unless the member has that many bytes. */
-#define MSG_SIZE(st, member, n) \
+#define MSG_SIZE(st, member, n)                                                \
 	((n) / (sizeof(char[sizeof(((st *)0)->member) == (n) ? 1 : -1])))
 
-#define MSG_SCHEMA(text, st, rows) \
-	{ .name = (text), .fields = (rows), .count = ARRAY_LEN(rows), \
-	  .size = sizeof(st), .off_present = offsetof(st, present) }
+#define MSG_SCHEMA(text, st, rows)                                             \
+	{                                                                      \
+		.name = (text), .fields = (rows), .count = ARRAY_LEN(rows),    \
+		.size = sizeof(st), .off_present = offsetof(st, present)       \
+	}
 
 /* The present mask: after decoding, which fields came; before encoding, which
  * optional ones to send (a must field is always sent). */

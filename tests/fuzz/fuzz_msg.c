@@ -43,8 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (msg_decode(&schema, data, len, &s) != 0)
 		return 0;
 	CHECK(s.data.len <= 10);
-	CHECK(s.data.len == 0 || (s.data.data >= data &&
-				  s.data.data + s.data.len <= data + len));
+	CHECK(s.data.len == 0 ||
+	      (s.data.data >= data && s.data.data + s.data.len <= data + len));
 	CHECK(memchr(s.name, '\0', sizeof(s.name)) != NULL);
 	CHECK(str_is_clean(s.name, strlen(s.name)));
 	/* What was accepted can be written and reads as the same. */

@@ -103,7 +103,7 @@ static void text_is_ended_outside_of_the_bytes(void **state)
 
 static void a_failed_reader_stays_failed(void **state)
 {
-	static const uint8_t in[] = { 1, 2, 3, 4, 5, 6, 7, 8,
+	static const uint8_t in[] = { 1, 2,  3,	 4,  5,	 6,  7,	 8,
 				      9, 10, 11, 12, 13, 14, 15, 16 };
 	struct reader r;
 
@@ -175,10 +175,10 @@ static void lists_keep_order_and_let_items_go(void **state)
 	list_move_all(&a, &b);
 	assert_true(list_is_empty(&b));
 	list_move_all(&a, &b);
-	list_for_each(it, &a)
+	list_for_each (it, &a)
 		assert_int_equal(number_of(it), want++);
 	assert_int_equal(want, 6);
-	list_for_each_safe(it, &a)
+	list_for_each_safe (it, &a)
 		if (number_of(it) % 2 == 0)
 			list_del(it);
 	assert_false(list_is_linked(&items[2].link));

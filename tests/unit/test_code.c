@@ -75,8 +75,10 @@ static void the_text_is_plain(void **state)
 
 static void the_largest_code_fits(void **state)
 {
-	struct code c = { .kind = CODE_CLIENT, .flags = 255,
-			  .relay_count = CODE_RELAYS_MAX }, d;
+	struct code c = { .kind = CODE_CLIENT,
+			  .flags = 255,
+			  .relay_count = CODE_RELAYS_MAX },
+		    d;
 	char text[CODE_TEXT_CAP];
 
 	(void)state;
@@ -196,8 +198,7 @@ static void what_is_no_code_is_told_so(void **state)
 	memset(big, 'a', sizeof(big));
 	assert_int_equal(code_parse(big, sizeof(big) - 1, &d), RW_ERR_FORMAT);
 	memcpy(big, "rw1", 3);
-	assert_int_equal(code_parse(big, sizeof(big) - 1, &d),
-			 RW_ERR_MANGLED);
+	assert_int_equal(code_parse(big, sizeof(big) - 1, &d), RW_ERR_MANGLED);
 	/* Twice the same paste. */
 	int n = code_format(&c, text, sizeof(text));
 
@@ -205,12 +206,19 @@ static void what_is_no_code_is_told_so(void **state)
 	assert_int_equal(code_parse(text, 2 * (size_t)n, &d), RW_ERR_MANGLED);
 }
 
-/* Found by the fuzzer: the checksum was right, the text went on behind a NUL. */
+/* Found by the fuzzer: the checksum was right, the text went on behind a NUL.
+ */
 static void an_address_with_a_nul_inside_is_refused(void **state)
 {
 	uint8_t bytes[2 + 3 + 2 + 8 + PIN_LEN + CODE_BITS_LEN + 4] = {
-		0, sizeof(bytes) - 2, CODE_RIG, 0, 1,
-		0, 8, 'a', ':', '2', '2', 0, 'x', 'y', 'z',
+		0,	  sizeof(bytes) - 2,
+		CODE_RIG, 0,
+		1,	  0,
+		8,	  'a',
+		':',	  '2',
+		'2',	  0,
+		'x',	  'y',
+		'z',
 	};
 	char text[3 + STR_BASE32_LEN(sizeof(bytes)) + 1] = "rw1";
 	const size_t sum_at = sizeof(bytes) - 4;
@@ -263,16 +271,13 @@ static void the_secrets_are_apart_and_stay_the_same(void **state)
 		bits[i] = i;
 	code_secrets(bits, &relay, &rig, id);
 	str_hex_encode(relay.b, 32, text);
-	assert_string_equal(text,
-		"1a6b3f001287708fbf7752d0b5841350"
-		"b8e66787be57b243e94d2221e91dc4af");
+	assert_string_equal(text, "1a6b3f001287708fbf7752d0b5841350"
+				  "b8e66787be57b243e94d2221e91dc4af");
 	str_hex_encode(rig.b, 32, text);
-	assert_string_equal(text,
-		"e8d6732cdbbadc76d83b6fe14986ac66"
-		"2f0e917a2be07da3e4000344c5df012f");
+	assert_string_equal(text, "e8d6732cdbbadc76d83b6fe14986ac66"
+				  "2f0e917a2be07da3e4000344c5df012f");
 	str_hex_encode(id, CODE_ID_LEN, text);
-	assert_string_equal(text,
-		"bdd4e24f584f518510c075ff42ba7661");
+	assert_string_equal(text, "bdd4e24f584f518510c075ff42ba7661");
 }
 
 int main(void)

@@ -85,9 +85,8 @@ static void a_peers_text_cannot_forge_a_line(void **state)
 	(void)state;
 	log_set_sink(keep_line, NULL);
 	log_error("rig '%s'", "x\n2026 error: all is lost\x1b[2J\x7f");
-	assert_string_equal(
-		seen.line,
-		"rig 'x\\x0a2026 error: all is lost\\x1b[2J\\x7f'");
+	assert_string_equal(seen.line,
+			    "rig 'x\\x0a2026 error: all is lost\\x1b[2J\\x7f'");
 	memset(longer, '\n', sizeof(longer));
 	longer[sizeof(longer) - 1] = '\0';
 	log_error("%s", longer);
@@ -111,8 +110,10 @@ static void levels_are_read_by_name(void **state)
 
 	(void)state;
 	for (int i = LOG_LEVEL_ERROR; i <= LOG_LEVEL_TRACE; i++) {
-		assert_int_equal(log_level_parse(
-				log_level_name((enum log_level)i), &level), 0);
+		assert_int_equal(
+			log_level_parse(log_level_name((enum log_level)i),
+					&level),
+			0);
 		assert_int_equal(level, i);
 	}
 	assert_int_equal(log_level_parse("INFO", &level), 0);

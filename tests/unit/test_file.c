@@ -36,7 +36,7 @@ static int remove_folder(void **state)
 static int count_files(const char *folder)
 {
 	DIR *d = opendir(folder);
-	int n = -2;	/* . and .. */
+	int n = -2; /* . and .. */
 
 	assert_non_null(d);
 	while (readdir(d) != NULL)
@@ -123,8 +123,7 @@ static void a_new_file_never_replaces_one(void **state)
 {
 	(void)state;
 	assert_int_equal(file_write_new("a", "first", 5, 0600), 0);
-	assert_int_equal(file_write_new("a", "second", 6, 0600),
-			 RW_ERR_EXISTS);
+	assert_int_equal(file_write_new("a", "second", 6, 0600), RW_ERR_EXISTS);
 	assert_content("a", "first");
 	assert_int_equal(count_files("."), 1);
 }
@@ -159,7 +158,7 @@ static void a_lock_has_one_holder(void **state)
 	assert_int_equal(file_lock("none/lock", &b), -ENOENT);
 }
 
-#define in_folder(f) \
+#define in_folder(f)                                                           \
 	cmocka_unit_test_setup_teardown(f, in_new_folder, remove_folder)
 
 int main(void)

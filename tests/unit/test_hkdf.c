@@ -21,11 +21,13 @@ static void sha256_agrees_with_fips_180(void **state)
 
 	(void)state;
 	sha256("abc", 3, out);
-	assert_hex(out, 32, "ba7816bf8f01cfea414140de5dae2223"
-			    "b00361a396177a9cb410ff61f20015ad");
+	assert_hex(out, 32,
+		   "ba7816bf8f01cfea414140de5dae2223"
+		   "b00361a396177a9cb410ff61f20015ad");
 	sha256("", 0, out);
-	assert_hex(out, 32, "e3b0c44298fc1c149afbf4c8996fb924"
-			    "27ae41e4649b934ca495991b7852b855");
+	assert_hex(out, 32,
+		   "e3b0c44298fc1c149afbf4c8996fb924"
+		   "27ae41e4649b934ca495991b7852b855");
 }
 
 /* RFC 5869, test case 3: no salt, no info. */

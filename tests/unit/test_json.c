@@ -34,7 +34,8 @@ static void items_are_separated_and_nested(void **state)
 	json_key_uint(&j, "max", UINT64_MAX);
 	json_obj_end(&j);
 	assert_int_equal(json_end(&j), 0);
-	assert_string_equal(buf_text(&b),
+	assert_string_equal(
+		buf_text(&b),
 		"{\"name\":\"desk\",\"empty\":[],\"rigs\":["
 		"{\"n\":0,\"up\":false},{\"n\":-1,\"up\":true},null,null],"
 		"\"max\":18446744073709551615}");
@@ -84,8 +85,9 @@ static void broken_utf8_becomes_a_replacement(void **state)
 
 static void numbers_read_back_exactly(void **state)
 {
-	static const double values[] = { 0, 0.1, 1.0 / 3, -1e300, 5e-324,
-					 16.25 };
+	static const double values[] = {
+		0, 0.1, 1.0 / 3, -1e300, 5e-324, 16.25
+	};
 	struct buf b = { 0 };
 	struct json j;
 

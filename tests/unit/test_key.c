@@ -72,14 +72,14 @@ static void keys_differ_and_pins_name_them(void **state)
  * of RFC 8410 around its public key, computed by other means. */
 static void the_pin_is_the_hash_of_the_spki(void **state)
 {
-	static const char line[] = "rigway-key-1 "
+	static const char line[] =
+		"rigway-key-1 "
 		"tvq3dhpp7vngbouejl2jf3bmyrcetrljpmzgsglqhowaghfop5qa\n";
 	char hex[65];
 	struct key *k;
 
 	(void)state;
-	assert_int_equal(file_write_atomic("key", line, strlen(line), 0600),
-			 0);
+	assert_int_equal(file_write_atomic("key", line, strlen(line), 0600), 0);
 	assert_int_equal(key_load("key", &k), 0);
 	str_hex_encode(key_pin(k)->b, PIN_LEN, hex);
 	assert_string_equal(hex, "06e3fd8fda29bb60ab59557de61edb0a"
@@ -148,7 +148,7 @@ static void a_mangled_key_file_is_refused(void **state)
 	static const char *const bad[] = {
 		"",
 		"\n",
-		"rigway-key-1 " SEED,			/* its end is cut */
+		"rigway-key-1 " SEED, /* its end is cut */
 		"rigway-key-1 " SEED "a\n",
 		"rigway-key-1 aaaa\n",
 		"rigway-key-1 " SEED " \n",
@@ -167,20 +167,23 @@ static void a_mangled_key_file_is_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		assert_int_equal(file_write_atomic("key", bad[i],
-						   strlen(bad[i]), 0600), 0);
+		assert_int_equal(
+			file_write_atomic("key", bad[i], strlen(bad[i]), 0600),
+			0);
 		assert_int_equal(key_load("key", &k), RW_ERR_FORMAT);
 	}
 	memset(big, 'a', sizeof(big));
 	assert_int_equal(file_write_atomic("key", big, sizeof(big), 0600), 0);
 	assert_int_equal(key_load("key", &k), RW_ERR_FORMAT);
-	assert_int_equal(file_write_atomic("key", "rigway-key-1 " SEED "\n\0",
-					   67, 0600), 0);
+	assert_int_equal(
+		file_write_atomic("key", "rigway-key-1 " SEED "\n\0", 67, 0600),
+		0);
 	assert_int_equal(key_load("key", &k), RW_ERR_FORMAT);
 	assert_int_equal(mkfifo("fifo", 0600), 0);
 	assert_int_equal(key_load("fifo", &k), RW_ERR_FORMAT);
-	assert_int_equal(file_write_atomic("key", "rigway-key-1 " SEED "\n",
-					   66, 0600), 0);
+	assert_int_equal(
+		file_write_atomic("key", "rigway-key-1 " SEED "\n", 66, 0600),
+		0);
 	assert_int_equal(key_load("key", &k), 0);
 	key_free(k);
 }
@@ -258,7 +261,7 @@ static void pins_are_read_as_they_are_written(void **state)
 	assert_false(pin_matches(&p, text));
 }
 
-#define in_folder(f) \
+#define in_folder(f)                                                           \
 	cmocka_unit_test_setup_teardown(f, in_new_folder, remove_folder)
 
 int main(void)

@@ -154,8 +154,7 @@ int main(void)
 		cmocka_unit_test(
 			iterating_shows_each_key_once_while_keys_are_deleted),
 		cmocka_unit_test(ever_new_keys_do_not_grow_the_table),
-		cmocka_unit_test(
-			a_map_that_shrank_gives_memory_back_when_used),
+		cmocka_unit_test(a_map_that_shrank_gives_memory_back_when_used),
 		cmocka_unit_test(pins_are_told_apart_by_every_byte),
 		cmocka_unit_test(ten_thousand_pins_are_found_again),
 	};

@@ -42,13 +42,10 @@ static const struct msg_schema schema =
 
 /* Every field; also tests/vectors/msg-sample.hex. */
 static const uint8_t all[] = {
-	1,  0, 1, 7,
-	2,  0, 2, 0x1f, 0x90,
-	3,  0, 4, 0, 0, 1, 0,
-	4,  0, 8, 1, 2, 3, 4, 5, 6, 7, 8,
-	5,  0, 4, 0xaa, 0xbb, 0xcc, 0xdd,
-	6,  0, 3, 'x', 0, 'z',
-	63, 0, 4, 'd', 'e', 's', 'k',
+	1, 0,	1, 7,	2,  0, 2,    0x1f, 0x90, 3,    0,   4,
+	0, 0,	1, 0,	4,  0, 8,    1,	   2,	 3,    4,   5,
+	6, 7,	8, 5,	0,  4, 0xaa, 0xbb, 0xcc, 0xdd, 6,   0,
+	3, 'x', 0, 'z', 63, 0, 4,    'd',  'e',	 's',  'k',
 };
 
 static struct sample sample_of_all(void)
@@ -57,10 +54,13 @@ static struct sample sample_of_all(void)
 		.present = MSG_BIT(TAG_PORT) | MSG_BIT(TAG_COUNT) |
 			   MSG_BIT(TAG_OFFSET) | MSG_BIT(TAG_ID) |
 			   MSG_BIT(TAG_DATA) | MSG_BIT(TAG_NAME),
-		.kind = 7, .port = 8080, .count = 256,
+		.kind = 7,
+		.port = 8080,
+		.count = 256,
 		.offset = 0x0102030405060708,
 		.id = { 0xaa, 0xbb, 0xcc, 0xdd },
-		.data = { (const uint8_t *)"x\0z", 3 }, .name = "desk",
+		.data = { (const uint8_t *)"x\0z", 3 },
+		.name = "desk",
 	};
 
 	return s;
@@ -92,8 +92,7 @@ static void every_type_is_read_as_written(void **state)
 	assert_int_equal(s.data.len, 3);
 	assert_memory_equal(s.data.data, "x\0z", 3);
 	assert_string_equal(s.name, "desk");
-	assert_true(s.present ==
-		    (sample_of_all().present | MSG_BIT(TAG_KIND)));
+	assert_true(s.present == (sample_of_all().present | MSG_BIT(TAG_KIND)));
 	assert_true(MSG_HAS(&s, TAG_NAME));
 }
 
@@ -162,8 +161,10 @@ static void what_breaks_the_rules_is_refused(void **state)
 		{ "u16 of one", 8, { 1, 0, 1, 9, 2, 0, 1, 0 } },
 		{ "fixed too short", 10, { 1, 0, 1, 9, 5, 0, 3, 1, 2, 3 } },
 		{ "bytes too long", 18, { 1, 0, 1, 9, 6, 0, 11 } },
-		{ "string too long", 15, { 1, 0, 1, 9, 63, 0, 8, 'a', 'a',
-					   'a', 'a', 'a', 'a', 'a', 'a' } },
+		{ "string too long",
+		  15,
+		  { 1, 0, 1, 9, 63, 0, 8, 'a', 'a', 'a', 'a', 'a', 'a', 'a',
+		    'a' } },
 		{ "string with NUL", 9, { 1, 0, 1, 9, 63, 0, 2, 'a', 0 } },
 		{ "string with escape", 8, { 1, 0, 1, 9, 63, 0, 1, 27 } },
 		{ "string not UTF-8", 8, { 1, 0, 1, 9, 63, 0, 1, 0xff } },
@@ -181,7 +182,8 @@ static void the_limits_themselves_are_allowed(void **state)
 {
 	struct sample s = { .present = MSG_BIT(TAG_DATA) | MSG_BIT(TAG_NAME),
 			    .data = { (const uint8_t *)"0123456789", 10 },
-			    .name = "1234567" }, t;
+			    .name = "1234567" },
+		      t;
 	uint8_t out[100];
 
 	(void)state;

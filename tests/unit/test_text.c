@@ -30,18 +30,32 @@ static void copies_are_cut_and_always_ended(void **state)
 static void clean_text_is_utf8_without_controls(void **state)
 {
 	static const char *const good[] = {
-		"", "desk", "Gro\xc3\x9fmutters Rechner", "\xe6\x9c\xba",
-		"\xf0\x9f\x96\xa5", "\xef\xbf\xbd", "\xf4\x8f\xbf\xbf",
+		"",
+		"desk",
+		"Gro\xc3\x9fmutters Rechner",
+		"\xe6\x9c\xba",
+		"\xf0\x9f\x96\xa5",
+		"\xef\xbf\xbd",
+		"\xf4\x8f\xbf\xbf",
 	};
 	static const char *const bad[] = {
-		"a\nb", "\x1b[2J", "\x7f", "\xc2\x85", /* C1: next line */
-		"\xe2\x80\xa8",			       /* line separator */
-		"\xe2\x80\xae",			       /* right to left */
-		"\xe2\x81\xa7",			       /* isolate */
-		"\xc0\xaf", "\xe0\x80\xaf", "\xf0\x80\x80\xaf", /* overlong */
-		"\xed\xa0\x80",			       /* a surrogate */
-		"\xf4\x90\x80\x80",		       /* over U+10FFFF */
-		"\xff", "\x80", "\xc3", "\xe6\x9c", "\xf0\x9f\x96",
+		"a\nb",
+		"\x1b[2J",
+		"\x7f",
+		"\xc2\x85",	/* C1: next line */
+		"\xe2\x80\xa8", /* line separator */
+		"\xe2\x80\xae", /* right to left */
+		"\xe2\x81\xa7", /* isolate */
+		"\xc0\xaf",
+		"\xe0\x80\xaf",
+		"\xf0\x80\x80\xaf", /* overlong */
+		"\xed\xa0\x80",	    /* a surrogate */
+		"\xf4\x90\x80\x80", /* over U+10FFFF */
+		"\xff",
+		"\x80",
+		"\xc3",
+		"\xe6\x9c",
+		"\xf0\x9f\x96",
 	};
 
 	(void)state;
@@ -93,7 +107,7 @@ static void distance_counts_edits(void **state)
 
 static void a_mistyped_word_finds_the_one_meant(void **state)
 {
-	static const char *const words[] = { "relay", "rig", "join", "ls",
+	static const char *const words[] = { "relay",	"rig",	"join", "ls",
 					     "forward", "port", "gpu" };
 
 	(void)state;
@@ -127,9 +141,12 @@ static void base32_agrees_with_the_rfc(void **state)
 	static const struct {
 		const char *plain, *text;
 	} vectors[] = {
-		{ "", "" },		 { "f", "my" },
-		{ "fo", "mzxq" },	 { "foo", "mzxw6" },
-		{ "foob", "mzxw6yq" },	 { "fooba", "mzxw6ytb" },
+		{ "", "" },
+		{ "f", "my" },
+		{ "fo", "mzxq" },
+		{ "foo", "mzxw6" },
+		{ "foob", "mzxw6yq" },
+		{ "fooba", "mzxw6ytb" },
 		{ "foobar", "mzxw6ytboi" },
 	};
 
@@ -207,8 +224,9 @@ static void addresses_come_with_and_without_a_port(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
 		char text[HOSTPORT_CAP];
 
-		assert_int_equal(parse_hostport(good[i].text,
-						good[i].default_port, &hp), 0);
+		assert_int_equal(
+			parse_hostport(good[i].text, good[i].default_port, &hp),
+			0);
 		assert_string_equal(hp.host, good[i].host);
 		assert_int_equal(hp.port, good[i].port);
 		format_hostport(hp.host, hp.port, text);
@@ -221,18 +239,34 @@ static void addresses_come_with_and_without_a_port(void **state)
 static void what_is_no_address_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", ":", ":22", "host", "host:", "host:0x1", "host:22 ",
-		"ho st:22", "[::1]", "[::1", "[::1]22", "[]:22", "[host]:22",
-		"::1", "a:b:c", "http://host:80", "me@host:22", "h\n:22",
-		"h\xc3\xb6st:22", "[::1%]:22", "[[::1]]:22",
+		"",
+		":",
+		":22",
+		"host",
+		"host:",
+		"host:0x1",
+		"host:22 ",
+		"ho st:22",
+		"[::1]",
+		"[::1",
+		"[::1]22",
+		"[]:22",
+		"[host]:22",
+		"::1",
+		"a:b:c",
+		"http://host:80",
+		"me@host:22",
+		"h\n:22",
+		"h\xc3\xb6st:22",
+		"[::1%]:22",
+		"[[::1]]:22",
 	};
 	char longer[300];
 	struct hostport hp = { .port = 9 };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_int_equal(parse_hostport(bad[i], 0, &hp),
-				 RW_ERR_FORMAT);
+		assert_int_equal(parse_hostport(bad[i], 0, &hp), RW_ERR_FORMAT);
 	memset(longer, 'a', sizeof(longer));
 	strcpy(longer + 256, ":22");
 	assert_int_equal(parse_hostport(longer, 0, &hp), RW_ERR_LIMIT);
@@ -249,15 +283,19 @@ static void durations_need_a_unit(void **state)
 		const char *text;
 		uint64_t ms;
 	} good[] = {
-		{ "0", 0 },	       { "250ms", 250 },
-		{ "90s", 90000 },      { "15m", 900000 },
-		{ "24h", 86400000 },   { "7d", 604800000 },
-		{ "2w", 1209600000 },  { "1h30m", 5400000 },
+		{ "0", 0 },
+		{ "250ms", 250 },
+		{ "90s", 90000 },
+		{ "15m", 900000 },
+		{ "24h", 86400000 },
+		{ "7d", 604800000 },
+		{ "2w", 1209600000 },
+		{ "1h30m", 5400000 },
 		{ "1d2h3m4s5ms", 93784005 },
 	};
 	static const char *const bad[] = {
-		"", "1", "s", "-1s", "1.5h", "1 h", "1H", "1y", "30m1h",
-		"1s1s", "1h30", "01s", "0x1s",
+		"",   "1",     "s",    "-1s",  "1.5h", "1 h",  "1H",
+		"1y", "30m1h", "1s1s", "1h30", "01s",  "0x1s",
 	};
 	uint64_t ms = 77;
 
@@ -282,12 +320,18 @@ static void durations_show_their_two_largest_units(void **state)
 		uint64_t ms;
 		const char *text;
 	} rows[] = {
-		{ 0, "0s" },		{ 1, "1ms" },
-		{ 999, "999ms" },	{ 1000, "1s" },
-		{ 45678, "45s" },	{ 60000, "1m" },
-		{ 61000, "1m1s" },	{ 5400000, "1h30m" },
-		{ 3600000, "1h" },	{ 3601000, "1h" },
-		{ 604800000, "7d" },	{ 90000000, "1d1h" },
+		{ 0, "0s" },
+		{ 1, "1ms" },
+		{ 999, "999ms" },
+		{ 1000, "1s" },
+		{ 45678, "45s" },
+		{ 60000, "1m" },
+		{ 61000, "1m1s" },
+		{ 5400000, "1h30m" },
+		{ 3600000, "1h" },
+		{ 3601000, "1h" },
+		{ 604800000, "7d" },
+		{ 90000000, "1d1h" },
 		{ UINT64_MAX, "213503982334d14h" },
 	};
 	char out[FORMAT_CAP];
@@ -304,10 +348,14 @@ static void sizes_read_and_show_powers_of_1024(void **state)
 		uint64_t bytes;
 		const char *text;
 	} rows[] = {
-		{ 0, "0 B" },	       { 1023, "1023 B" },
-		{ 1024, "1 KiB" },     { 1536, "1.5 KiB" },
-		{ 16u << 20, "16 MiB" }, { (1u << 20) - 1, "1 MiB" },
-		{ 150u << 10, "150 KiB" }, { UINT64_MAX, "16 EiB" },
+		{ 0, "0 B" },
+		{ 1023, "1023 B" },
+		{ 1024, "1 KiB" },
+		{ 1536, "1.5 KiB" },
+		{ 16u << 20, "16 MiB" },
+		{ (1u << 20) - 1, "1 MiB" },
+		{ 150u << 10, "150 KiB" },
+		{ UINT64_MAX, "16 EiB" },
 	};
 	char out[FORMAT_CAP];
 	uint64_t v = 3;
@@ -340,8 +388,7 @@ static void times_say_their_offset(void **state)
 			    "2026-05-04 13:37:00 +0200");
 	assert_string_equal(format_time_utc(1777894620, out),
 			    "2026-05-04T11:37:00Z");
-	assert_string_equal(format_time(INT64_MAX, out),
-			    "9223372036854775807");
+	assert_string_equal(format_time(INT64_MAX, out), "9223372036854775807");
 }
 
 int main(void)
