@@ -70,6 +70,18 @@ class Home:
         self._bind("passwd", "/etc/passwd", "\n".join(lines) + "\n")
         self.user_name = me.pw_name
 
+    def other_machine(self, machine_id):
+        """Makes this home's programs believe in another machine."""
+        d = os.path.join(self.dir, "etc")
+        shutil.copytree("/etc", d, symlinks=True,
+                        ignore=shutil.ignore_patterns("shadow*", "gshadow*"))
+        path = os.path.join(d, "machine-id")
+        if os.path.lexists(path):
+            os.unlink(path)
+        with open(path, "w") as f:
+            f.write(machine_id + "\n")
+        self.binds.insert(0, (d, "/etc"))
+
     def own_etc_ssh(self, files):
         """Gives the home an /etc/ssh of its own with these files."""
         d = os.path.join(self.dir, "etc-ssh")
