@@ -256,27 +256,37 @@ static int read_lines(struct reading *r, char *text, size_t len)
 	return err;
 }
 
-int state_parse(const char *name, const char *text, size_t len,
-		const struct state_format *format, state_on_row on_row,
-		void *user, char **ret_err)
+/* text of len bytes and a NUL is written to. */
+static int parse(const char *name, char *text, size_t len,
+		 const struct state_format *format, state_on_row on_row,
+		 void *user, char **ret_err)
 {
 	struct reading r = {
 		.row = { .format = format, .file = name },
 		.on_row = on_row,
 		.user = user,
 	};
-	char *copy = xmalloc(len + 1);
-	int err;
+	int err = read_lines(&r, text, len);
 
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	err = read_lines(&r, copy, len);
 	if (err != 0 && r.row.error == NULL)
 		complain(&r.row, "%s", err_text(err));
 	if (err != 0)
 		*ret_err = r.row.error;
 	else
 		free(r.row.error); /* of a field that on_row did without */
+	return err;
+}
+
+int state_parse(const char *name, const char *text, size_t len,
+		const struct state_format *format, state_on_row on_row,
+		void *user, char **ret_err)
+{
+	char *copy = xmalloc(len + 1);
+	int err;
+
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	err = parse(name, copy, len, format, on_row, user, ret_err);
 	free(copy);
 	return err;
 }
@@ -286,13 +296,10 @@ int state_load(const char *path, const struct state_format *format,
 {
 	struct buf text = { 0 };
 	int err = file_read(path, STATE_FILE_MAX, &text);
-	uint8_t *data;
-	size_t len;
 
-	data = buf_peek(&text, &len);
-	if (err == 0)
-		err = state_parse(path, len > 0 ? (const char *)data : "", len,
-				  format, on_row, user, ret_err);
+	if (err == 0 && (err = buf_append(&text, "", 1)) == 0)
+		err = parse(path, (char *)text.data + text.off, text.len - 1,
+			    format, on_row, user, ret_err);
 	else if (err != -ENOENT)
 		*ret_err = xasprintf("%s: error: cannot be read: %s", path,
 				     err_text(err));
