@@ -1,46 +1,56 @@
 # SPDX-License-Identifier: MIT
-"""Every setting of src/config/schema.c has its paragraph in rigway.conf(5),
-with the default it has in the table, and the page has no other."""
+"""rigway.conf(5) has each setting of the schema once, with its default and its
+range, and no other; both are in the same order."""
 import re
 
 import tree
 
-problems = []
-rows = re.findall(r'\{ "([a-z]+)\.([a-z_0-9]+)", SETTING_\w+, [^,]+, [^,]+, '
-                  r'[^,]+, "([^"]*)"', tree.read("src/config/schema.c"))
-try:
-    page = tree.read("man/rigway.conf.5").replace("\\&", "")
-except FileNotFoundError:
-    page = ""
-    problems.append("man/rigway.conf.5: not there")
-# The paragraphs: ".It Ic key" in the list of a section, or ".It Ic s.key".
-items, section = {}, None
-for line in page.splitlines():
-    m = re.match(r"\.S[hs] (?:The )?(?:Ic |Cm |Va |Sy )?([a-zA-Z]+)", line)
-    if m:
-        section = m.group(1).lower()
-        continue
-    m = re.match(r"\.It (?:Ic |Cm |Va |Sy )?([a-z_0-9.]+)", line)
-    if m:
-        word = m.group(1)
-        at = word if "." in word else f"{section}.{word}"
-        items[at] = ""
-        last = at
-        continue
-    if items:
-        items[last] += line + "\n"
+PAGE = "man/rigway.conf.5"
+SCHEMA = "src/config/schema.c"
+WORDS = {"SECOND": 1000, "MINUTE": 60 * 1000, "HOUR": 3600 * 1000,
+         "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+UNITS = {"INT": [],
+         "DURATION": [("h", 3600 * 1000), ("m", 60 * 1000), ("s", 1000)],
+         "BYTES": [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]}
 
-for sec, key, default in rows:
-    name = f"{sec}.{key}"
-    if name not in items:
-        problems.append(f"src/config/schema.c: '{name}' has no paragraph in "
-                        "man/rigway.conf.5")
-    elif default and default not in items[name]:
-        problems.append(f"man/rigway.conf.5: '{name}': its default, "
-                        f"'{default}', is not named")
-known = {f"{a}.{b}" for a, b, _ in rows}
-sections = {a for a, _, _ in rows}
-for at in items:
-    if at.split(".")[0] in sections and at not in known:
-        problems.append(f"man/rigway.conf.5: there is no setting '{at}'")
+
+def value(expression):
+    """A bound as C says it: a product of numbers and of the words above."""
+    v = 1
+    for factor in expression.split("*"):
+        factor = factor.strip()
+        v *= WORDS[factor] if factor in WORDS else int(factor)
+    return v
+
+
+def shown(kind, v):
+    """The same as number_text() in value.c."""
+    for unit, size in UNITS[kind]:
+        if v and v % size == 0:
+            return f"{v // size}{unit}"
+    return f"{v}{'ms' if v else 's'}" if kind == "DURATION" else str(v)
+
+
+schema = tree.read(SCHEMA)
+rows = re.findall(r'\{ "(\w+\.\w+)", SETTING_(\w+), AT\([^)]*\), ([^,]+), '
+                  r'([^,]+), "([^"]*)",', schema)
+problems = []
+if len(rows) != len(re.findall(r"\bAT\(", schema)) - 1:
+    problems.append(f"{SCHEMA}: a row is not in the form that this lint reads")
+
+want = []
+for name, kind, low, high, default in rows:
+    text = default or "none"
+    if kind in UNITS:
+        text += f", {shown(kind, value(low))} to {shown(kind, value(high))}"
+    want.append((name, text))
+got = re.findall(r"^\.It Va (\w+\.\w+) Pq (.*)$", tree.read(PAGE), re.M)
+for name, text in want:
+    if (name, text) not in got:
+        problems.append(f"{PAGE}: expected '.It Va {name} Pq {text}'")
+for name, text in got:
+    if name not in dict(want):
+        problems.append(f"{PAGE}: '{name}' is no setting")
+if not problems and got != want:
+    problems.append(f"{PAGE}: not in the order of {SCHEMA}")
 tree.end(problems, len(rows), "settings")
