@@ -123,6 +123,26 @@ def test_the_port_is_open_while_the_rig_is_away(world):
         assert s.recv(100) == b"patience"
 
 
+def test_a_connection_waits_only_as_long_as_the_setting_says(world):
+    w = world.machines()
+    w.laptop.settings("client:\n  wait: 500ms\n")
+    w.start_relay()
+    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
+    w.start_rig()
+    w.join_laptop()
+    port = w.forward(w.rig.service("echo").port)
+    w.echo_through(port)
+    w.relay_proc.stop()
+    w.rig_proc.stop()
+    # Whatever the session still hopes for, the rig does not answer.
+    t0 = time.monotonic()
+    with flow.connect(port) as s:
+        s.settimeout(30)
+        with pytest.raises(ConnectionResetError):
+            assert s.recv(1) is None, "an end of file from nobody"
+    assert 0.3 < time.monotonic() - t0 < 15
+
+
 @pytest.mark.sanitizer
 def test_half_close_is_carried_each_way(world):
     w = world.up()

@@ -162,3 +162,16 @@ def private_keys(home):
             if f == "key" or f.endswith(".key"):
                 with open(os.path.join(d, f), "rb") as fh:
                     yield fh.read()
+
+
+def test_ready_and_the_first_inner_bytes_in_one_segment(watched):
+    """The end of what the relay says and the beginning of what the laptop
+    says reach the rig with one read."""
+    w = watched
+    port = w.forward(w.rig.service("echo").port)
+    w.proxy.glue_s = 0.1
+    for _ in range(3):
+        before = w.proxy.glued
+        w.proxy.cut()
+        w.echo_through(port)
+        assert w.proxy.glued > before, "they came in two"

@@ -70,6 +70,12 @@ class Home:
         self._bind("passwd", "/etc/passwd", "\n".join(lines) + "\n")
         self.user_name = me.pw_name
 
+    def settings(self, text):
+        """Writes rigway.yml."""
+        os.makedirs(self.rigway_home, mode=0o700, exist_ok=True)
+        with open(os.path.join(self.rigway_home, "rigway.yml"), "w") as f:
+            f.write(text)
+
     def other_machine(self, machine_id):
         """Makes this home's programs believe in another machine."""
         d = os.path.join(self.dir, "etc")

@@ -5,6 +5,7 @@ to the relay and the end-to-end session begins: at the second ClientHello on
 the same connection.
 """
 import os
+import select
 import socket
 import ssl
 import struct
@@ -13,6 +14,10 @@ import threading
 
 UP, DOWN = "up", "down"      # towards the relay, towards the device
 HANDSHAKE, APPDATA = 0x16, 0x17
+
+
+def _is_hello(rec):
+    return rec[0] == HANDSHAKE and len(rec) > 5 and rec[5] == 1
 
 
 class Conn:
@@ -61,6 +66,7 @@ class Proxy:
         self.conns, self.count = [], 0
         self.recording = {UP: [], DOWN: []} if record else None
         self.refuse = False
+        self.glue_s, self.glued = 0, 0
         self.takeover = None
         self.lock = threading.Lock()
         self.listener = socket.socket()
@@ -105,6 +111,13 @@ class Proxy:
                 if not d:
                     break
                 held += d
+                # What comes within a moment goes out as one segment.
+                while self.glue_s and way == DOWN and select.select(
+                        [source], [], [], self.glue_s)[0]:
+                    d = source.recv(1 << 16)
+                    if not d:
+                        break
+                    held += d
                 out = []
                 while len(held) >= 5:
                     n = 5 + struct.unpack(">H", held[3:5])[0]
@@ -117,6 +130,7 @@ class Proxy:
                     out.append(rec)
                 # With no fault set a part of a record need not wait.
                 if out:
+                    self.glued += any(map(_is_hello, out[1:]))
                     c.send(way, b"".join(out))
         except OSError:
             pass
@@ -126,7 +140,7 @@ class Proxy:
     def _record(self, c, way, rec):
         with c.lock:
             c.records[way] += 1
-            hello = rec[0] == HANDSHAKE and len(rec) > 5 and rec[5] == 1
+            hello = _is_hello(rec)
             if hello and not (way == UP and c.records[UP] == 1):
                 c.is_inner = True
                 if self.takeover is not None and way == UP:
