@@ -362,19 +362,29 @@ static void a_failed_write_is_told(void **state)
 	assert_int_equal(state_commit(&w, "/nowhere/at/all/devices"), -ENOENT);
 }
 
+static bool put(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+	bool ok = f != NULL && fputs(text, f) >= 0;
+
+	return f != NULL && fclose(f) == 0 && ok;
+}
+
 /* Gives this process mounts of its own, as an ordinary user too. */
 static bool leave_mounts(void)
 {
 	uid_t uid = geteuid();
-	char *map = xasprintf("0 %ju 1\n", (uintmax_t)uid);
+	char *uids = xasprintf("0 %ju 1\n", (uintmax_t)uid);
+	char *gids = xasprintf("0 %ju 1\n", (uintmax_t)getegid());
 	bool ok = unshare(CLONE_NEWNS | (uid != 0 ? CLONE_NEWUSER : 0)) == 0;
-	FILE *f = ok && uid != 0 ? fopen("/proc/self/uid_map", "w") : NULL;
 
-	if (f != NULL)
-		ok = fputs(map, f) >= 0 && fclose(f) == 0;
-	free(map);
-	return ok && (uid == 0 || f != NULL) &&
-	       mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+	if (uid != 0)
+		ok = ok && put("/proc/self/setgroups", "deny") &&
+		     put("/proc/self/uid_map", uids) &&
+		     put("/proc/self/gid_map", gids);
+	free(uids);
+	free(gids);
+	return ok && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
 /* In a child with a disk of its own of 16 KiB: 0 when the old file survives a
