@@ -233,11 +233,11 @@ def test_join_offers_to_put_the_key_into_authorized_keys(world):
     code = w.client_code()
     r = w.laptop.rigway("join", code, input="")
     assert not os.path.exists(keys) or pub.split()[1] not in open(keys).read()
-    w.laptop.rigway("join", code, "--authorize-ssh")
+    w.laptop.rigway("join", code, "--authorize-key")
     with open(keys) as f:
         assert f.read().count(pub.split()[1]) == 1
     assert os.stat(keys).st_mode & 0o077 == 0
-    w.laptop.rigway("join", code, "--authorize-ssh")
+    w.laptop.rigway("join", code, "--authorize-key")
     with open(keys) as f:
         assert f.read().count(pub.split()[1]) == 1
     w.laptop.rigway("ssh-config", "--install")

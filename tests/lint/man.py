@@ -15,14 +15,14 @@ plain = "\n".join(re.sub(r"^\.[A-Z][a-z]\s", "", re.sub(
     r"\b(?:Ic|Nm|Cm|Ar|Fl|Op|Xr|No|Ns|Sy)\b ?", "", line))
     for t in texts.values() for line in t.splitlines())
 
-for name, hidden in commands.commands():
+for name, hidden, _ in commands.commands():
     if hidden:
         continue
     if not re.search(rf"^(?:\.(?:It|Sh|Ss|Nm|Ic|Cm)\s.*)?\brigway[- ]"
                      rf"{re.escape(name)}\b", plain, re.M) \
             and not re.search(rf"^\.(?:It|Ss|Sh)\b.*\b{re.escape(name)}\b",
                               "\n".join(texts.values()), re.M):
-        problems.append(f"src/cmd/main.c: no manual page has '{name}'")
+        problems.append(f"{commands.TABLE}: no manual page has '{name}'")
 
 r = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *pages],
                    cwd=tree.ROOT, stdin=subprocess.DEVNULL,

@@ -23,9 +23,9 @@ def look(name, text):
 
 look("README.md", tree.read("README.md"))
 if len(sys.argv) > 1:
-    rows = [[]] + [[name] for name, _ in commands.commands()]
-    rows += [["relay", "invite"], ["relay", "devices"], ["relay", "remove"],
-             ["rig", "invite"], ["rig", "devices"], ["rig", "remove"]]
+    rows = [[]]
+    for name, _, verbs in commands.commands():
+        rows += [[name]] + [[name, v] for v in verbs]
     for row in rows:
         r = subprocess.run([sys.argv[1], *row, "--help"],
                            stdin=subprocess.DEVNULL, capture_output=True,
