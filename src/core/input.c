@@ -320,10 +320,12 @@ int input_stream(struct carrier *c, const struct frame *f)
 		return unknown_id(s, f->stream);
 	st->heard = c;
 	if (!st->known) {
+		/* It need not be opened again, but our numbers (or our END)
+		 * would have come with the repeated OPEN. */
 		st->known = true;
+		if (list_is_linked(&st->open) || st->closed)
+			stream_due(st, stream_owes(st), c);
 		list_del(&st->open);
-		if (st->closed && st->sent_open)
-			stream_due(st, DUE_END, c);
 	}
 	if (f->type == FRAME_GONE)
 		return on_gone(st);
