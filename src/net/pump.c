@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Bytes from the socket are read straight into the core's buffer, and go to it
- * straight from there: nothing is copied here, nothing is kept here.
+ * straight from there. While the socket is full, libuv holds a small copy of
+ * the next piece, only to learn when there is room again: the core's memory may
+ * go to another stream when this one is reset, and libuv must not write that.
  */
 #include "net/pump.h"
 
@@ -19,9 +21,8 @@
 #include "core/stream.h"
 #include "net/loop_local.h"
 
-/* One write that waits for the socket: small enough that the far end hears of
- * progress while a slow reader takes it. */
-#define PUMP_WRITE_MAX	 (64 * 1024)
+/* The piece that waits for room in the socket. */
+#define PUMP_PIECE	 4096
 /* Full reads in a row before the others' turn comes. */
 #define PUMP_READS_MAX	 4
 #define PUMP_HALF_IDLE_S 60
@@ -36,7 +37,8 @@ struct pump {
 	const struct pump_ops *ops;
 	void *user;
 	uv_write_t write;
-	size_t writing;		/* bytes of stream_peek() that libuv holds */
+	uint8_t *piece;		/* PUMP_PIECE; NULL while never full */
+	size_t writing;		/* bytes of it that libuv holds */
 	uint64_t bytes_in, bytes_out;
 	int full_reads;		/* in a row */
 	bool is_reading;
@@ -57,6 +59,7 @@ static void pump_maybe_done(struct pump *p)
 		return;
 	if (!p->is_quiet)
 		p->ops->on_done(p->user, p->err, p->text);
+	free(p->piece);
 	free(p);
 }
 
@@ -118,7 +121,9 @@ static void pump_sock_failed(struct pump *p, int err)
 
 	snprintf(text, sizeof(text), "the connection broke: %s",
 		 err_text(err));
-	pump_fail(p, err == UV_EPIPE ? UV_ECONNRESET : err, text);
+	pump_fail(p, err == UV_EPIPE || err == UV_ECONNRESET ? RW_ERR_GONE :
+							       RW_ERR_IO,
+		  text);
 }
 
 /* -- from the stream to the socket */
@@ -142,8 +147,24 @@ static void pump_on_write(uv_write_t *req, int err)
 	pump_push(p);
 }
 
-/* Writes what the core kept, until the socket is full; then libuv holds the
- * next piece, in the core's own memory, and waits. */
+/* The socket is full: libuv gets a piece, and calls when it has written it,
+ * which is when there is room for more. */
+static int pump_wait_writable(struct pump *p, const uint8_t *data, size_t len)
+{
+	uv_buf_t b;
+
+	if (p->piece == NULL)
+		p->piece = malloc(PUMP_PIECE);
+	if (p->piece == NULL)
+		return UV_ENOMEM;
+	p->writing = MIN(len, PUMP_PIECE);
+	memcpy(p->piece, data, p->writing);
+	b = uv_buf_init((char *)p->piece, (unsigned int)p->writing);
+	p->write.data = p;
+	return uv_write(&p->write, &p->sock.stream, &b, 1, pump_on_write);
+}
+
+/* Writes what the core kept, until the socket is full. */
 static void pump_push(struct pump *p)
 {
 	while (!p->is_closing && p->st != NULL && p->writing == 0) {
@@ -161,12 +182,8 @@ static void pump_push(struct pump *p)
 			stream_consume(p->st, (size_t)r);
 			continue;
 		}
-		if (r == UV_EAGAIN) {
-			b.len = p->writing = MIN(len, PUMP_WRITE_MAX);
-			p->write.data = p;
-			r = uv_write(&p->write, &p->sock.stream, &b, 1,
-				     pump_on_write);
-		}
+		if (r == UV_EAGAIN)
+			r = pump_wait_writable(p, data, len);
 		if (r < 0) {
 			p->writing = 0;
 			pump_sock_failed(p, r);
