@@ -165,7 +165,7 @@ void stream_close(struct stream *st, int err, const char *text);
 void stream_settle(struct stream *st);
 uint8_t stream_owes(const struct stream *st);
 void stream_due(struct stream *st, uint8_t bits, struct carrier *c);
-void stream_home(struct stream *st, struct carrier *c);
+void stream_home(struct stream *st, struct carrier *c, bool expects);
 void stream_leave(struct stream *st, struct carrier *c);
 void stream_run(struct stream *st);
 bool stream_wants_run(const struct stream *st);

@@ -262,13 +262,26 @@ static void requeue_opens(struct session *s)
 	}
 }
 
-/* c carries what has no home from now on. */
-static void set_primary(struct session *s, struct carrier *c)
+/* c carries what has no home from now on. expects: the peer is about to state
+ * every stream there by itself. */
+static void set_primary(struct session *s, struct carrier *c, bool expects)
 {
 	s->primary = c;
 	requeue_opens(s);
 	list_for_each(it, &s->streams)
-		stream_home(container_of(it, struct stream, all), c);
+		stream_home(container_of(it, struct stream, all), c, expects);
+}
+
+/* The peer's HELLO named no other carrier, or ours did: whatever is alive here
+ * meanwhile, the peer counts on a statement of each stream on c. */
+static void state_all(struct session *s, struct carrier *c)
+{
+	list_for_each(it, &s->streams) {
+		struct stream *st = container_of(it, struct stream, all);
+
+		if (st->known)
+			stream_due(st, stream_owes(st), c);
+	}
 }
 
 void session_lives(struct session *s, struct carrier *c)
@@ -277,7 +290,9 @@ void session_lives(struct session *s, struct carrier *c)
 	c->streams_due = true;
 	s->attached++;
 	if (s->primary == NULL)
-		set_primary(s, c);
+		set_primary(s, c, c->alone);
+	else if (c->alone)
+		state_all(s, c);
 }
 
 /* After a carrier went: the oldest live one takes over its part. */
@@ -289,7 +304,7 @@ static void elect_primary(struct session *s)
 		struct carrier *c = container_of(it, struct carrier, link);
 
 		if (c->state == CARRIER_LIVE) {
-			set_primary(s, c);
+			set_primary(s, c, false);
 			session_wake(s);
 			return;
 		}

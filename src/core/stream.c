@@ -129,7 +129,7 @@ uint8_t stream_owes(const struct stream *st)
 
 /* The stream has lost its carrier, or never had one: what it owes and needs
  * goes to c. */
-void stream_home(struct stream *st, struct carrier *c)
+void stream_home(struct stream *st, struct carrier *c, bool expects)
 {
 	uint8_t due;
 
@@ -137,7 +137,7 @@ void stream_home(struct stream *st, struct carrier *c)
 		return; /* its OPEN, or its END, is in session.unopened */
 	due = stream_owes(st);
 	if (st->ride == NULL) {
-		if (c->alone)
+		if (expects)
 			st->asked = c; /* the peer states all by itself */
 		else if (!st->closed)
 			due |= DUE_ASK;
@@ -177,7 +177,7 @@ void stream_leave(struct stream *st, struct carrier *c)
 	 * (elect_primary does it when c was the primary). */
 	if (st->s->primary != NULL && st->s->primary != c && !st->settled) {
 		if (st->ride == NULL || st->heard == NULL)
-			stream_home(st, st->s->primary);
+			stream_home(st, st->s->primary, false);
 	}
 }
 
