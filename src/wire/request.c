@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "wire/frame.h"
 
 static const struct msg_field q_invite_fields[] = {
 	MSG_U64(1, struct q_invite, ttl_s, true),
@@ -130,10 +131,12 @@ ssize_t request_write(const struct request *r, uint8_t *out, size_t cap)
 
 int request_err(uint16_t code)
 {
-	return code != 0 ? -(int)code : RW_ERR_REFUSED;
+	int err = reason_from_wire(code);
+
+	return err != 0 ? err : RW_ERR_REFUSED;
 }
 
 uint16_t request_code(int err)
 {
-	return err < 0 && err >= -UINT16_MAX ? (uint16_t)-err : 0;
+	return reason_to_wire(err);
 }

@@ -77,7 +77,7 @@ struct q_authorize {
 
 struct a_text {
 	uint64_t present;
-	uint16_t code;		/* A_ERROR only: -err of base/err.h */
+	uint16_t code;		/* A_ERROR only: request_code() */
 	char text[REQUEST_TEXT_MAX + 1];
 };
 
@@ -104,6 +104,6 @@ ssize_t request_read(const uint8_t *data, size_t len, struct request *ret);
  * whether it is 0 or not; present is set here. */
 ssize_t request_write(const struct request *r, uint8_t *out, size_t cap);
 
-/* The error of an A_ERROR, and the code for one. */
+/* The error of an A_ERROR, and the code for one (wire/frame.h, reasons). */
 int request_err(uint16_t code);
 uint16_t request_code(int err);

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+#include "rig/admin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "net/local.h"
+#include "rig/issue.h"
+#include "rig/policy.h"
+#include "rig/removal.h"
+#include "rig/rig.h"
+#include "rig/sessions.h"
+#include "rig/sshd.h"
+#include "rig/uplink.h"
+
+struct admin {
+	struct rig *rig;
+	struct local *local;
+	struct list asks;	/* requests that are not answered yet */
+};
+
+/* A request that waits for a relay: for an answer, or to be reached. */
+struct ask {
+	struct list link;
+	struct admin *admin;
+	struct local_req *req;
+	struct issue *issue;	/* invite */
+	bool waits;		/* wait: for this relay */
+	struct pin relay;
+};
+
+static void ask_free(struct ask *k)
+{
+	if (k->issue != NULL)
+		issue_cancel(k->issue);
+	list_del(&k->link);
+	free(k);
+}
+
+static void ask_on_gone(struct local_req *r, void *user)
+{
+	(void)r;
+	ask_free(user);
+}
+
+static struct ask *ask_new(struct admin *a, struct local_req *r)
+{
+	struct ask *k = xcalloc(1, sizeof(*k));
+
+	k->admin = a;
+	k->req = r;
+	list_init(&k->link);
+	list_push(&a->asks, &k->link);
+	local_set_gone(r, ask_on_gone, k);
+	return k;
+}
+
+static void ask_end(struct ask *k, bool ok, const char *text, json_t *extra)
+{
+	local_end_json(k->req, ok, ok ? 0 : 1, text, extra);
+	k->issue = NULL;
+	ask_free(k);
+}
+
+/* -- invite --------------------------------------------------------------- */
+
+static void invite_on_done(void *user, int err, const char *code,
+			   const char *note)
+{
+	struct ask *k = user;
+
+	if (err != 0)
+		ask_end(k, false, note, NULL);
+	else
+		ask_end(k, true, NULL,
+			json_pack("{s:s, s:s}", "code", code, "note", note));
+}
+
+static void do_invite(struct admin *a, struct local_req *r, json_t *msg)
+{
+	const char *services = "";
+	json_int_t uses = 0, ttl_s = 0;
+	struct issue *issue = NULL;
+	struct invite_params p = { .now = rig_now() };
+
+	json_unpack(msg, "{s?s, s?I, s?I}", "guest", &services, "uses", &uses,
+		    "expires_s", &ttl_s);
+	if (uses < 0 || uses > INVITE_USES_MAX || ttl_s < 0 ||
+	    ttl_s > INVITE_TTL_MAX) {
+		local_end(r, false, 2, "uses or expires is out of range");
+		return;
+	}
+	p.services = services;
+	p.uses = (uint16_t)uses;
+	p.ttl_s = (uint64_t)ttl_s;
+
+	struct ask *k = ask_new(a, r);
+
+	/* k may be gone on return, and issue is NULL then. */
+	issue_start(a->rig, &p, invite_on_done, k, &issue);
+	if (issue != NULL)
+		k->issue = issue;
+}
+
+/* -- devices, remove, status ---------------------------------------------- */
+
+json_t *admin_device_json(const struct device *dev, bool online)
+{
+	char pin[PIN_TEXT_LEN + 1], shown[PIN_SHORT_LEN + 1];
+	char admitted[FORMAT_CAP];
+	json_t *services = json_array();
+	char copy[DEVICE_SERVICES_CAP], *save = NULL;
+
+	str_copy(copy, sizeof(copy), dev->services);
+	for (char *t = strtok_r(copy, ",", &save); t != NULL;
+	     t = strtok_r(NULL, ",", &save))
+		json_array_append_new(services, json_string(t));
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:b}", "name",
+			 dev->name, "fingerprint",
+			 pin_short(&dev->pin, shown), "key",
+			 pin_text(&dev->pin, pin), "role",
+			 device_role_name(dev->role), "services", services,
+			 "admitted", format_time_utc(dev->admitted, admitted),
+			 "online", online);
+}
+
+static void do_devices(struct admin *a, struct local_req *r, json_t *msg)
+{
+	const struct rig *rig = a->rig;
+
+	(void)msg;
+	for (size_t i = 0; i < rig->devices.count; i++) {
+		const struct device *dev = &rig->devices.rows[i];
+		const struct peer *p =
+			sessions_find(rig->sessions, &dev->pin);
+
+		if (dev->role == DEVICE_REMOVED)
+			continue;
+		local_reply_json(r,
+				 admin_device_json(
+					 dev, p != NULL && session_is_live(
+								   p->session)));
+	}
+	local_end(r, true, 0, NULL);
+}
+
+static void do_remove(struct admin *a, struct local_req *r, json_t *msg)
+{
+	const char *who = "";
+	char text[REMOVAL_TEXT_CAP];
+
+	json_unpack(msg, "{s:s}", "who", &who);
+
+	int err = removal_do(a->rig, who, text);
+
+	if (err != 0)
+		local_end(r, false, 1, text);
+	else
+		local_end_json(r, true, 0, NULL,
+			       json_pack("{s:s}", "text", text));
+}
+
+static json_t *relay_json(const struct uplink *u)
+{
+	const struct rig_relay *relay = uplink_relay(u);
+	char pin[PIN_TEXT_LEN + 1];
+
+	return json_pack("{s:s, s:s, s:s, s:b, s:s}", "addr", relay->addr[0],
+			 "key", pin_text(&relay->pin, pin), "fleet",
+			 relay->fleet, "up", uplink_is_up(u), "text",
+			 uplink_text(u));
+}
+
+static json_t *session_json(const struct rig *rig, const struct peer *p)
+{
+	const struct device *dev = devices_find(&rig->devices, &p->pin);
+	struct session_stats st;
+	char pin[PIN_SHORT_LEN + 1];
+
+	session_stats(p->session, &st);
+	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "name",
+			 dev != NULL ? dev->name : "", "fingerprint",
+			 pin_short(&p->pin, pin), "connected",
+			 session_is_live(p->session), "streams",
+			 (json_int_t)st.streams, "bytes_in",
+			 (json_int_t)st.bytes_in, "bytes_out",
+			 (json_int_t)st.bytes_out, "rtt_us",
+			 (json_int_t)st.rtt_us);
+}
+
+static void do_status(struct admin *a, struct local_req *r, json_t *msg)
+{
+	const struct rig *rig = a->rig;
+	json_t *relays = json_array(), *sessions = json_array();
+	char pin[PIN_TEXT_LEN + 1], shown[PIN_SHORT_LEN + 1];
+
+	(void)msg;
+	for (size_t i = 0; i < rig->uplink_count; i++)
+		json_array_append_new(relays, relay_json(rig->uplinks[i]));
+	for (const struct peer *p = NULL;
+	     (p = sessions_next(rig->sessions, p)) != NULL;)
+		json_array_append_new(sessions, session_json(rig, p));
+	local_end_json(
+		r, true, 0, NULL,
+		json_pack("{s:s, s:s, s:s, s:i, s:I, s:o, s:o}", "name",
+			  rig->name, "fingerprint",
+			  pin_short(key_pin(rig->key), shown), "key",
+			  pin_text(key_pin(rig->key), pin), "sshd_port",
+			  (int)sshd_port(rig->sshd), "devices",
+			  (json_int_t)devices_admitted(&rig->devices),
+			  "relays", relays, "sessions", sessions));
+}
+
+/* -- join, wait ----------------------------------------------------------- */
+
+static int relay_from_json(json_t *msg, struct rig_relay *ret)
+{
+	struct rig_relay relay = { 0 };
+	const char *key = "", *fleet = "", *invite = "";
+	json_t *addrs = NULL, *addr;
+	size_t i;
+
+	if (json_unpack(msg, "{s:s, s:s, s:s, s:o}", "key", &key, "fleet",
+			&fleet, "invite", &invite, "addrs", &addrs) != 0 ||
+	    pin_parse(key, &relay.pin) != 0 ||
+	    str_hex_decode(invite, strlen(invite), relay.invite,
+			   sizeof(relay.invite)) != CODE_ID_LEN ||
+	    json_array_size(addrs) == 0 ||
+	    json_array_size(addrs) > CODE_RELAYS_MAX)
+		return RW_ERR_FORMAT;
+	json_array_foreach(addrs, i, addr) {
+		struct hostport hp;
+		const char *text = json_string_value(addr);
+
+		if (text == NULL || parse_hostport(text, 0, &hp) != 0)
+			return RW_ERR_FORMAT;
+		str_copy(relay.addr[relay.addr_count++], HOSTPORT_CAP, text);
+	}
+	str_copy(relay.fleet, sizeof(relay.fleet), fleet);
+	*ret = relay;
+	return 0;
+}
+
+static int rig_join(struct rig *rig, const struct rig_relay *relay)
+{
+	int err = relays_put(&rig->relays, relay);
+
+	if (err != 0)
+		return err;
+	for (size_t i = 0; i < rig->uplink_count; i++)
+		if (pin_eq(&uplink_relay(rig->uplinks[i])->pin, &relay->pin))
+			return uplink_restart(rig->uplinks[i]);
+	err = uplink_new(rig, rig->uplink_count,
+			 &rig->uplinks[rig->uplink_count]);
+	if (err == 0)
+		rig->uplink_count++;
+	return err;
+}
+
+/* The relay has admitted this rig: `rigway join` did the rest. */
+static void do_join(struct admin *a, struct local_req *r, json_t *msg)
+{
+	struct rig_relay relay;
+	int err = relay_from_json(msg, &relay);
+
+	if (err == 0)
+		err = rig_join(a->rig, &relay);
+	if (err != 0)
+		local_end(r, false, 1, err_text(err));
+	else
+		local_end(r, true, 0, NULL);
+}
+
+static void ask_look(struct ask *k, const struct uplink *u)
+{
+	if (!pin_eq(&uplink_relay(u)->pin, &k->relay))
+		return;
+	if (uplink_is_up(u))
+		ask_end(k, true, NULL, NULL);
+	else
+		local_reply_json(k->req, json_pack("{s:s}", "progress",
+						   uplink_text(u)));
+}
+
+/* Ends when the relay of that key is reached; meanwhile says why it is not. */
+static void do_wait(struct admin *a, struct local_req *r, json_t *msg)
+{
+	const struct rig *rig = a->rig;
+	const char *key = "";
+	struct pin pin;
+
+	json_unpack(msg, "{s:s}", "key", &key);
+	if (pin_parse(key, &pin) != 0) {
+		local_end(r, false, 2, "key is no fingerprint");
+		return;
+	}
+
+	struct ask *k = ask_new(a, r);
+
+	k->waits = true;
+	k->relay = pin;
+	for (size_t i = 0; i < rig->uplink_count; i++) {
+		if (!pin_eq(&uplink_relay(rig->uplinks[i])->pin, &pin))
+			continue;
+		ask_look(k, rig->uplinks[i]);
+		return;
+	}
+	ask_end(k, false, "this rig has not joined that relay", NULL);
+}
+
+void admin_on_uplink(struct admin *a, const struct uplink *u)
+{
+	if (a == NULL)
+		return;
+	list_for_each_safe(it, &a->asks) {
+		struct ask *k = container_of(it, struct ask, link);
+
+		if (k->waits)
+			ask_look(k, u);
+	}
+}
+
+/* -- the table ------------------------------------------------------------- */
+
+static const struct verb {
+	const char *name;
+	void (*run)(struct admin *a, struct local_req *r, json_t *msg);
+} verbs[] = {
+	{ "invite", do_invite }, { "devices", do_devices },
+	{ "remove", do_remove }, { "status", do_status },
+	{ "join", do_join },	 { "wait", do_wait },
+};
+
+static void on_request(struct local_req *r, json_t *msg, void *user)
+{
+	const char *name = json_string_value(json_object_get(msg, "do"));
+
+	for (size_t i = 0; name != NULL && i < ARRAY_LEN(verbs); i++) {
+		if (strcmp(verbs[i].name, name) != 0)
+			continue;
+		verbs[i].run(user, r, msg);
+		return;
+	}
+	local_end(r, false, 2,
+		  "the running rig does not know that request: it is of "
+		  "another version, start it anew");
+}
+
+int admin_new(struct rig *rig, const char *path, struct admin **ret)
+{
+	struct admin *a = xcalloc(1, sizeof(*a));
+
+	a->rig = rig;
+	list_init(&a->asks);
+
+	int err = local_serve(rig->loop, path, on_request, a, &a->local);
+
+	if (err != 0)
+		free(a);
+	else
+		*ret = a;
+	return err;
+}
+
+void admin_free(struct admin *a)
+{
+	if (a == NULL)
+		return;
+	local_free(a->local);
+	list_for_each_safe(it, &a->asks)
+		ask_free(container_of(it, struct ask, link));
+	free(a);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the commands on this machine ask of the running rig, over rig.sock:
+ * {"do":"invite"|"devices"|"remove"|"status"|"join"|"wait", ...}. Loop thread
+ * only.
+ */
+#pragma once
+#include <jansson.h>
+
+#include "rig/devices.h"
+struct admin;
+struct rig;
+struct uplink;
+
+/* Serves at path. Errors of local_serve(). */
+int admin_new(struct rig *rig, const char *path, struct admin **ret);
+void admin_free(struct admin *a);
+/* A relay was reached or lost: for those who wait. a may be NULL. */
+void admin_on_uplink(struct admin *a, const struct uplink *u);
+
+/* One device as rows of `devices` show it; also without a running rig. */
+json_t *admin_device_json(const struct device *dev, bool online);

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "rig/agent.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "carrier/bearer.h"
+#include "crypto/hash.h"
+#include "net/local.h"
+#include "net/loop.h"
+#include "rig/admin.h"
+#include "rig/door.h"
+#include "rig/issue.h"
+#include "rig/rig.h"
+#include "rig/sessions.h"
+#include "rig/sshd.h"
+#include "rig/uplink.h"
+
+/* A command may hold the state for a moment when the rig starts. */
+#define LOCK_WAIT_MS 10000
+#define LOCK_STEP_MS 200
+/* The end: connections close cleanly, but nobody waits for a dead peer. */
+#define STOP_STEP_MS 10
+#define STOP_MAX_MS  2000
+/* Calls of keys that show an invite, apart from the known devices' rate. */
+#define STRANGERS_PER_MINUTE 120
+
+struct agent {
+	struct rig rig;
+	uv_loop_t loop;
+	struct timer *stop;	/* while it ends */
+	unsigned stop_ms;
+};
+
+int64_t rig_now(void)
+{
+	return (int64_t)time(NULL);
+}
+
+/* -- the end -------------------------------------------------------------- */
+
+static void on_stop_timer(void *user)
+{
+	struct agent *a = user;
+	struct rig *rig = &a->rig;
+
+	if ((sessions_is_idle(rig->sessions) && rig->opening_count == 0 &&
+	     list_is_empty(&rig->doors)) ||
+	    a->stop_ms >= STOP_MAX_MS) {
+		uv_stop(&a->loop);
+		return;
+	}
+	a->stop_ms += STOP_STEP_MS;
+	timer_start(a->stop, STOP_STEP_MS);
+}
+
+static void on_signal(void *user, int signum)
+{
+	struct agent *a = user;
+
+	if (a->rig.is_stopping)
+		return;
+	log_info("stopping (%s)", signum == SIGTERM ? "SIGTERM" : "SIGINT");
+	a->rig.is_stopping = true;
+	doors_close(&a->rig);
+	sessions_close_all(a->rig.sessions);
+	a->stop = timer_new(&a->loop, on_stop_timer, a);
+	timer_start(a->stop, 0);
+}
+
+static void agent_done(struct agent *a)
+{
+	struct rig *rig = &a->rig;
+
+	timer_free(a->stop);
+	doors_close(rig);
+	admin_free(rig->admin);
+	for (size_t i = 0; i < rig->uplink_count; i++)
+		uplink_free(rig->uplinks[i]);
+	sessions_free(rig->sessions);
+	sshd_free(rig->sshd);
+	if (rig->driver != NULL)
+		driver_free(rig->driver);
+	loop_run_close(&a->loop);
+}
+
+/* -- the start ------------------------------------------------------------ */
+
+static void set_limits(struct rig *rig)
+{
+	const struct settings_session *c = &rig->settings->session;
+
+	rig->limits = (struct session_limits){
+		.max_streams = (uint32_t)c->max_streams,
+		.send_max = (uint32_t)c->send_max_bytes,
+		.carriers_max = (uint32_t)c->carriers_max,
+		.in_flight_min = (uint32_t)c->in_flight_min_bytes,
+		.keep_s = (uint32_t)(rig->settings->rig.keep_absent_ms / 1000),
+		.ping_interval_us = c->ping_interval_ms * 1000,
+		.ping_timeout_us = c->ping_timeout_ms * 1000,
+	};
+	budget_init(&rig->budget, c->budget_bytes, (uint32_t)c->floor_bytes,
+		    (uint32_t)c->window_max_bytes);
+}
+
+static void set_rates(struct rig *rig)
+{
+	const struct settings_rig *c = &rig->settings->rig;
+	const uint64_t now_us = loop_now_us(rig->loop);
+
+	rate_init(&rig->dials, (uint32_t)c->dials_per_minute, now_us);
+	rate_init(&rig->strangers, STRANGERS_PER_MINUTE, now_us);
+	rate_init(&rig->guesses, (uint32_t)c->guesses_per_minute, now_us);
+}
+
+static int serve_commands(struct rig *rig)
+{
+	char *path = paths_socket(rig->paths, "rig");
+	int err;
+
+	if (path == NULL) {
+		log_error("%s", paths_error(rig->paths));
+		return RW_ERR_IO;
+	}
+	err = admin_new(rig, path, &rig->admin);
+	if (err != 0)
+		log_error("%s: %s", path, err_text(err));
+	free(path);
+	return err;
+}
+
+static int start_uplinks(struct rig *rig)
+{
+	for (size_t i = 0; i < rig->relays.count; i++) {
+		int err = uplink_new(rig, i, &rig->uplinks[i]);
+
+		if (err != 0) {
+			log_error("the relay %s: %s",
+				  rig->relays.rows[i].addr[0], err_text(err));
+			return err;
+		}
+		rig->uplink_count++;
+	}
+	return 0;
+}
+
+/* The state moves into the rig; st keeps the lock. */
+static void take_state(struct rig *rig, struct agent_state *st)
+{
+	rig->key = st->key;
+	rig->devices = st->devices;
+	rig->invites = st->invites;
+	rig->relays = st->relays;
+	memcpy(rig->name, st->name, sizeof(rig->name));
+}
+
+static int agent_start(struct agent *a, const struct agent_params *p,
+		       struct agent_state *st)
+{
+	struct rig *rig = &a->rig;
+	int err;
+
+	rig->loop = &a->loop;
+	rig->settings = p->settings;
+	rig->paths = p->paths;
+	take_state(rig, st);
+	while (rig->incarnation == 0)
+		rig->incarnation = random_u64();
+	list_init(&rig->doors);
+	list_init(&rig->issues);
+	set_limits(rig);
+	set_rates(rig);
+	err = driver_new(&a->loop, &rig->driver);
+	if (err != 0) {
+		log_error("%s", err_text(err));
+		return err;
+	}
+	rig->sessions = sessions_new(rig);
+	rig->sshd = sshd_new(&a->loop, p->settings);
+	if ((err = signal_watch(&a->loop, SIGTERM, on_signal, a)) != 0 ||
+	    (err = signal_watch(&a->loop, SIGINT, on_signal, a)) != 0) {
+		log_error("%s", err_text(err));
+		return err;
+	}
+	if ((err = serve_commands(rig)) != 0)
+		return err;
+	return start_uplinks(rig);
+}
+
+/* Each stream is a socket here, and each laptop some more. */
+static void raise_file_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur == rl.rlim_max)
+		return;
+	rl.rlim_cur = rl.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &rl);
+}
+
+static bool is_served(struct paths *paths)
+{
+	char *path = paths_socket(paths, "rig");
+	int fd = path != NULL ? local_connect(path) : -1;
+
+	free(path);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* Waits for a command that holds the state, not for another rig. */
+static int open_state(const struct agent_params *p, struct agent_state *ret)
+{
+	const struct agent_open o = {
+		.settings = p->settings,
+		.paths = p->paths,
+		.name = p->name,
+		.wait_ms = LOCK_STEP_MS,
+	};
+	char *text = NULL;
+	int err = 0;
+
+	for (unsigned ms = 0; ms < LOCK_WAIT_MS; ms += LOCK_STEP_MS) {
+		free(text);
+		err = agent_state_open(&o, ret, &text);
+		if (err != RW_ERR_BUSY || is_served(p->paths))
+			break;
+	}
+	if (err != 0)
+		log_error("%s", text);
+	free(text);
+	return err;
+}
+
+static void say_hello(const struct rig *rig)
+{
+	char pin[PIN_SHORT_LEN + 1];
+
+	log_info("this rig is %s (%s); %zu device%s may come in", rig->name,
+		 pin_short(key_pin(rig->key), pin),
+		 devices_admitted(&rig->devices),
+		 devices_admitted(&rig->devices) == 1 ? "" : "s");
+}
+
+int agent_run(const struct agent_params *p)
+{
+	struct agent *a;
+	struct agent_state st;
+	int err = open_state(p, &st);
+
+	if (err != 0)
+		return 1;
+	if (!st.is_joined) {
+		log_error("this machine has not joined a relay: rigway join "
+			  "CODE, with a code from rigway relay invite there");
+		agent_state_close(&st);
+		return 1;
+	}
+	a = calloc(1, sizeof(*a));
+	if (a == NULL || uv_loop_init(&a->loop) != 0) {
+		log_error("out of memory");
+		free(a);
+		agent_state_close(&st);
+		return 1;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	raise_file_limit();
+	err = agent_start(a, p, &st);
+	if (err == 0) {
+		say_hello(&a->rig);
+		uv_run(&a->loop, UV_RUN_DEFAULT);
+	}
+	agent_done(a);
+	/* What was changed meanwhile is the rig's copy. */
+	st.devices = a->rig.devices;
+	st.invites = a->rig.invites;
+	st.relays = a->rig.relays;
+	agent_state_close(&st);
+	free(a);
+	return err == 0 ? 0 : 1;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rig's process, in the foreground: loads what is on disk, keeps a
+ * connection to each relay, lets devices in, and ends at SIGTERM or SIGINT. It
+ * never ends because a network is late. And the same state opened without it,
+ * for the commands.
+ */
+#pragma once
+#include <stdbool.h>
+
+#include "config/paths.h"
+#include "config/settings.h"
+#include "rig/devices.h"
+#include "rig/invites.h"
+#include "rig/relays.h"
+struct key;
+
+struct agent_params {
+	const struct settings *settings;
+	struct paths *paths;
+	const char *name;	/* NULL: the settings', join's, the machine's */
+};
+
+/* Runs until it is told to stop. Returns the exit status, having said why on
+ * the log. */
+int agent_run(const struct agent_params *p);
+
+/* What is on disk, held locked: nobody else changes it meanwhile. */
+struct agent_state {
+	int lock;
+	struct key *key;
+	struct devices devices;
+	struct invites invites;
+	struct rig_relays relays;
+	char name[RIG_NAME_CAP];
+	bool is_joined;		/* there is at least one relay */
+};
+
+/* How to open it. */
+struct agent_open {
+	const struct settings *settings;
+	struct paths *paths;
+	const char *name;	/* as agent_params.name */
+	bool may_make;		/* make the key and the folder if need be */
+	uint64_t wait_ms;	/* for the lock */
+};
+
+/* 0; RW_ERR_BUSY: a rig runs; RW_ERR_NOT_FOUND: nothing is there and may_make
+ * was false; or another error. text is a sentence, to be freed. */
+int agent_state_open(const struct agent_open *o, struct agent_state *ret,
+		     char **ret_text);
+void agent_state_close(struct agent_state *s);

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "rig/issue.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "net/loop.h"
+#include "rig/rig.h"
+#include "rig/uplink.h"
+
+/* For the relay's answer; the code is shown anyway afterwards. */
+#define RELAY_MS 5000
+
+struct issue {
+	struct list link;	/* in rig->issues */
+	struct rig *rig;
+	struct issued issued;
+	struct timer *timer;
+	issue_on_done *on_done;	/* NULL once it ran or was cancelled */
+	void *user;
+	bool is_asking;		/* the relay's answer will come to us */
+};
+
+static const char not_yet[] =
+	"the relay is not reached at the moment: the code works as soon as "
+	"this rig has reached it";
+
+int issue_make(struct invites *v, const struct issuer *by,
+	       const struct invite_params *p, struct issued *ret,
+	       char text[INVITE_TEXT_CAP])
+{
+	struct code code = {
+		.kind = CODE_CLIENT,
+		.relay_count = (uint8_t)by->relay->addr_count,
+		.relay_pin = by->relay->pin,
+		.rig_pin = *by->pin,
+	};
+	const struct invite *inv;
+	int err = invites_make(v, p, code.bits, &inv);
+
+	if (err == RW_ERR_LIMIT)
+		str_copy(text, INVITE_TEXT_CAP,
+			 "this rig has as many open codes as it may "
+			 "(rig.max_invites): wait until some have expired");
+	else if (err == RW_ERR_FORMAT)
+		str_copy(text, INVITE_TEXT_CAP,
+			 "a code may be used 1 to 64 times and for up to 30d");
+	else if (err != 0)
+		snprintf(text, INVITE_TEXT_CAP, "%s: %s", v->path,
+			 err_text(err));
+	if (err != 0)
+		return err;
+	for (size_t i = 0; i < by->relay->addr_count; i++)
+		str_copy(code.relay[i], HOSTPORT_CAP, by->relay->addr[i]);
+	str_copy(code.rig_name, sizeof(code.rig_name), by->name);
+	ret->invite = uplink_invite(inv, p->now);
+
+	int len = code_format(&code, ret->code, sizeof(ret->code));
+
+	code_wipe(&code);
+	if (len >= 0)
+		return 0;
+	str_copy(text, INVITE_TEXT_CAP, err_text(len));
+	return len;
+}
+
+static void issue_free(struct issue *is)
+{
+	if (is->is_asking || is->on_done != NULL)
+		return;
+	list_del(&is->link);
+	timer_free(is->timer);
+	mem_wipe(&is->issued, sizeof(is->issued));
+	free(is);
+}
+
+static void issue_done(struct issue *is, int err, const char *note)
+{
+	issue_on_done *on_done = is->on_done;
+
+	is->on_done = NULL;
+	if (on_done != NULL)
+		on_done(is->user, err, is->issued.code, note);
+	issue_free(is);
+}
+
+static void on_timer(void *user)
+{
+	issue_done(user, 0, not_yet);
+}
+
+static void on_answer(void *user, int err, const char *text)
+{
+	struct issue *is = user;
+	char note[INVITE_TEXT_CAP];
+
+	is->is_asking = false;
+	if (err == 0)
+		issue_done(is, 0, "");
+	else if (err == RW_ERR_OFFLINE || err == RW_ERR_CANCELLED)
+		issue_done(is, 0, not_yet);
+	else {
+		snprintf(note, sizeof(note), "the relay refused the code: %s",
+			 text);
+		issue_done(is, err, note);
+	}
+}
+
+/* The first relay that is connected, else the first. */
+static struct uplink *issue_uplink(const struct rig *rig)
+{
+	for (size_t i = 0; i < rig->uplink_count; i++)
+		if (uplink_is_up(rig->uplinks[i]))
+			return rig->uplinks[i];
+	return rig->uplink_count > 0 ? rig->uplinks[0] : NULL;
+}
+
+static void issue_tell(struct issue *is, struct uplink *chosen)
+{
+	for (size_t i = 0; i < is->rig->uplink_count; i++) {
+		struct uplink *u = is->rig->uplinks[i];
+
+		if (!uplink_is_up(u))
+			continue;
+		if (u != chosen)
+			control_put_invite(uplink_control(u),
+					   &is->issued.invite, NULL, NULL);
+		else
+			is->is_asking =
+				control_put_invite(uplink_control(u),
+						   &is->issued.invite,
+						   on_answer, is) == 0;
+	}
+}
+
+void issue_start(struct rig *rig, const struct invite_params *p,
+		 issue_on_done *on_done, void *user, struct issue **ret)
+{
+	struct uplink *u = issue_uplink(rig);
+	char text[INVITE_TEXT_CAP];
+
+	*ret = NULL;
+	if (u == NULL) {
+		on_done(user, RW_ERR_NOT_FOUND, "",
+			"this rig has not joined a relay yet: rigway join "
+			"CODE");
+		return;
+	}
+
+	const struct issuer by = { uplink_relay(u), key_pin(rig->key),
+				   rig->name };
+	struct issue *is = xcalloc(1, sizeof(*is));
+	int err = issue_make(&rig->invites, &by, p, &is->issued, text);
+
+	is->rig = rig;
+	is->on_done = on_done;
+	is->user = user;
+	is->timer = timer_new(rig->loop, on_timer, is);
+	list_init(&is->link);
+	list_push(&rig->issues, &is->link);
+	if (err != 0) {
+		issue_done(is, err, text);
+		return;
+	}
+	issue_tell(is, u);
+	if (!is->is_asking) {
+		issue_done(is, 0, not_yet);
+		return;
+	}
+	timer_start(is->timer, RELAY_MS);
+	*ret = is;
+}
+
+void issue_cancel(struct issue *is)
+{
+	is->on_done = NULL;
+	timer_stop(is->timer);
+	issue_free(is);
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+#include "rig/sessions.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <pwd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "carrier/bearer.h"
+#include "net/chan.h"
+#include "net/loop.h"
+#include "rig/open.h"
+#include "rig/requests.h"
+#include "rig/rig.h"
+#include "rig/sshd.h"
+#include "rig/uplink.h"
+
+/* Time for a farewell to leave before the connections are closed. */
+#define FAREWELL_MS 500
+
+struct sessions {
+	struct rig *rig;
+	struct list live;	/* struct peer: at most one a device */
+	struct list ending;
+};
+
+/* One connection of a peer. */
+struct leg {
+	struct list link;
+	struct peer *peer;
+	struct bearer *bearer;
+	struct uplink *uplink;
+	uint64_t rendezvous;
+};
+
+static struct peer *peer_of(struct list *it)
+{
+	return container_of(it, struct peer, link);
+}
+
+static void peer_free(struct peer *p)
+{
+	list_del(&p->link);
+	timer_free(p->timer);
+	driver_remove(p->rig->driver, p->session);
+	requests_free(p->requests);
+	session_free(p->session);
+	openings_orphan(p);
+	free(p);
+}
+
+static void peer_close_legs(struct peer *p, int err, const char *text)
+{
+	list_for_each_safe(it, &p->legs) {
+		struct leg *leg = container_of(it, struct leg, link);
+
+		bearer_close(leg->bearer, err, text);
+	}
+}
+
+/* The farewell has left, the time without a connection is over, or the last
+ * connection of an ending session has gone. */
+static void peer_on_timer(void *user)
+{
+	struct peer *p = user;
+
+	if (!p->is_ending) {
+		log_info("%s: away for too long: its connections are dropped",
+			 p->label);
+		p->is_ending = true;
+	}
+	if (list_is_empty(&p->legs))
+		peer_free(p);
+	else
+		peer_close_legs(p, RW_ERR_CLOSING, "the session has ended");
+}
+
+/* err 0: nothing is said; the connections close as at a clean end. */
+static void peer_end(struct sessions *s, struct peer *p, int err,
+		     const char *text)
+{
+	if (p->is_ending)
+		return;
+	p->is_ending = true;
+	list_del(&p->link);
+	list_push(&s->ending, &p->link);
+	openings_abort(p, err != 0 ? err : RW_ERR_CLOSING, text);
+	if (err != 0 && !list_is_empty(&p->legs))
+		session_say_end(p->session, err, text);
+	timer_start(p->timer,
+		    err != 0 && !list_is_empty(&p->legs) ? FAREWELL_MS : 0);
+}
+
+static void leg_on_end(void *user, int err, const char *text)
+{
+	struct leg *leg = user;
+	struct peer *p = leg->peer;
+	const bool was_cut = err == RW_ERR_TIMEOUT || err == RW_ERR_SUSPECT ||
+			     err == -ETIMEDOUT;
+
+	list_del(&leg->link);
+	if (was_cut)
+		uplink_lost(leg->uplink, leg->rendezvous);
+	free(leg);
+	if (!list_is_empty(&p->legs))
+		return;
+	if (p->is_ending) {
+		timer_start(p->timer, 0);
+		return;
+	}
+	log_info("%s: not connected any more (%s); its streams are kept",
+		 p->label, err != 0 ? text : "it left");
+	timer_start(p->timer, p->rig->settings->rig.keep_absent_ms);
+}
+
+static const struct bearer_ops leg_ops = { .on_end = leg_on_end };
+
+static void session_on_open(struct session *s, struct stream *st)
+{
+	struct peer *p = session_user(s);
+
+	if (!p->is_ending)
+		opening_start(p, st);
+}
+
+static void session_on_live(struct session *s, struct carrier *c,
+			    const struct welcome *welcome)
+{
+	struct peer *p = session_user(s);
+
+	(void)c;
+	(void)welcome;
+	if (!p->is_ending)
+		timer_stop(p->timer);
+}
+
+static void session_on_drop(struct session *s, struct carrier *c, int err,
+			    const char *text)
+{
+	(void)s;
+	bearer_dropped(c, err, text);
+}
+
+static void session_on_wake(struct session *s)
+{
+	struct peer *p = session_user(s);
+
+	driver_wake(p->rig->driver, s);
+}
+
+/* The laptop has left for good. */
+static void session_on_ended(struct session *s, int err, const char *text)
+{
+	struct peer *p = session_user(s);
+
+	(void)err;
+	log_info("%s: ended its session: %s", p->label, text);
+	peer_end(p->rig->sessions, p, 0, "the other side ended the session");
+}
+
+static const struct session_ops session_ops = {
+	.on_open = session_on_open,
+	.on_live = session_on_live,
+	.on_drop = session_on_drop,
+	.on_wake = session_on_wake,
+	.on_ended = session_on_ended,
+};
+
+static void peer_set_label(struct peer *p)
+{
+	const struct device *dev = devices_find(&p->rig->devices, &p->pin);
+	char pin[PIN_SHORT_LEN + 1];
+
+	snprintf(p->label, sizeof(p->label), "%s (%s)",
+		 dev != NULL ? dev->name : "?", pin_short(&p->pin, pin));
+}
+
+static struct peer *peer_new(struct sessions *s, const struct arrival *a)
+{
+	struct rig *rig = s->rig;
+	struct peer *p = calloc(1, sizeof(*p));
+	struct session_params sp = {
+		.is_client = false,
+		.incarnation = rig->incarnation,
+		.limits = rig->limits,
+		.budget = &rig->budget,
+		.ops = &session_ops,
+		.user = p,
+		.now_us = loop_now_us(rig->loop),
+	};
+
+	if (p == NULL)
+		return NULL;
+	memcpy(sp.id, a->hello->session, sizeof(sp.id));
+	p->rig = rig;
+	p->pin = *a->pin;
+	list_init(&p->link);
+	list_init(&p->legs);
+	list_init(&p->openings);
+	peer_set_label(p);
+	if (session_new(&sp, &p->session) != 0)
+		goto err_peer;
+	if (driver_add(rig->driver, p->session) != 0)
+		goto err_session;
+	p->requests = requests_new(p);
+	p->timer = timer_new(rig->loop, peer_on_timer, p);
+	list_push(&s->live, &p->link);
+	return p;
+err_session:
+	session_free(p->session);
+err_peer:
+	free(p);
+	return NULL;
+}
+
+/* What the rig says about itself, for ssh and for people. */
+static void fill_info(const struct rig *rig, const struct device *dev,
+		      struct rig_info *info)
+{
+	const struct passwd *pw = getpwuid(geteuid());
+
+	*info = (struct rig_info){ .sshd_port = sshd_port(rig->sshd) };
+	str_copy(info->name, sizeof(info->name), rig->name);
+	str_copy(info->user, sizeof(info->user),
+		 pw != NULL ? pw->pw_name : "");
+	if (gethostname(info->host, sizeof(info->host) - 1) != 0)
+		info->host[0] = '\0';
+	str_copy(info->version, sizeof(info->version), RIGWAY_VERSION);
+	str_copy(info->role, sizeof(info->role), device_role_name(dev->role));
+	sshd_host_keys(rig->sshd, info->host_keys, sizeof(info->host_keys));
+}
+
+static int peer_attach(struct peer *p, const struct arrival *a, bool fresh)
+{
+	struct rig *rig = p->rig;
+	struct device *dev = devices_find(&rig->devices, &p->pin);
+	struct rig_info *info = malloc(sizeof(*info));
+	struct leg *leg = malloc(sizeof(*leg));
+	int err = RW_ERR_NOMEM;
+
+	if (info == NULL || leg == NULL)
+		goto out;
+	fill_info(rig, dev, info);
+	dev->last = rig_now();
+	*leg = (struct leg){ .peer = p, .uplink = a->uplink,
+			     .rendezvous = a->rendezvous };
+	list_init(&leg->link);
+	list_push(&p->legs, &leg->link);
+	err = bearer_accept(rig->driver, p->session, a->chan, a->hello, fresh,
+			    info, &leg_ops, leg, &leg->bearer);
+	if (err == 0)
+		leg = NULL;
+	else
+		list_del(&leg->link);
+out:
+	free(info);
+	free(leg);
+	return err;
+}
+
+int sessions_admit(struct sessions *s, const struct arrival *a,
+		   const char **ret_text)
+{
+	struct peer *p = sessions_find(s, a->pin);
+	bool fresh = false;
+
+	if (p != NULL &&
+	    memcmp(session_id(p->session), a->hello->session,
+		   SESSION_ID_LEN) != 0) {
+		log_info("%s: a new session takes the place of the old one",
+			 p->label);
+		peer_end(s, p, RW_ERR_REPLACED,
+			 "another process with this key took over");
+		p = NULL;
+	}
+	if (p == NULL) {
+		if (sessions_count(s) >=
+		    (size_t)s->rig->settings->rig.max_sessions) {
+			*ret_text = "this rig serves as many laptops as it may "
+				    "(rig.max_sessions)";
+			return RW_ERR_LIMIT;
+		}
+		p = peer_new(s, a);
+		fresh = true;
+	}
+	if (p == NULL) {
+		*ret_text = "this rig is out of memory";
+		return RW_ERR_NOMEM;
+	}
+
+	const bool was_away = list_is_empty(&p->legs);
+	int err = peer_attach(p, a, fresh);
+
+	if (err != 0) {
+		*ret_text = err_text(err);
+		if (fresh)
+			peer_end(s, p, 0, "");
+		return err;
+	}
+	if (was_away)
+		log_info("%s: %s", p->label,
+			 fresh ? "connected" : "connected again");
+	return 0;
+}
+
+void sessions_end(struct sessions *s, const struct pin *pin, int err,
+		  const char *text)
+{
+	struct peer *p = sessions_find(s, pin);
+
+	if (p != NULL)
+		peer_end(s, p, err, text);
+}
+
+struct sessions *sessions_new(struct rig *rig)
+{
+	struct sessions *s = xcalloc(1, sizeof(*s));
+
+	s->rig = rig;
+	list_init(&s->live);
+	list_init(&s->ending);
+	return s;
+}
+
+/* No farewell: that would end the session at the laptop too, which is to find
+ * this rig again when it is back. Its streams end then. */
+void sessions_close_all(struct sessions *s)
+{
+	list_for_each_safe(it, &s->live)
+		peer_end(s, peer_of(it), 0, "the rig was stopped");
+}
+
+bool sessions_is_idle(const struct sessions *s)
+{
+	return list_is_empty(&s->live) && list_is_empty(&s->ending);
+}
+
+void sessions_free(struct sessions *s)
+{
+	if (s == NULL)
+		return;
+	list_move_all(&s->ending, &s->live);
+	list_for_each_safe(it, &s->ending)
+		peer_free(peer_of(it));
+	free(s);
+}
+
+struct peer *sessions_find(const struct sessions *s, const struct pin *pin)
+{
+	list_for_each(it, &s->live)
+		if (pin_eq(&peer_of(it)->pin, pin))
+			return peer_of(it);
+	return NULL;
+}
+
+size_t sessions_count(const struct sessions *s)
+{
+	size_t n = 0;
+
+	list_for_each(it, &s->live)
+		n++;
+	return n;
+}
+
+struct peer *sessions_next(const struct sessions *s, const struct peer *after)
+{
+	struct list *it = after != NULL ? after->link.next : s->live.next;
+
+	return it != &s->live ? peer_of(it) : NULL;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rig's connection to one of its relays: kept for ever, told of the rig's
+ * invites and of removed devices, and listened to for calls. Loop thread only.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "carrier/control.h"
+struct invite;
+struct rig;
+struct rig_relay;
+struct uplink;
+
+/* index: of the relay in rig->relays. Errors of control_start(). */
+int uplink_new(struct rig *rig, size_t index, struct uplink **ret);
+void uplink_free(struct uplink *u);
+
+bool uplink_is_up(const struct uplink *u);
+/* Why it is not up, a sentence part; "" while it is. */
+const char *uplink_text(const struct uplink *u);
+const struct rig_relay *uplink_relay(const struct uplink *u);
+struct rig *uplink_rig(const struct uplink *u);
+struct control *uplink_control(const struct uplink *u);
+/* The row of the relay has changed: connect anew. */
+int uplink_restart(struct uplink *u);
+/* A carrier through this relay is dead. */
+void uplink_lost(struct uplink *u, uint64_t rendezvous);
+/* Tells the relay, if it is up, of the devices that were removed. */
+void uplink_tell_removed(struct uplink *u);
+/* What a relay needs to know of an invite. */
+struct control_invite uplink_invite(const struct invite *inv, int64_t now);
