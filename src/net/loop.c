@@ -43,6 +43,12 @@ struct watch {
 	void *user;
 };
 
+int loop_init(uv_loop_t *loop)
+{
+	loop->data = NULL;
+	return uv_loop_init(loop);
+}
+
 uint64_t loop_now_us(const uv_loop_t *loop)
 {
 	(void)loop;

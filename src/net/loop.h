@@ -13,6 +13,9 @@
 struct timer;
 struct flusher;
 
+/* uv_loop_init() with loop->data cleared first, which libuv leaves as it is:
+ * begin every loop with this. 0 or a libuv code. */
+int loop_init(uv_loop_t *loop);
 /* Monotonic microseconds, read now (not the loop's cached time). loop may be
  * NULL; the epoch is arbitrary but one for all loops of the machine. */
 uint64_t loop_now_us(const uv_loop_t *loop);
