@@ -323,7 +323,7 @@ int input_stream(struct carrier *c, const struct frame *f)
 		/* It need not be opened again, but our numbers (or our END)
 		 * would have come with the repeated OPEN. */
 		st->known = true;
-		if (list_is_linked(&st->open) || st->closed)
+		if (list_is_linked(&st->open) || st->closed || st->ride != c)
 			stream_due(st, stream_owes(st), c);
 		list_del(&st->open);
 	}
