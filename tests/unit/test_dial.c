@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: MIT */
+/* Dialling and listening. Everything happens on loopback. */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "net/dial.h"
+#include "net/listen.h"
+#include "net/loop.h"
+
+static uv_loop_t loop;
+
+struct result {
+	int calls, err, fd;
+	enum dial_stage stage;
+	int asked;	 /* times allow() ran */
+	int deny_family; /* what allow() refuses; -1: all */
+	char first[80];	 /* the first address that was asked for */
+};
+
+static void on_done(void *user, int err, int fd, enum dial_stage stage)
+{
+	struct result *r = user;
+
+	r->calls++;
+	r->err = err;
+	r->fd = fd;
+	r->stage = stage;
+}
+
+static bool allow(const struct sockaddr *addr, void *user)
+{
+	struct result *r = user;
+
+	if (r->asked++ == 0)
+		sockaddr_text(addr, r->first, sizeof(r->first));
+	return r->deny_family != -1 && addr->sa_family != r->deny_family;
+}
+
+static void run_until_done(struct result *r)
+{
+	uint64_t limit = loop_now_us(NULL) + 30000000;
+
+	while (r->calls == 0) {
+		uv_run(&loop, UV_RUN_ONCE);
+		assert_true(loop_now_us(NULL) < limit);
+	}
+	assert_int_equal(r->calls, 1);
+}
+
+static struct result dial(const char *host, uint16_t port,
+			  struct dial_params p)
+{
+	static struct result r;
+	struct dial *d;
+
+	if (p.user == NULL) {
+		memset(&r, 0, sizeof(r));
+		p.user = &r;
+	} else {
+		r = *(struct result *)p.user;
+		p.user = &r;
+	}
+	p.host = host;
+	p.port = port;
+	p.on_done = on_done;
+	assert_int_equal(dial_start(&loop, &p, &d), 0);
+	assert_int_equal(r.calls, 0);
+	run_until_done(&r);
+	return r;
+}
+
+static int accepted;
+static char accepted_from[80];
+
+static void on_accept(void *user, int fd, const struct sockaddr_storage *peer)
+{
+	(void)user;
+	sockaddr_text((const struct sockaddr *)peer, accepted_from,
+		      sizeof(accepted_from));
+	accepted++;
+	close(fd);
+}
+
+static struct listener *listener(const char *host)
+{
+	struct listener *l;
+
+	accepted = 0;
+	assert_int_equal(listener_open(&loop, host, 0, on_accept, NULL, &l),
+			 0);
+	assert_true(listener_port(l) != 0);
+	return l;
+}
+
+/* A port at which nobody listens: bound, so that nobody else comes along. */
+static uint16_t closed_port(int *fd)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	socklen_t len = sizeof(sa);
+
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	*fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(*fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(getsockname(*fd, (struct sockaddr *)&sa, &len), 0);
+	return ntohs(sa.sin_port);
+}
+
+static int loop_setup(void **state)
+{
+	(void)state;
+	return loop_init(&loop);
+}
+
+static int loop_teardown(void **state)
+{
+	(void)state;
+	loop_run_close(&loop);
+	return 0;
+}
+
+static void a_listener_is_reached_by_number_and_by_name(void **state)
+{
+	static const char *const hosts[] = { "127.0.0.1", "localhost",
+					     "::ffff:127.0.0.1" };
+	struct listener *l = listener("localhost");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		struct result r = dial(hosts[i], listener_port(l),
+				       (struct dial_params){ 0 });
+
+		assert_int_equal(r.err, 0);
+		assert_int_equal(r.stage, DIAL_DONE);
+		assert_true(r.fd >= 0);
+		close(r.fd);
+	}
+	while (accepted < 3)
+		uv_run(&loop, UV_RUN_ONCE);
+	listener_close(l);
+}
+
+static void a_v4_client_of_a_listener_for_all_is_named_as_v4(void **state)
+{
+	struct listener *l = listener("*");
+	struct result r = dial("127.0.0.1", listener_port(l),
+			       (struct dial_params){ 0 });
+
+	(void)state;
+	assert_int_equal(r.err, 0);
+	close(r.fd);
+	while (accepted < 1)
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_memory_equal(accepted_from, "127.0.0.1:", 10);
+	listener_close(l);
+}
+
+static void nobody_listening_is_refused(void **state)
+{
+	int fd;
+	struct result r = dial("127.0.0.1", closed_port(&fd),
+			       (struct dial_params){ 0 });
+
+	(void)state;
+	assert_int_equal(r.err, RW_ERR_REFUSED);
+	assert_int_equal(r.stage, DIAL_CONNECTING);
+	assert_int_equal(r.fd, -1);
+	close(fd);
+}
+
+static void a_name_without_address_is_no_host(void **state)
+{
+	char longest[400];
+	struct result r;
+
+	(void)state;
+	/* RFC 6761: invalid never resolves. Without any name server the
+	 * resolver says "try again", which is not the name's fault. */
+	r = dial("no-such-host.invalid", 80, (struct dial_params){ 0 });
+	assert_true(r.err == RW_ERR_NO_HOST || r.err == RW_ERR_UNREACHABLE);
+	assert_int_equal(r.stage, DIAL_RESOLVING);
+	memset(longest, 'a', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	r = dial(longest, 80, (struct dial_params){ 0 });
+	assert_int_equal(r.err, RW_ERR_NO_HOST);
+	r = dial("", 80, (struct dial_params){ 0 });
+	assert_int_equal(r.err, RW_ERR_NO_HOST);
+}
+
+/* A listener whose backlog is full drops what comes: no answer. */
+static void no_answer_is_a_timeout(void **state)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	socklen_t len = sizeof(sa);
+	int l = socket(AF_INET, SOCK_STREAM, 0), fill[8];
+	struct result r;
+
+	(void)state;
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(l, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(l, 0), 0);
+	assert_int_equal(getsockname(l, (struct sockaddr *)&sa, &len), 0);
+	for (size_t i = 0; i < ARRAY_LEN(fill); i++) {
+		fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)connect(fill[i], (struct sockaddr *)&sa, sizeof(sa));
+	}
+	r = dial("127.0.0.1", ntohs(sa.sin_port),
+		 (struct dial_params){ .timeout_ms = 300 });
+	assert_int_equal(r.err, RW_ERR_TIMEOUT);
+	assert_int_equal(r.stage, DIAL_CONNECTING);
+	for (size_t i = 0; i < ARRAY_LEN(fill); i++)
+		close(fill[i]);
+	close(l);
+}
+
+static void each_address_is_asked_for_just_before(void **state)
+{
+	struct listener *l = listener("127.0.0.1");
+	struct result deny = { .deny_family = -1 };
+	struct result r = dial("127.0.0.1", listener_port(l),
+			       (struct dial_params){ .allow = allow,
+						     .user = &deny });
+
+	(void)state;
+	assert_int_equal(r.err, RW_ERR_NOT_ALLOWED);
+	assert_int_equal(r.asked, 1);
+	/* However it is written: the rule sees the plain address. */
+	r = dial("::ffff:127.0.0.1", listener_port(l),
+		 (struct dial_params){ .allow = allow, .user = &deny });
+	assert_int_equal(r.err, RW_ERR_NOT_ALLOWED);
+	assert_memory_equal(r.first, "127.0.0.1:", 10);
+	for (int i = 0; i < 3; i++)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	assert_int_equal(accepted, 0);
+	listener_close(l);
+}
+
+/* "localhost" has two addresses; only one of them answers. */
+static void the_address_that_answers_wins(void **state)
+{
+	struct listener *l = listener("127.0.0.1");
+	struct result r = dial("localhost", listener_port(l),
+			       (struct dial_params){ 0 });
+
+	(void)state;
+	assert_int_equal(r.err, 0);
+	close(r.fd);
+	listener_close(l);
+}
+
+static void a_cancelled_dial_says_nothing(void **state)
+{
+	struct result r = { 0 };
+	struct dial_params p = { .host = "localhost",
+				 .port = 9,
+				 .on_done = on_done,
+				 .user = &r };
+	struct dial *d;
+
+	(void)state;
+	for (int turns = 0; turns < 2; turns++) {
+		assert_int_equal(dial_start(&loop, &p, &d), 0);
+		for (int i = 0; i < turns; i++)
+			uv_run(&loop, UV_RUN_NOWAIT);
+		if (r.calls == 0)
+			dial_cancel(d);
+		r.calls = 0;
+		uv_run(&loop, UV_RUN_DEFAULT);
+		assert_int_equal(r.calls, 0);
+	}
+	dial_cancel(NULL);
+	/* One that is left to the end of the loop, while it resolves. */
+	p.host = "no-such-host.invalid";
+	assert_int_equal(dial_start(&loop, &p, &d), 0);
+	uv_run(&loop, UV_RUN_NOWAIT);
+}
+
+static void a_taken_port_is_in_use(void **state)
+{
+	struct listener *l = listener("127.0.0.1"), *m;
+
+	(void)state;
+	assert_int_equal(listener_open(&loop, "127.0.0.1", listener_port(l),
+				       on_accept, NULL, &m),
+			 -EADDRINUSE);
+	assert_int_equal(listener_open(&loop, "not a host", 0, on_accept, NULL,
+				       &m),
+			 RW_ERR_NO_HOST);
+	assert_int_equal(listener_open(&loop, "192.0.2.1", 0, on_accept, NULL,
+				       &m),
+			 -EADDRNOTAVAIL);
+	listener_close(l);
+	listener_close(NULL);
+}
+
+static void a_closed_listener_frees_its_port_at_once(void **state)
+{
+	struct listener *l = listener("127.0.0.1"), *m;
+	uint16_t port = listener_port(l);
+
+	(void)state;
+	listener_close(l);
+	assert_int_equal(listener_open(&loop, "127.0.0.1", port, on_accept,
+				       NULL, &m),
+			 0);
+	listener_close(m);
+}
+
+static struct listener *closing;
+
+static void close_inside(void *user, int fd,
+			 const struct sockaddr_storage *peer)
+{
+	on_accept(user, fd, peer);
+	listener_close(closing);
+}
+
+static void closing_inside_on_accept_is_fine(void **state)
+{
+	struct result r;
+
+	(void)state;
+	accepted = 0;
+	assert_int_equal(listener_open(&loop, "127.0.0.1", 0, close_inside,
+				       NULL, &closing),
+			 0);
+	r = dial("127.0.0.1", listener_port(closing),
+		 (struct dial_params){ 0 });
+	assert_int_equal(r.err, 0);
+	close(r.fd);
+	while (accepted == 0)
+		uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void a_paused_listener_leaves_them_waiting(void **state)
+{
+	struct listener *l = listener("127.0.0.1");
+	struct result r;
+
+	(void)state;
+	listener_pause(l);
+	r = dial("127.0.0.1", listener_port(l), (struct dial_params){ 0 });
+	assert_int_equal(r.err, 0);
+	for (int i = 0; i < 5; i++)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	assert_int_equal(accepted, 0);
+	listener_resume(l);
+	while (accepted == 0)
+		uv_run(&loop, UV_RUN_ONCE);
+	close(r.fd);
+	listener_close(l);
+}
+
+/* It neither spins nor dies, and serves again when there are fds. */
+static void without_fds_it_rests(void **state)
+{
+	struct listener *l = listener("127.0.0.1");
+	struct rlimit old, low;
+	int held[64], n = 0, turns = 0;
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	int client[3];
+	uint64_t until;
+	char c;
+
+	(void)state;
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	sa.sin_port = htons(listener_port(l));
+	for (size_t i = 0; i < ARRAY_LEN(client); i++)
+		client[i] = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	low = old;
+	low.rlim_cur = (rlim_t)client[2] + 8;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	while (n < 64 && (held[n] = dup(client[0])) >= 0)
+		n++;
+	assert_true(n < 64);
+	for (size_t i = 0; i < ARRAY_LEN(client); i++)
+		assert_int_equal(connect(client[i], (struct sockaddr *)&sa,
+					 sizeof(sa)),
+				 0);
+	until = loop_now_us(NULL) + 50000;
+	while (loop_now_us(NULL) < until) {
+		uv_run(&loop, UV_RUN_ONCE);
+		turns++;
+	}
+	assert_true(turns < 20);
+	assert_int_equal(accepted, 0);
+	/* The first was let go by a close, not left in silence. */
+	assert_int_equal(recv(client[0], &c, 1, 0), 0);
+	while (n > 0)
+		close(held[--n]);
+	setrlimit(RLIMIT_NOFILE, &old);
+	while (accepted < 2)
+		uv_run(&loop, UV_RUN_ONCE);
+	for (size_t i = 0; i < ARRAY_LEN(client); i++)
+		close(client[i]);
+	listener_close(l);
+}
+
+static void unix_sockets_are_private_and_replace_only_the_dead(void **state)
+{
+	char dir[] = "/tmp/rigway-dial-XXXXXX", path[64], file[64];
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct listener *l, *m;
+	struct stat st;
+	char longest[200];
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/s", dir);
+	snprintf(file, sizeof(file), "%s/f", dir);
+	/* One that a dead process left. */
+	strcpy(sa.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	close(fd);
+	assert_int_equal(dial_unix(path, &fd), RW_ERR_REFUSED);
+	assert_int_equal(listener_open_unix(&loop, path, 0600, on_accept,
+					    NULL, &l),
+			 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(listener_open_unix(&loop, path, 0600, on_accept,
+					    NULL, &m),
+			 RW_ERR_BUSY);
+	accepted = 0;
+	assert_int_equal(dial_unix(path, &fd), 0);
+	close(fd);
+	while (accepted < 1)
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_string_equal(accepted_from, "unix");
+	listener_close(l);
+	assert_int_equal(stat(path, &st), -1);
+	assert_int_equal(dial_unix(path, &fd), RW_ERR_NOT_FOUND);
+	fd = open(file, O_CREAT | O_WRONLY, 0600);
+	close(fd);
+	assert_int_equal(listener_open_unix(&loop, file, 0600, on_accept,
+					    NULL, &m),
+			 RW_ERR_EXISTS);
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	assert_int_equal(listener_open_unix(&loop, longest, 0600, on_accept,
+					    NULL, &m),
+			 RW_ERR_LIMIT);
+	assert_int_equal(dial_unix(longest, &fd), RW_ERR_LIMIT);
+	unlink(file);
+	rmdir(dir);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, loop_setup, loop_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_listener_is_reached_by_number_and_by_name),
+		T(a_v4_client_of_a_listener_for_all_is_named_as_v4),
+		T(nobody_listening_is_refused),
+		T(a_name_without_address_is_no_host),
+		T(no_answer_is_a_timeout),
+		T(each_address_is_asked_for_just_before),
+		T(the_address_that_answers_wins),
+		T(a_cancelled_dial_says_nothing),
+		T(a_taken_port_is_in_use),
+		T(a_closed_listener_frees_its_port_at_once),
+		T(closing_inside_on_accept_is_fine),
+		T(a_paused_listener_leaves_them_waiting),
+		T(without_fds_it_rests),
+		T(unix_sockets_are_private_and_replace_only_the_dead),
+	};
+
+	return cmocka_run_group_tests_name("dial", tests, NULL, NULL);
+}
