@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/* Rendezvous: a wish, a call, an answer, READY to both, a splice. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "crypto/hash.h"
+#include "relay/relay_local.h"
+
+/* -- wishes --------------------------------------------------------------- */
+
+static void wish_uncall(struct conn *c)
+{
+	if (c->rendezvous != 0)
+		map_del(&c->relay->calls, c->rendezvous);
+	c->rendezvous = 0;
+}
+
+/* Out of the line, answered or not. */
+static void wish_leave(struct conn *c)
+{
+	wish_uncall(c);
+	if (c->rig == NULL)
+		return;
+	list_del(&c->in_line);
+	c->rig = NULL;
+	c->self->waiting--;
+}
+
+static void wish_stand_in_line(struct conn *c)
+{
+	struct relay_msg m = { .type = R_WAITING };
+
+	m.waiting.since = (uint64_t)c->rig->since;
+	timer_start(c->timer, RELAY_WAITING_MS);
+	if (conn_send(c, &m) < 0)
+		conn_drop(c, RW_ERR_LIMIT);
+}
+
+/* Tells the rig of c; the number is good for RELAY_CALL_MS. */
+static void wish_call(struct conn *c)
+{
+	struct relay *r = c->relay;
+	struct conn *control = c->rig->control;
+	struct relay_msg m = { .type = R_CALL };
+
+	wish_uncall(c);
+	do
+		c->rendezvous = random_u64();
+	while (c->rendezvous == 0 ||
+	       map_get(&r->calls, c->rendezvous) != NULL ||
+	       map_get(&r->met, c->rendezvous) != NULL);
+	if (map_put(&r->calls, c->rendezvous, c) < 0) {
+		c->rendezvous = 0;
+		conn_drop(c, RW_ERR_NOMEM);
+		return;
+	}
+	timer_start(c->timer, RELAY_CALL_MS);
+	m.call.rendezvous = c->rendezvous;
+	m.call.client = c->self->pin;
+	str_copy(m.call.addr, sizeof(m.call.addr), c->addr);
+	if (c->has_invite_id) {
+		memcpy(m.call.invite_id, c->invite_id, RELAY_ID_LEN);
+		m.call.present = MSG_BIT(R_TAG_INVITE_ID);
+	}
+	/* A rig that does not read its calls is as good as away. */
+	if (conn_send(control, &m) < 0)
+		conn_drop(control, RW_ERR_LIMIT);
+}
+
+static void wish_refuse_absent(struct conn *c)
+{
+	char text[RELAY_TEXT_MAX], when[FORMAT_CAP];
+
+	if (c->rig->since > 0)
+		snprintf(text, sizeof(text),
+			 "the rig has not been connected since %s",
+			 format_time(c->rig->since, when));
+	else
+		snprintf(text, sizeof(text),
+			 "the rig has not been connected since the relay "
+			 "started");
+	conn_refuse(c, RW_ERR_OFFLINE, text);
+}
+
+void meet_wish(struct conn *c, const struct relay_hello *h)
+{
+	struct relay *r = c->relay;
+	struct fleet *f = book_common(r->book, &c->self->pin, &h->rig);
+	struct presence *rig;
+
+	if (f == NULL) {
+		conn_refuse(c, RW_ERR_NOT_FOUND,
+			    "the relay knows no such rig for this machine (one "
+			    "of the two was removed, or never joined)");
+		return;
+	}
+	if (c->self->waiting >= (unsigned)r->settings->max_waiting) {
+		conn_refuse(c, RW_ERR_LIMIT,
+			    "too many connections of this machine wait at the "
+			    "relay (relay.max_waiting)");
+		return;
+	}
+	if (f->use.pairs >= (unsigned)r->settings->max_pairs) {
+		conn_refuse(c, RW_ERR_LIMIT,
+			    "the fleet has as many connections as the relay "
+			    "allows (relay.max_pairs)");
+		return;
+	}
+	rig = relay_present(r, &h->rig);
+	if (rig == NULL) {
+		conn_drop(c, RW_ERR_NOMEM);
+		return;
+	}
+	c->state = CONN_WISHING;
+	c->fleet = f;
+	c->rig = rig;
+	c->waits = h->wait != 0;
+	c->has_invite_id = MSG_HAS(h, R_TAG_INVITE_ID);
+	memcpy(c->invite_id, h->invite_id, RELAY_ID_LEN);
+	c->self->waiting++;
+	list_push(&rig->line, &c->in_line);
+	if (rig->control != NULL)
+		wish_call(c);
+	else if (c->waits)
+		wish_stand_in_line(c);
+	else
+		wish_refuse_absent(c);
+}
+
+void meet_rig_came(struct presence *rig)
+{
+	list_for_each_safe(l, &rig->line) {
+		struct conn *c = container_of(l, struct conn, in_line);
+
+		if (rig->control == NULL)
+			return;
+		wish_call(c);
+	}
+}
+
+static void wish_on_timer(struct conn *c)
+{
+	bool was_called = c->rendezvous != 0;
+
+	wish_uncall(c);
+	if (was_called && !c->waits && c->rig->control != NULL) {
+		conn_refuse(c, RW_ERR_TIMEOUT,
+			    "the rig is connected to the relay but does not "
+			    "answer");
+	} else if (!c->waits) {
+		wish_refuse_absent(c);
+	} else if (c->rig->control != NULL && !was_called) {
+		wish_call(c);
+	} else {
+		wish_stand_in_line(c);
+	}
+}
+
+void meet_on_timer(struct conn *c)
+{
+	if (c->state == CONN_WISHING)
+		wish_on_timer(c);
+	else /* its READY did not leave in time */
+		conn_drop(c, RW_ERR_TIMEOUT);
+}
+
+/* -- answers -------------------------------------------------------------- */
+
+static void pair_join(struct pair *p, int i, struct conn *c)
+{
+	p->conn[i] = c;
+	c->pair = p;
+	c->state = CONN_READYING;
+	/* Before READY is written: what the device sends after it has read
+	 * READY is not ours to read. */
+	chan_pause(c->chan);
+	timer_start(c->timer, READY_MS);
+}
+
+static void pair_ready(struct pair *p, int i, const char *peer_addr)
+{
+	struct relay_msg m = { .type = R_READY };
+
+	if (p->conn[i] == NULL)
+		return;
+	str_copy(m.ready.addr, sizeof(m.ready.addr), peer_addr);
+	if (conn_send(p->conn[i], &m) < 0)
+		conn_drop(p->conn[i], RW_ERR_NOMEM);
+}
+
+void meet_answer(struct conn *c, const struct relay_hello *h)
+{
+	struct relay *r = c->relay;
+	struct conn *wish = map_get(&r->calls, h->rendezvous);
+	char addr[2][RELAY_ADDR_MAX + 1];
+	struct pair *p;
+
+	/* The number is bound to both keys: it came from the client's wish,
+	 * and only the rig that was called may use it. */
+	if (wish == NULL || wish->rig != c->self) {
+		conn_refuse(c, RW_ERR_GONE, "that call is over");
+		return;
+	}
+	p = calloc(1, sizeof(*p));
+	if (p == NULL || map_put(&r->met, h->rendezvous, p) < 0) {
+		free(p);
+		conn_drop(c, RW_ERR_NOMEM);
+		return;
+	}
+	p->relay = r;
+	p->fleet = wish->fleet;
+	p->client = wish->self;
+	p->rig = c->self;
+	p->client->pairs++;
+	p->rig->pairs++;
+	p->rendezvous = h->rendezvous;
+	p->began_us = loop_now_us(r->loop);
+	list_init(&p->link);
+	list_push(&r->pairs, &p->link);
+	r->pair_count++;
+	wish_leave(wish);
+	pair_join(p, 0, wish);
+	pair_join(p, 1, c);
+	str_copy(addr[0], sizeof(addr[0]), wish->addr);
+	str_copy(addr[1], sizeof(addr[1]), c->addr);
+	/* Dropping one frees the pair; its conns say so. */
+	pair_ready(p, 1, addr[0]);
+	if (c->pair == p)
+		pair_ready(p, 0, addr[1]);
+	flusher_mark(r->ready);
+}
+
+void meet_decline(struct conn *rig, const struct relay_decline *m)
+{
+	struct conn *wish = map_get(&rig->relay->calls, m->rendezvous);
+
+	if (wish != NULL && wish->rig == rig->self)
+		conn_refuse(wish, relay_code_err(m->code), m->text);
+}
+
+/* -- pairs ---------------------------------------------------------------- */
+
+void pair_free(struct pair *p)
+{
+	map_del(&p->relay->met, p->rendezvous);
+	p->client->pairs--;
+	p->rig->pairs--;
+	list_del(&p->link);
+	p->relay->pair_count--;
+	free(p);
+}
+
+static void on_splice_end(void *user, const struct splice_end *end)
+{
+	struct pair *p = user;
+
+	log_debug("pair %016llx: over after %llu s, %llu bytes up, %llu down: "
+		  "%s",
+		  (unsigned long long)p->rendezvous,
+		  (unsigned long long)(loop_now_us(p->relay->loop) -
+				       p->began_us) / 1000000,
+		  (unsigned long long)end->bytes[0],
+		  (unsigned long long)end->bytes[1],
+		  end->err == 0 ? "ended" : err_text(end->err));
+	pair_free(p);
+}
+
+/* Ends a pair that is not spliced: both its connections close. */
+static void pair_drop(struct pair *p, int err)
+{
+	for (int i = 0; i < 2; i++) {
+		struct conn *c = p->conn[i];
+
+		p->conn[i] = NULL;
+		if (c == NULL)
+			continue;
+		c->pair = NULL;
+		conn_drop(c, err);
+	}
+	pair_free(p);
+}
+
+static void pair_cut(struct pair *p, int err)
+{
+	if (p->splice != NULL)
+		splice_cut(p->splice, err);
+	else
+		pair_drop(p, err);
+}
+
+/* READY has left to both: TLS is over, and the kernel takes it from here. */
+static void pair_splice(struct pair *p)
+{
+	struct relay *r = p->relay;
+	struct splice_side side[2];
+	struct buf first[2] = { { 0 } };
+	int err = 0;
+
+	for (int i = 0; i < 2; i++) {
+		side[i] = (struct splice_side){ -1, &first[i] };
+		if (err < 0)
+			continue;
+		side[i].fd = chan_detach_fd(p->conn[i]->chan, &first[i]);
+		if (side[i].fd < 0) {
+			err = side[i].fd;
+			continue;
+		}
+		p->conn[i]->pair = NULL;
+		conn_detached(p->conn[i]);
+		p->conn[i] = NULL;
+		/* It was read before READY was written: see conn.c. */
+		if (first[i].len > 0)
+			err = RW_ERR_PROTO;
+	}
+	if (err == 0) {
+		err = splice_start(r->splicer, side[0], side[1],
+				   &p->fleet->use, on_splice_end, p,
+				   &p->splice);
+		side[0].fd = side[1].fd = -1;
+	}
+	if (err == 0)
+		return;
+	log_debug("pair %016llx: %s", (unsigned long long)p->rendezvous,
+		  err_text(err));
+	for (int i = 0; i < 2; i++) {
+		if (side[i].fd >= 0)
+			close(side[i].fd);
+		buf_done(&first[i]);
+	}
+	pair_drop(p, err);
+}
+
+void meet_on_ready(void *relay)
+{
+	struct relay *r = relay;
+
+	list_for_each_safe(l, &r->pairs) {
+		struct pair *p = container_of(l, struct pair, link);
+
+		if (p->splice == NULL && p->conn[0] != NULL &&
+		    p->conn[1] != NULL &&
+		    chan_queued(p->conn[0]->chan) == 0 &&
+		    chan_queued(p->conn[1]->chan) == 0)
+			pair_splice(p);
+	}
+}
+
+void meet_leave(struct conn *c)
+{
+	struct pair *p = c->pair;
+
+	wish_leave(c);
+	if (p == NULL)
+		return;
+	c->pair = NULL;
+	p->conn[p->conn[0] == c ? 0 : 1] = NULL;
+	pair_drop(p, RW_ERR_GONE);
+}
+
+void meet_lost(struct conn *c, const struct msg_view *numbers)
+{
+	struct relay *r = c->relay;
+
+	for (size_t i = 0; i + 8 <= numbers->len; i += 8) {
+		uint64_t n = get_be64(numbers->data + i);
+		struct pair *p = map_get(&r->met, n);
+
+		if (p != NULL && (p->rig == c->self || p->client == c->self))
+			pair_cut(p, RW_ERR_GONE);
+	}
+}
+
+static bool is_between(const struct pin *a, const struct pin *b,
+		       const struct pin *pin, const struct pin *other)
+{
+	return (pin_eq(a, pin) && (other == NULL || pin_eq(b, other))) ||
+	       (pin_eq(b, pin) && (other == NULL || pin_eq(a, other)));
+}
+
+void meet_cut(struct relay *r, const struct pin *pin, const struct pin *other)
+{
+	static const char removed[] = "one of the two machines was removed";
+
+	list_for_each_safe(l, &r->pairs) {
+		struct pair *p = container_of(l, struct pair, link);
+
+		if (is_between(&p->client->pin, &p->rig->pin, pin, other))
+			pair_cut(p, RW_ERR_NOT_ALLOWED);
+	}
+	list_for_each_safe(l, &r->conns) {
+		struct conn *c = container_of(l, struct conn, link);
+
+		if (c->state == CONN_WISHING &&
+		    is_between(&c->self->pin, &c->rig->pin, pin, other))
+			conn_refuse(c, RW_ERR_NOT_ALLOWED, removed);
+		else if (c->state == CONN_CONTROL && other == NULL &&
+			 pin_eq(&c->self->pin, pin))
+			conn_refuse(c, RW_ERR_NOT_ALLOWED,
+				    "this machine was removed from the relay");
+	}
+}

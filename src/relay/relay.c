@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+#include "relay/relay.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "crypto/hash.h"
+#include "relay/relay_local.h"
+
+#define STOP_MS 1000
+
+int64_t relay_now_s(void)
+{
+	return (int64_t)time(NULL);
+}
+
+struct presence *relay_present(struct relay *r, const struct pin *pin)
+{
+	struct presence *p = pinmap_get(&r->present, pin->b);
+
+	if (p != NULL)
+		return p;
+	p = calloc(1, sizeof(*p));
+	if (p == NULL)
+		return NULL;
+	p->pin = *pin;
+	p->writes = WRITES_MAX;
+	p->writes_us = loop_now_us(r->loop);
+	list_init(&p->line);
+	if (pinmap_put(&r->present, pin->b, p) < 0) {
+		free(p);
+		return NULL;
+	}
+	return p;
+}
+
+/* -- listening ------------------------------------------------------------ */
+
+static void on_accept(void *user, int fd, const struct sockaddr_storage *peer)
+{
+	conn_accept(user, fd, peer);
+}
+
+static int relay_listen(struct relay *r, const char *host, uint16_t port)
+{
+	size_t i = r->listener_count;
+	int err = listener_open(r->loop, host, port, on_accept, r,
+				&r->listeners[i]);
+
+	if (err < 0)
+		return err;
+	format_hostport(*host != '\0' ? host : "*",
+			listener_port(r->listeners[i]), r->listens[i]);
+	r->listener_count++;
+	return 0;
+}
+
+static char *explain_listen(const char *host, uint16_t port, int err)
+{
+	const char *what = *host != '\0' ? host : "every address";
+
+	switch (err) {
+	case -EADDRINUSE:
+		return xasprintf("port %u on %s is in use by another program; "
+				 "stop it, or choose another: --listen "
+				 "ADDR:PORT", port, what);
+	case -EACCES:
+		return xasprintf("this user may not listen on port %u; choose "
+				 "one above 1023 (--listen ADDR:PORT), or give "
+				 "the program the right (setcap "
+				 "cap_net_bind_service=+ep)", port);
+	case -EADDRNOTAVAIL:
+		return xasprintf("%s is no address of this machine", what);
+	case RW_ERR_NO_HOST:
+		return xasprintf("'%s' is no address to listen on (a number is "
+				 "wanted, as 0.0.0.0 or ::1)", what);
+	default:
+		return xasprintf("cannot listen on %s, port %u: %s", what, port,
+				 err_text(err));
+	}
+}
+
+static int relay_listen_all(struct relay *r, char **ret_err)
+{
+	const struct setting_addrs *at = &r->settings->listen;
+	uint16_t port = RELAY_PORT;
+	int err = 0;
+
+	for (size_t i = 0; i < at->len && i < LISTENERS_MAX; i++) {
+		err = relay_listen(r, at->items[i].host, at->items[i].port);
+		if (err < 0) {
+			*ret_err = explain_listen(at->items[i].host,
+						  at->items[i].port, err);
+			return err;
+		}
+	}
+	if (at->len > 0)
+		return 0;
+	err = relay_listen(r, "", port);
+	if (err == -EACCES || err == -EADDRINUSE) {
+		log_info("port %u cannot be used (%s); trying %u", port,
+			 err_text(err), RELAY_PORT_HIGH);
+		port = RELAY_PORT_HIGH;
+		err = relay_listen(r, "", port);
+	}
+	if (err < 0)
+		*ret_err = explain_listen("", port, err);
+	return err;
+}
+
+/* -- life ----------------------------------------------------------------- */
+
+static void relay_on_stop_timer(void *user);
+
+int relay_new(const struct relay_params *params, struct relay **ret,
+	      char **ret_err)
+{
+	struct relay *r = xcalloc(1, sizeof(*r));
+	const struct settings_relay *s = params->settings;
+	struct splicer_params sp = {
+		.loop = params->loop,
+		.max_pipes = (size_t)s->max_pipes,
+		.silence_ms = s->idle_timeout_ms,
+		.flush_ms = s->flush_timeout_ms,
+	};
+	int err;
+
+	r->params = *params;
+	r->loop = params->loop;
+	r->settings = s;
+	r->book = params->book;
+	r->incarnation = random_u64();
+	list_init(&r->conns);
+	list_init(&r->pairs);
+	pinmap_init(&r->present, random_u64());
+	map_init(&r->calls, random_u64());
+	map_init(&r->met, random_u64());
+	door_init(&r->door, (unsigned)s->max_unproven_per_address,
+		  (unsigned)s->guesses_per_minute);
+	r->ready = flusher_new(r->loop, meet_on_ready, r);
+	r->stopping = timer_new(r->loop, relay_on_stop_timer, r);
+	*ret_err = NULL;
+	err = tls_ctx_new(params->key, TLS_SERVER, RELAY_ALPN, &r->ctx);
+	if (err == 0)
+		err = splicer_new(&sp, &r->splicer);
+	if (err == 0)
+		err = relay_listen_all(r, ret_err);
+	if (err < 0) {
+		if (*ret_err == NULL)
+			*ret_err = xasprintf("cannot start: %s", err_text(err));
+		relay_free(r);
+		return err;
+	}
+	*ret = r;
+	return 0;
+}
+
+uint16_t relay_port(const struct relay *r)
+{
+	return listener_port(r->listeners[0]);
+}
+
+const char *relay_listens(const struct relay *r, size_t i)
+{
+	return i < r->listener_count ? r->listens[i] : NULL;
+}
+
+static void relay_close_listeners(struct relay *r)
+{
+	for (size_t i = 0; i < r->listener_count; i++)
+		listener_close(r->listeners[i]);
+	r->listener_count = 0;
+}
+
+/* All have heard it, or had the time to. */
+static void relay_stopped(struct relay *r)
+{
+	void (*on_stopped)(void *user) = r->on_stopped;
+
+	timer_stop(r->stopping);
+	r->on_stopped = NULL;
+	if (on_stopped != NULL)
+		on_stopped(r->user);
+}
+
+static void relay_on_stop_timer(void *user)
+{
+	relay_stopped(user);
+}
+
+void relay_conn_gone(struct relay *r)
+{
+	/* From the loop, not from inside the last connection's callback. */
+	if (r->is_stopping && r->conn_count == 0 && r->on_stopped != NULL)
+		timer_start(r->stopping, 0);
+}
+
+void relay_stop(struct relay *r, void (*on_stopped)(void *user), void *user)
+{
+	r->is_stopping = true;
+	r->on_stopped = on_stopped;
+	r->user = user;
+	relay_close_listeners(r);
+	list_for_each_safe(l, &r->conns) {
+		struct conn *c = container_of(l, struct conn, link);
+
+		if (c->state == CONN_CONTROL || c->state == CONN_WISHING)
+			conn_refuse(c, RW_ERR_CLOSING,
+				    "the relay is shutting down");
+		else if (c->state != CONN_CLOSING)
+			conn_drop(c, RW_ERR_CLOSING);
+	}
+	timer_start(r->stopping, r->conn_count > 0 ? STOP_MS : 0);
+}
+
+/* Frees conns whose chans are left to the loop. */
+static void relay_drop_conns(struct relay *r)
+{
+	static const struct chan_ops none = { 0 };
+	struct list *l;
+
+	while ((l = list_first(&r->conns)) != NULL) {
+		struct conn *c = container_of(l, struct conn, link);
+
+		chan_set_ops(c->chan, &none, NULL);
+		conn_drop(c, RW_ERR_CLOSING);
+		conn_detached(c);
+	}
+}
+
+void relay_free(struct relay *r)
+{
+	size_t it = 0;
+	struct presence *p;
+	struct list *l;
+
+	r->on_stopped = NULL;
+	relay_close_listeners(r);
+	relay_drop_conns(r);
+	if (r->splicer != NULL)
+		splicer_free(r->splicer);
+	while ((l = list_first(&r->pairs)) != NULL)
+		pair_free(container_of(l, struct pair, link));
+	while ((p = pinmap_next(&r->present, &it, NULL)) != NULL)
+		free(p);
+	pinmap_done(&r->present);
+	map_done(&r->calls);
+	map_done(&r->met);
+	door_done(&r->door);
+	flusher_free(r->ready);
+	timer_free(r->stopping);
+	tls_ctx_free(r->ctx);
+	free(r);
+}
+
+int relay_remove(struct relay *r, const struct pin *pin, struct fleet *f)
+{
+	int err = book_remove(r->book, pin, f);
+
+	if (err < 0)
+		return err;
+	if (f == NULL || book_find_device(r->book, pin) == NULL) {
+		meet_cut(r, pin, NULL);
+		return 0;
+	}
+	/* It stays in other fleets: only what f alone allowed ends. */
+	list_for_each(l, &f->devices) {
+		const struct pin *other =
+			&container_of(l, struct device, link)->pin;
+
+		if (book_common(r->book, pin, other) == NULL &&
+		    book_common(r->book, other, pin) == NULL)
+			meet_cut(r, pin, other);
+	}
+	return 0;
+}
+
+void relay_presence(const struct relay *r, const struct pin *pin,
+		    struct relay_presence *ret)
+{
+	struct presence *p = pinmap_get(&r->present, pin->b);
+
+	*ret = (struct relay_presence){ 0 };
+	if (p == NULL)
+		return;
+	ret->is_online = p->control != NULL;
+	ret->since = p->since;
+	if (ret->is_online)
+		str_copy(ret->addr, sizeof(ret->addr), p->addr);
+	ret->pairs = p->pairs;
+}
+
+struct relay_counts relay_counts(const struct relay *r)
+{
+	struct splicer_count sc = splicer_count(r->splicer);
+	struct relay_counts n = {
+		.connections = r->conn_count,
+		.pairs = sc.pairs,
+		.pipes = sc.pipes,
+		.refused_at_door = r->refused_at_door,
+	};
+
+	list_for_each(l, &r->conns) {
+		const struct conn *c = container_of(l, struct conn, link);
+
+		n.controls += c->state == CONN_CONTROL;
+		n.waiting += c->state == CONN_WISHING;
+	}
+	return n;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What relay.c (lifecycle), conn.c (who is there) and meet.c (who wants whom)
+ * share. Not for others.
+ */
+#pragma once
+#include "base/list.h"
+#include "base/map.h"
+#include "config/settings.h"
+#include "net/chan.h"
+#include "net/listen.h"
+#include "net/loop.h"
+#include "net/tls.h"
+#include "relay/book.h"
+#include "relay/door.h"
+#include "relay/relay.h"
+#include "relay/splice.h"
+#include "wire/relay_msg.h"
+
+#define LISTENERS_MAX 16
+/* A device that does not read what it asked for is dropped at this. */
+#define CONN_QUEUE_MAX (1024 * 1024)
+/* A list is not begun while this much is still queued. */
+#define CONN_QUEUE_LIST (64 * 1024)
+#define READY_MS	5000 /* READY must have left by then */
+/* Changes to the state that one device may cause: so many at once, and one
+ * more each second. */
+#define WRITES_MAX 128
+
+/* An admitted key that has been here since the relay started, or is wanted. */
+struct presence {
+	struct pin pin;
+	struct conn *control;	/* NULL: away */
+	char addr[RELAY_ADDR_MAX + 1];
+	int64_t since;		/* Unix seconds of its coming or going */
+	struct list line;	/* wishes for it, oldest first */
+	unsigned waiting;	/* wishes by it */
+	unsigned pairs;		/* it is in */
+	unsigned writes;	/* left of WRITES_MAX at writes_us */
+	uint64_t writes_us;
+};
+
+/* In order of life. */
+enum conn_state {
+	CONN_GREETING, /* TLS, then R_HELLO; unproven */
+	CONN_CONTROL,  /* the device's standing connection */
+	CONN_WISHING,  /* in line, or called: not a byte may come */
+	CONN_READYING, /* R_READY is leaving; not read any more */
+	CONN_CLOSING,  /* the last word is leaving */
+};
+
+/* One connection while TLS is on it. */
+struct conn {
+	struct list link;	/* in relay.conns */
+	struct relay *relay;
+	struct chan *chan;
+	enum conn_state state;
+	struct timer *timer;	/* guards every state but CLOSING */
+	uint64_t door_key;
+	bool is_unproven;	/* counted at the door */
+	char addr[RELAY_ADDR_MAX + 1];
+	struct presence *self;	/* CONTROL, WISHING, READYING */
+	uint64_t incarnation;	/* CONTROL */
+
+	/* WISHING */
+	struct list in_line;	/* in rig->line */
+	struct presence *rig;
+	struct fleet *fleet;
+	uint64_t rendezvous;	/* of the call that is out; 0: none */
+	bool waits, has_invite_id;
+	uint8_t invite_id[RELAY_ID_LEN];
+
+	struct pair *pair;	/* READYING */
+};
+
+/* Two devices that have found each other. */
+struct pair {
+	struct list link;	/* in relay.pairs */
+	struct relay *relay;
+	struct conn *conn[2];	/* client's, rig's; NULL once spliced */
+	struct splice *splice;	/* NULL until then */
+	struct fleet *fleet;
+	struct presence *client, *rig;
+	uint64_t rendezvous;
+	uint64_t began_us;
+};
+
+struct relay {
+	struct relay_params params;
+	uv_loop_t *loop;
+	const struct settings_relay *settings;
+	struct book *book;
+	struct tls_ctx *ctx;
+	struct door door;
+	struct splicer *splicer;
+	struct listener *listeners[LISTENERS_MAX];
+	char listens[LISTENERS_MAX][HOSTPORT_CAP];
+	size_t listener_count;
+	struct list conns;
+	size_t conn_count;
+	struct pinmap present;	/* pin to struct presence */
+	struct map calls;	/* rendezvous to the wishing conn */
+	struct map met;		/* rendezvous to struct pair */
+	struct list pairs;
+	size_t pair_count;
+	struct flusher *ready;	/* splices the pairs whose READY has left */
+	struct timer *stopping;
+	bool is_stopping;
+	void (*on_stopped)(void *user);
+	void *user;
+	uint64_t incarnation;
+	uint64_t refused_at_door;
+};
+
+int64_t relay_now_s(void);
+/* The presence of an admitted key, made where there is none; NULL: no memory. */
+struct presence *relay_present(struct relay *r, const struct pin *pin);
+/* A connection is gone from the list: the stop may be complete. */
+void relay_conn_gone(struct relay *r);
+
+/* conn.c */
+void conn_accept(struct relay *r, int fd, const struct sockaddr_storage *peer);
+/* Sends R_REFUSED and closes; c is out of all tables on return. */
+void conn_refuse(struct conn *c, int err, const char *text);
+/* Closes without a word. */
+void conn_drop(struct conn *c, int err);
+/* Its chan has given the socket away: frees c. */
+void conn_detached(struct conn *c);
+int conn_send(struct conn *c, const struct relay_msg *m);
+
+/* meet.c */
+void meet_wish(struct conn *c, const struct relay_hello *h);
+void meet_answer(struct conn *c, const struct relay_hello *h);
+void meet_decline(struct conn *rig, const struct relay_decline *m);
+void meet_lost(struct conn *c, const struct msg_view *numbers);
+void meet_on_timer(struct conn *c);
+/* A rig is here (again): everybody in its line is called anew. */
+void meet_rig_came(struct presence *rig);
+/* c takes no more part in anything. */
+void meet_leave(struct conn *c);
+/* Ends what pin has open with others; other: only with that one, or NULL. */
+void meet_cut(struct relay *r, const struct pin *pin, const struct pin *other);
+/* Splices the pairs whose READY has left; relay.ready's callback. */
+void meet_on_ready(void *relay);
+void pair_free(struct pair *p);
