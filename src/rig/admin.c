@@ -169,12 +169,13 @@ static void do_remove(struct admin *a, struct local_req *r, json_t *msg)
 static json_t *relay_json(const struct uplink *u)
 {
 	const struct rig_relay *relay = uplink_relay(u);
-	char pin[PIN_TEXT_LEN + 1];
+	char pin[PIN_TEXT_LEN + 1], invite[STR_HEX_LEN(CODE_ID_LEN) + 1];
 
-	return json_pack("{s:s, s:s, s:s, s:b, s:s}", "addr", relay->addr[0],
-			 "key", pin_text(&relay->pin, pin), "fleet",
-			 relay->fleet, "up", uplink_is_up(u), "text",
-			 uplink_text(u));
+	str_hex_encode(relay->invite, sizeof(relay->invite), invite);
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "addr",
+			 relay->addr[0], "key", pin_text(&relay->pin, pin),
+			 "fleet", relay->fleet, "invite", invite, "up",
+			 uplink_is_up(u), "text", uplink_text(u));
 }
 
 static json_t *session_json(const struct rig *rig, const struct peer *p)

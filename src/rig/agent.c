@@ -249,6 +249,15 @@ static void say_hello(const struct rig *rig)
 		 devices_admitted(&rig->devices) == 1 ? "" : "s");
 }
 
+static void say_ready(int fd)
+{
+	if (fd < 0)
+		return;
+	if (write(fd, "", 1) != 1)
+		log_debug("whoever started this rig has left");
+	close(fd);
+}
+
 int agent_run(const struct agent_params *p)
 {
 	struct agent *a;
@@ -275,6 +284,7 @@ int agent_run(const struct agent_params *p)
 	err = agent_start(a, p, &st);
 	if (err == 0) {
 		say_hello(&a->rig);
+		say_ready(p->ready_fd);
 		uv_run(&a->loop, UV_RUN_DEFAULT);
 	}
 	agent_done(a);

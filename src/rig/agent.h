@@ -19,6 +19,8 @@ struct agent_params {
 	const struct settings *settings;
 	struct paths *paths;
 	const char *name;	/* NULL: the settings', join's, the machine's */
+	int ready_fd;		/* gets a byte when commands are served; or
+				 * -1 */
 };
 
 /* Runs until it is told to stop. Returns the exit status, having said why on

@@ -48,6 +48,13 @@ static void peer_free(struct peer *p)
 {
 	list_del(&p->link);
 	timer_free(p->timer);
+	/* Only at the end of the process: else the legs have gone before. */
+	list_for_each_safe(it, &p->legs) {
+		struct leg *leg = container_of(it, struct leg, link);
+
+		list_del(&leg->link);
+		leg->peer = NULL;
+	}
 	driver_remove(p->rig->driver, p->session);
 	requests_free(p->requests);
 	session_free(p->session);
@@ -105,9 +112,11 @@ static void leg_on_end(void *user, int err, const char *text)
 			     err == -ETIMEDOUT;
 
 	list_del(&leg->link);
-	if (was_cut)
+	if (was_cut && p != NULL)
 		uplink_lost(leg->uplink, leg->rendezvous);
 	free(leg);
+	if (p == NULL)
+		return;
 	if (!list_is_empty(&p->legs))
 		return;
 	if (p->is_ending) {

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cmd/cmd.h"
+#include "config/paths.h"
+#include "config/settings.h"
+#include "rig/admin.h"
+#include "rig/agent.h"
+#include "rig/issue.h"
+#include "rig/policy.h"
+#include "rig/reach.h"
+#include "rig/register.h"
+#include "rig/removal.h"
+
+/* Longer than the rig waits for its relay. */
+#define ASK_MS 20000
+
+struct args {
+	const char *verb;	/* NULL: run the agent */
+	const char *who;	/* remove */
+	const char *name, *log_level;
+	struct buf guest;	/* the services as they were typed */
+	bool is_guest, is_json;
+	uint64_t uses, expires_ms;
+	uint64_t ready_fd;	/* 0: none */
+};
+
+/* What every verb needs. */
+struct rig_command {
+	struct paths paths;
+	struct settings settings;
+};
+
+static int fail(const char *text)
+{
+	fprintf(stderr, "rigway rig: %s\n", text);
+	return EXIT_FAILED;
+}
+
+static int misuse(const char *text, const char *word)
+{
+	fprintf(stderr, "rigway rig: '%s' %s\n", word, text);
+	return command_misuse("rig");
+}
+
+/* -- arguments ------------------------------------------------------------- */
+
+enum { OPT_NAME = 256, OPT_LEVEL, OPT_GUEST, OPT_USES, OPT_EXPIRES, OPT_JSON,
+       OPT_READY };
+
+static const struct option options[] = {
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "log-level", required_argument, NULL, OPT_LEVEL },
+	{ "guest", required_argument, NULL, OPT_GUEST },
+	{ "uses", required_argument, NULL, OPT_USES },
+	{ "expires", required_argument, NULL, OPT_EXPIRES },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "ready-fd", required_argument, NULL, OPT_READY },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void add_guest(struct args *a, const char *text)
+{
+	buf_printf(&a->guest, "%s%s", a->guest.len > 0 ? "," : "", text);
+	a->is_guest = true;
+}
+
+static int take_option(struct args *a, int opt)
+{
+	switch (opt) {
+	case OPT_NAME:
+		if (!str_is_name(optarg))
+			return misuse("is not a name: 1 to 63 letters, "
+				      "digits, '.', '_' and '-'", optarg);
+		a->name = optarg;
+		return 0;
+	case OPT_LEVEL: a->log_level = optarg; return 0;
+	case OPT_GUEST: add_guest(a, optarg); return 0;
+	case OPT_JSON: a->is_json = true; return 0;
+	case OPT_USES:
+		if (parse_u64(optarg, 1, INVITE_USES_MAX, &a->uses) != 0)
+			return misuse("is not a number from 1 to 64", optarg);
+		return 0;
+	case OPT_EXPIRES:
+		if (parse_duration(optarg, &a->expires_ms) != 0 ||
+		    a->expires_ms < 1000 ||
+		    a->expires_ms > (uint64_t)INVITE_TTL_MAX * 1000)
+			return misuse("is not a time from 1s to 30d, such as "
+				      "90s, 2h or 7d", optarg);
+		return 0;
+	case OPT_READY:
+		if (parse_u64(optarg, 3, 1023, &a->ready_fd) != 0)
+			return misuse("is not a file descriptor", optarg);
+		return 0;
+	default:
+		return command_misuse("rig");
+	}
+}
+
+/* The words that are no options: a verb, and what it is about. */
+static int take_words(struct args *a, int argc, char **argv)
+{
+	static const char *const verbs[] = { "invite", "devices", "remove" };
+
+	if (argc == 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (strcmp(argv[0], verbs[i]) == 0)
+			a->verb = verbs[i];
+	if (a->verb == NULL) {
+		const char *near = str_near(argv[0], verbs, ARRAY_LEN(verbs));
+
+		fprintf(stderr, "rigway rig: there is no '%s'%s%s%s\n",
+			argv[0], near != NULL ? "; did you mean '" : "",
+			near != NULL ? near : "", near != NULL ? "'?" : "");
+		return command_misuse("rig");
+	}
+	argc--;
+	argv++;
+	if (strcmp(a->verb, "remove") == 0) {
+		if (argc != 1)
+			return command_misuse("rig");
+		a->who = argv[0];
+		return 0;
+	}
+	/* --guest ssh 8888 */
+	for (int i = 0; i < argc; i++) {
+		if (!a->is_guest)
+			return misuse("is one word too many", argv[i]);
+		add_guest(a, argv[i]);
+	}
+	return 0;
+}
+
+/* An option that its verb does not know is a mistake, not noise. */
+static int check_args(const struct args *a)
+{
+	const bool invites = a->verb != NULL && strcmp(a->verb, "invite") == 0;
+	const bool lists = a->verb != NULL && strcmp(a->verb, "devices") == 0;
+
+	if ((a->is_guest || a->uses > 0 || a->expires_ms > 0) && !invites)
+		return misuse("belong to 'rigway rig invite'",
+			      "--guest, --uses and --expires");
+	if (a->is_json && !lists)
+		return misuse("belongs to 'rigway rig devices'", "--json");
+	if (a->name != NULL && a->verb != NULL)
+		return misuse("belongs to 'rigway rig' alone", "--name");
+	return 0;
+}
+
+static int read_args(struct args *a, int argc, char **argv)
+{
+	int opt, status = 0;
+
+	opterr = 0;
+	optind = 1;
+	while (status == 0 &&
+	       (opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (opt == ':')
+			status = misuse("wants a value", argv[optind - 1]);
+		else if (opt == '?')
+			status = misuse("is no option of this command",
+					argv[optind - 1]);
+		else
+			status = take_option(a, opt);
+	}
+	if (status == 0)
+		status = take_words(a, argc - optind, argv + optind);
+	return status != 0 ? status : check_args(a);
+}
+
+/* -- verbs ----------------------------------------------------------------- */
+
+static int reach(struct rig_command *c, struct rig_reach *ret)
+{
+	const struct agent_open o = { .settings = &c->settings,
+				      .paths = &c->paths };
+	char *text = NULL;
+	int err = rig_reach(&o, ret, &text);
+
+	if (err != 0)
+		fail(text);
+	free(text);
+	return err;
+}
+
+static int run_agent(struct rig_command *c, const struct args *a)
+{
+	const struct agent_params p = {
+		.settings = &c->settings,
+		.paths = &c->paths,
+		.name = a->name,
+		.ready_fd = a->ready_fd > 0 ? (int)a->ready_fd : -1,
+	};
+	enum log_level level = (enum log_level)c->settings.log.level;
+
+	if (a->log_level != NULL && log_level_parse(a->log_level, &level) != 0)
+		return misuse("is not error, warn, info or debug",
+			      a->log_level);
+	log_set_level(level);
+	log_set_prefix("rig");
+	return agent_run(&p);
+}
+
+static int invite_running(int fd, const struct args *a, const char *services)
+{
+	json_t *last = NULL;
+	char *text = NULL;
+	int err = rig_ask(fd,
+			  json_pack("{s:s, s:s, s:I, s:I}", "do", "invite",
+				    "guest", services, "uses",
+				    (json_int_t)a->uses, "expires_s",
+				    (json_int_t)(a->expires_ms / 1000)),
+			  ASK_MS, NULL, NULL, &last, &text);
+
+	if (err != 0) {
+		fail(text);
+		free(text);
+		return EXIT_FAILED;
+	}
+
+	const char *note = json_string_value(json_object_get(last, "note"));
+	const char *code = json_string_value(json_object_get(last, "code"));
+
+	if (note != NULL && note[0] != '\0')
+		fprintf(stderr, "rigway rig: note: %s\n", note);
+	printf("%s\n", code != NULL ? code : "");
+	json_decref(last);
+	return EXIT_DONE;
+}
+
+/* No rig runs: the code is made here, and the relay told in passing. */
+static int invite_state(struct agent_state *s, const struct args *a,
+			const char *services)
+{
+	const struct invite_params p = {
+		.services = services,
+		.uses = (uint16_t)a->uses,
+		.ttl_s = a->expires_ms / 1000,
+		.now = (int64_t)time(NULL),
+	};
+	const struct issuer by = { &s->relays.rows[0], key_pin(s->key),
+				   s->name };
+	struct issued issued;
+	char text[INVITE_TEXT_CAP];
+
+	if (!s->is_joined)
+		return fail("this machine has not joined a relay: rigway join "
+			    "CODE, with a code from rigway relay invite there");
+	if (issue_make(&s->invites, &by, &p, &issued, text) != 0)
+		return fail(text);
+
+	const struct register_params r = { s->key, by.relay, s->name,
+					   &issued.invite };
+
+	if (register_invite(&r, text, sizeof(text)) != 0)
+		fprintf(stderr, "rigway rig: note: the relay does not know of "
+				"this code yet (%s); the rig tells it when it "
+				"starts\n", text);
+	fprintf(stderr, "rigway rig: note: this rig is not running: start it "
+			"with rigway rig before the code is used\n");
+	printf("%s\n", issued.code);
+	mem_wipe(&issued, sizeof(issued));
+	return EXIT_DONE;
+}
+
+static int do_invite(struct rig_command *c, struct args *a)
+{
+	char services[DEVICE_SERVICES_CAP] = "", bad[DEVICE_SERVICES_CAP];
+	struct rig_reach r;
+	int err = services_parse(buf_text(&a->guest), services, bad);
+
+	if (err == RW_ERR_LIMIT)
+		return fail("the list of services is too long");
+	if (err != 0)
+		return misuse("is not a service: give a name such as ssh, a "
+			      "PORT, HOST:PORT or /PATH", bad);
+	if (a->is_guest && services[0] == '\0')
+		return misuse("wants the services that the guest may reach",
+			      "--guest");
+	if (reach(c, &r) != 0)
+		return EXIT_FAILED;
+
+	int status = r.fd >= 0 ? invite_running(r.fd, a, services) :
+				 invite_state(&r.state, a, services);
+
+	rig_reach_close(&r);
+	return status;
+}
+
+static void gather(void *user, const json_t *row)
+{
+	json_array_append(user, (json_t *)(uintptr_t)row);
+}
+
+/* All devices as an array, or NULL after saying why not. */
+static json_t *list_devices(struct rig_command *c)
+{
+	json_t *rows = json_array();
+	struct rig_reach r;
+	char *text = NULL;
+	int err = 0;
+
+	if (reach(c, &r) != 0) {
+		json_decref(rows);
+		return NULL;
+	}
+	if (r.fd >= 0)
+		err = rig_ask(r.fd, json_pack("{s:s}", "do", "devices"),
+			      ASK_MS, gather, rows, NULL, &text);
+	for (size_t i = 0; r.fd < 0 && i < r.state.devices.count; i++)
+		if (r.state.devices.rows[i].role != DEVICE_REMOVED)
+			json_array_append_new(
+				rows, admin_device_json(
+					      &r.state.devices.rows[i],
+					      false));
+	rig_reach_close(&r);
+	if (err == 0)
+		return rows;
+	fail(text);
+	free(text);
+	json_decref(rows);
+	return NULL;
+}
+
+static const char *text_of(const json_t *row, const char *key)
+{
+	const char *text = json_string_value(json_object_get(row, key));
+
+	return text != NULL ? text : "";
+}
+
+static void print_device(const json_t *row)
+{
+	const json_t *services = json_object_get(row, "services"), *item;
+	size_t i;
+
+	printf("%-20s  %s  %-5s  %s  %s", text_of(row, "name"),
+	       text_of(row, "fingerprint"), text_of(row, "role"),
+	       text_of(row, "admitted"),
+	       json_is_true(json_object_get(row, "online")) ? "connected" :
+							      "away");
+	json_array_foreach(services, i, item)
+		printf("%s%s", i == 0 ? "  " : ",", json_string_value(item));
+	putchar('\n');
+}
+
+static int do_devices(struct rig_command *c, struct args *a)
+{
+	json_t *rows = list_devices(c), *row;
+	size_t i;
+
+	if (rows == NULL)
+		return EXIT_FAILED;
+	if (a->is_json) {
+		json_t *o = json_pack("{s:O}", "devices", rows);
+
+		json_dumpf(o, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(o);
+	} else if (json_array_size(rows) == 0) {
+		fprintf(stderr, "no device may come in yet: rigway rig invite "
+				"makes a code for a laptop\n");
+	} else {
+		printf("%-20s  %-19s  %-5s  %-20s  %s\n", "NAME",
+		       "FINGERPRINT", "ROLE", "ADMITTED", "NOW");
+		json_array_foreach(rows, i, row)
+			print_device(row);
+	}
+	json_decref(rows);
+	return EXIT_DONE;
+}
+
+static int do_remove(struct rig_command *c, struct args *a)
+{
+	struct rig_reach r;
+	struct device dev;
+	json_t *last = NULL;
+	char *text = NULL, words[REMOVAL_TEXT_CAP];
+	int err;
+
+	if (reach(c, &r) != 0)
+		return EXIT_FAILED;
+	if (r.fd >= 0)
+		err = rig_ask(r.fd,
+			      json_pack("{s:s, s:s}", "do", "remove", "who",
+					a->who),
+			      ASK_MS, NULL, NULL, &last, &text);
+	else
+		err = removal_write(&r.state.devices, &r.state.invites,
+				    a->who, (int64_t)time(NULL), &dev, words);
+	rig_reach_close(&r);
+	fprintf(stderr, "rigway rig: %s\n",
+		text != NULL ? text :
+		last != NULL ? text_of(last, "text") :
+			       words);
+	free(text);
+	json_decref(last);
+	return err == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int run(struct rig_command *c, struct args *a)
+{
+	if (a->verb == NULL)
+		return run_agent(c, a);
+	if (strcmp(a->verb, "invite") == 0)
+		return do_invite(c, a);
+	if (strcmp(a->verb, "devices") == 0)
+		return do_devices(c, a);
+	return do_remove(c, a);
+}
+
+int cmd_rig(int argc, char **argv)
+{
+	struct args a = { 0 };
+	struct rig_command c;
+	struct config_errors errs = { 0 };
+	int status = read_args(&a, argc, argv);
+
+	if (status != 0)
+		goto out;
+	if (paths_init(&c.paths) != 0) {
+		status = fail(paths_error(&c.paths));
+		goto out_paths;
+	}
+	if (settings_load(paths_config_file(&c.paths), &c.settings, &errs) !=
+	    0) {
+		config_errors_print(&errs, stderr);
+		config_errors_done(&errs);
+		status = EXIT_FAILED;
+		goto out_paths;
+	}
+	status = run(&c, &a);
+	settings_done(&c.settings);
+out_paths:
+	paths_done(&c.paths);
+out:
+	buf_done(&a.guest);
+	return status;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a command gets at the rig of this machine: the running one over its
+ * socket, or, when none runs, the state itself, locked. Blocks.
+ */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "rig/agent.h"
+
+/* A rig that starts has the lock a moment before it has its socket. */
+#define RIG_REACH_MS 8000
+
+struct rig_reach {
+	int fd;			/* of the running rig's socket, or -1 */
+	struct agent_state state; /* if fd is -1 */
+};
+
+/* 0; RW_ERR_NOT_FOUND: this machine is no rig, and o->may_make was false; or
+ * another error. text is a sentence, to be freed. o->wait_ms is not used. */
+int rig_reach(const struct agent_open *o, struct rig_reach *ret,
+	      char **ret_text);
+void rig_reach_close(struct rig_reach *r);
+
+/*
+ * Asks the running rig over fd; msg is stolen. Each line before the last goes
+ * to on_row (may be NULL). Returns 0 with the last line in *ret (to be
+ * json_decref()ed; ret may be NULL), or an error with a sentence in *ret_text,
+ * to be freed; RW_ERR_TIMEOUT after timeout_ms (-1: never) without a line.
+ */
+int rig_ask(int fd, json_t *msg, int timeout_ms,
+	    void (*on_row)(void *user, const json_t *row), void *user,
+	    json_t **ret, char **ret_text);
