@@ -84,23 +84,17 @@ static struct chunk *grow(struct chunkq *q, struct chunk_pool *p)
 		q->last->next = c;
 	}
 	q->last = c;
+	q->last_at = q->end;
 	return c;
-}
-
-/* How many bytes of the last chunk are taken. */
-static size_t last_used(const struct chunkq *q)
-{
-	uint64_t n = q->end - q->first_at;
-
-	return n == 0 ? 0 : (size_t)((n - 1) % CHUNK_DATA) + 1;
 }
 
 uint8_t *chunkq_room(struct chunkq *q, struct chunk_pool *p, size_t *len)
 {
-	size_t used = q->last != NULL ? last_used(q) : CHUNK_DATA;
+	size_t used = CHUNK_DATA;
 
-	/* An empty first chunk that was filled to the brim before and then
-	 * dropped to its end is gone already (chunkq_drop). */
+	/* Asked for again without a byte written, the last one is empty. */
+	if (q->last != NULL)
+		used = (size_t)(q->end - q->last_at);
 	if (used == CHUNK_DATA) {
 		if (grow(q, p) == NULL)
 			return NULL;

@@ -35,6 +35,7 @@ struct chunkq {
 	struct chunk *near;	/* where the last look-up ended */
 	uint64_t near_at;	/* offset of near's first byte */
 	uint64_t first_at;	/* offset of first's first byte */
+	uint64_t last_at;	/* of last's; end when last is still empty */
 	uint64_t base, end;
 };
 
