@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "client/conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "client/rigs.h"
+#include "client/way.h"
+#include "core/session.h"
+#include "core/stream.h"
+#include "net/loop.h"
+#include "net/pump.h"
+
+struct conn {
+	struct way *way;
+	uv_loop_t *loop;
+	const struct conn_ops *ops;
+	void *user;
+	int fd; /* -1 once the pump has it */
+	struct target target;
+	uint64_t wait_ms;
+	struct pump *pump; /* NULL while waiting and when over */
+	struct way_watch watch;
+	struct timer *timer; /* ends the wait; 0 ms: tells the failure */
+	int err;	     /* of a failure to be told */
+	char text[WAY_TEXT_CAP];
+};
+
+/* Closes so that the local program sees a reset and not an end of file. */
+static void reset_fd(int fd)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	/* On a unix socket this does nothing, and the last line of the control
+	 * socket tells the difference. */
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+static void conn_end(struct conn *c, int err, const char *text)
+{
+	const struct conn_ops *ops = c->ops;
+	struct way *way = c->way;
+	void *user = c->user;
+
+	list_del(&c->watch.link);
+	if (c->fd >= 0)
+		reset_fd(c->fd);
+	timer_free(c->timer);
+	ops->on_done(user, err, text);
+	free(c);
+	way_unwant(way);
+}
+
+/* Ends c from the loop, whoever calls. */
+static void fail_soon(struct conn *c, int err, const char *text)
+{
+	list_del(&c->watch.link);
+	c->err = err;
+	str_copy(c->text, sizeof(c->text),
+		 text != NULL && text[0] != '\0' ? text : err_text(err));
+	timer_start(c->timer, 0);
+}
+
+static void on_pump_done(void *user, int err, const char *text)
+{
+	struct conn *c = user;
+
+	c->pump = NULL;
+	conn_end(c, err, text[0] != '\0' ? text : err_text(err));
+}
+
+static void on_pump_connected(void *user)
+{
+	struct conn *c = user;
+
+	if (c->ops->on_connected != NULL)
+		c->ops->on_connected(c->user);
+}
+
+static const struct pump_ops pump_ops = {
+	.on_done = on_pump_done,
+	.on_connected = on_pump_connected,
+};
+
+static void conn_open(struct conn *c)
+{
+	struct stream *st;
+	int fd = c->fd, err;
+
+	timer_stop(c->timer);
+	err = stream_open(way_session(c->way), c->target.kind,
+			  c->target.to, pump_stream_ops(), NULL, &st);
+	if (err == 0) {
+		c->fd = -1;
+		err = pump_new(c->loop, fd, st, &pump_ops, c, &c->pump);
+	}
+	if (err < 0)
+		fail_soon(c, err,
+			  err == RW_ERR_LIMIT
+				  ? "too many connections to this rig are open"
+				  : NULL);
+}
+
+static void on_live(struct way_watch *w)
+{
+	conn_open(container_of(w, struct conn, watch));
+}
+
+static void on_ended(struct way_watch *w, int err, const char *text)
+{
+	fail_soon(container_of(w, struct conn, watch), err, text);
+}
+
+static void wait_over(struct conn *c)
+{
+	struct way_report r;
+	char waited[FORMAT_CAP], text[WAY_TEXT_CAP];
+
+	way_report(c->way, &r);
+	if (c->wait_ms == 0)
+		snprintf(text, sizeof(text), "not connected%s%.400s",
+			 r.text[0] != '\0' ? ": " : "", r.text);
+	else
+		snprintf(text, sizeof(text), "not connected within %s%s%.400s",
+			 format_duration(c->wait_ms, waited),
+			 r.text[0] != '\0' ? ": " : "", r.text);
+	conn_end(c, RW_ERR_TIMEOUT, text);
+}
+
+static void on_timer(void *user)
+{
+	struct conn *c = user;
+
+	if (c->err != 0)
+		conn_end(c, c->err, c->text);
+	else
+		wait_over(c);
+}
+
+struct conn *conn_new(const struct conn_params *p)
+{
+	struct conn *c = xcalloc(1, sizeof(*c));
+	struct way_report r;
+
+	c->way = p->way;
+	c->loop = p->loop;
+	c->ops = p->ops;
+	c->user = p->user;
+	c->fd = p->fd;
+	c->target = *p->target;
+	c->wait_ms = p->wait_ms;
+	c->watch = (struct way_watch){ .on_live = on_live,
+					  .on_ended = on_ended };
+	list_init(&c->watch.link);
+	c->timer = timer_new(p->loop, on_timer, c);
+	way_want(c->way);
+	switch (way_state(c->way)) {
+	case WAY_LIVE:
+		conn_open(c);
+		break;
+	case WAY_ENDED:
+		way_report(c->way, &r);
+		fail_soon(c, RW_ERR_REFUSED, r.text);
+		break;
+	case WAY_IDLE:
+	case WAY_DIALING:
+		way_watch(c->way, &c->watch);
+		timer_start(c->timer, c->wait_ms);
+		break;
+	}
+	return c;
+}
+
+void conn_abort(struct conn *c, int err)
+{
+	if (c->pump != NULL)
+		pump_abort(c->pump, err);
+	else if (c->err == 0)
+		fail_soon(c, err, NULL);
+}
+
+bool conn_is_waiting(const struct conn *c)
+{
+	return c->pump == NULL;
+}
+
+void conn_bytes(const struct conn *c, uint64_t *ret_in, uint64_t *ret_out)
+{
+	*ret_in = c->pump != NULL ? pump_bytes_in(c->pump) : 0;
+	*ret_out = c->pump != NULL ? pump_bytes_out(c->pump) : 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One local connection on its way through a rig: waits for the rig if it is
+ * away, then opens a stream and joins the two (net/pump.h). What both doors,
+ * forwarded ports and `rigway connect`, have in common. Loop thread only.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "client/target.h"
+struct conn;
+struct way;
+
+struct conn_ops {
+	/* The target at the rig accepted. May be NULL. */
+	void (*on_connected)(void *user);
+	/* Once, from the loop; c is freed on return and its socket closed: by
+	 * an end of file if err is 0, else by a reset. text is a sentence
+	 * part, never NULL. */
+	void (*on_done)(void *user, int err, const char *text);
+};
+
+struct conn_params {
+	uv_loop_t *loop;
+	struct way *way;
+	int fd; /* taken, also on failure */
+	const struct target *target;
+	uint64_t wait_ms; /* for the rig to come back */
+	const struct conn_ops *ops;
+	void *user;
+};
+
+/* Cannot fail: whatever goes wrong is told by on_done. */
+struct conn *conn_new(const struct conn_params *p);
+/* Resets both ends; on_done(err) follows from the loop. */
+void conn_abort(struct conn *c, int err);
+/* Still waiting for the rig. */
+bool conn_is_waiting(const struct conn *c);
+/* Bytes that came from the socket and that were written to it. */
+void conn_bytes(const struct conn *c, uint64_t *ret_in, uint64_t *ret_out);

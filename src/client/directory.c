@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+#include "client/directory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "carrier/control.h"
+#include "client/rigs.h"
+#include "client/way.h"
+#include "net/loop.h"
+
+#define ROWS_MAX 4096 /* relay.max_devices of a relay that lists more is cut */
+
+/* The connection to one relay. */
+struct place {
+	struct list link;
+	struct directory *all;
+	struct pin relay;
+	struct control *control;
+	bool is_asked;	  /* an answer is owed */
+	bool is_listing;  /* and the request is out */
+	bool is_answered; /* the last question was */
+	char text[RELAY_TEXT_MAX + 1];
+	struct relay_row *rows, *fresh;
+	size_t row_count, fresh_count;
+};
+
+struct question {
+	struct list link;
+	struct directory *all;
+	void (*on_done)(void *user);
+	void *user;
+	struct timer *deadline;
+};
+
+struct directory {
+	const struct way_env *env;
+	const struct rigs *rigs;
+	struct list places, questions;
+	struct timer *linger;
+};
+
+/* -- questions */
+
+static void question_end(struct question *q)
+{
+	void (*on_done)(void *user) = q->on_done;
+	void *user = q->user;
+
+	list_del(&q->link);
+	timer_free(q->deadline);
+	free(q);
+	on_done(user);
+}
+
+static void on_deadline(void *user)
+{
+	struct question *q = user;
+
+	list_for_each (it, &q->all->places) {
+		struct place *p = container_of(it, struct place, link);
+
+		if (!p->is_asked)
+			continue;
+		p->is_answered = false;
+		if (p->text[0] == '\0')
+			str_copy(p->text, sizeof(p->text),
+				 err_text(RW_ERR_TIMEOUT));
+	}
+	question_end(q);
+}
+
+/* Ends all questions once no relay owes an answer. */
+static void check_done(struct directory *d)
+{
+	struct list *it;
+
+	list_for_each (at, &d->places)
+		if (container_of(at, struct place, link)->is_asked)
+			return;
+	while ((it = list_first(&d->questions)) != NULL)
+		question_end(container_of(it, struct question, link));
+}
+
+/* -- one relay */
+
+static void drop_fresh(struct place *p)
+{
+	free(p->fresh);
+	p->fresh = NULL;
+	p->fresh_count = 0;
+}
+
+static void place_answered(struct place *p, int err, const char *text)
+{
+	p->is_asked = p->is_listing = false;
+	p->is_answered = err == 0;
+	str_copy(p->text, sizeof(p->text), err == 0 ? "" : text);
+	if (err == 0) {
+		free(p->rows);
+		p->rows = p->fresh;
+		p->row_count = p->fresh_count;
+		p->fresh = NULL;
+	}
+	drop_fresh(p);
+	check_done(p->all);
+}
+
+static void on_row(void *user, const struct relay_row *row)
+{
+	struct place *p = user;
+
+	if (row->role != RELAY_RIG || p->fresh_count >= ROWS_MAX)
+		return;
+	p->fresh = xrealloc(p->fresh,
+			    (p->fresh_count + 1) * sizeof(*p->fresh));
+	p->fresh[p->fresh_count++] = *row;
+}
+
+static void on_listed(void *user, int err, const char *text)
+{
+	struct place *p = user;
+
+	if (err == RW_ERR_CANCELLED)
+		return;
+	place_answered(p, err, text != NULL ? text : err_text(err));
+}
+
+static void place_list(struct place *p)
+{
+	int err;
+
+	if (!p->is_asked || p->is_listing || !control_is_up(p->control))
+		return;
+	drop_fresh(p);
+	p->is_listing = true;
+	err = control_list(p->control, on_row, on_listed, p);
+	if (err < 0)
+		place_answered(p, err, err_text(err));
+}
+
+static void on_up(void *user, const char *fleet, const char *relay_name,
+		  const char *your_addr)
+{
+	struct place *p = user;
+
+	(void)fleet;
+	(void)relay_name;
+	(void)your_addr;
+	p->text[0] = '\0';
+	place_list(p);
+}
+
+static void on_down(void *user, int err, const char *text,
+		    uint64_t next_try_ms)
+{
+	struct place *p = user;
+
+	(void)next_try_ms;
+	if (p->is_asked)
+		place_answered(p, err, text);
+}
+
+static const struct control_ops control_ops = {
+	.on_up = on_up,
+	.on_down = on_down,
+};
+
+static struct place *find_place(const struct directory *d,
+				const struct rigs_row *rig)
+{
+	list_for_each (it, &d->places) {
+		struct place *p = container_of(it, struct place, link);
+
+		if (pin_eq(&p->relay, &rig->relay_pin))
+			return p;
+	}
+	return NULL;
+}
+
+static void place_new(struct directory *d, const struct rigs_row *rig)
+{
+	const char *relays[CODE_RELAYS_MAX];
+	struct control_params params = {
+		.loop = d->env->loop,
+		.key = d->env->key,
+		.relays = relays,
+		.relay_count = rig->relay_count,
+		.relay_pin = rig->relay_pin,
+		.role = RELAY_CLIENT,
+		.name = d->env->device,
+		.incarnation = d->env->incarnation,
+	};
+	struct place *p = xcalloc(1, sizeof(*p));
+
+	for (size_t i = 0; i < rig->relay_count; i++)
+		relays[i] = rig->relays[i];
+	p->all = d;
+	p->relay = rig->relay_pin;
+	if (control_start(&params, &control_ops, p, &p->control) < 0) {
+		free(p);
+		return;
+	}
+	list_push(&d->places, &p->link);
+}
+
+static void place_free(struct place *p)
+{
+	list_del(&p->link);
+	control_stop(p->control);
+	drop_fresh(p);
+	free(p->rows);
+	free(p);
+}
+
+static void linger_over(void *user)
+{
+	struct directory *d = user;
+
+	list_for_each_safe (it, &d->places)
+		place_free(container_of(it, struct place, link));
+}
+
+/* -- the module's calls */
+
+struct directory *directory_new(const struct way_env *env,
+				const struct rigs *rigs)
+{
+	struct directory *d = xcalloc(1, sizeof(*d));
+
+	d->env = env;
+	d->rigs = rigs;
+	list_init(&d->places);
+	list_init(&d->questions);
+	d->linger = timer_new(env->loop, linger_over, d);
+	return d;
+}
+
+void directory_free(struct directory *d)
+{
+	struct list *it;
+
+	linger_over(d);
+	while ((it = list_first(&d->questions)) != NULL)
+		question_end(container_of(it, struct question, link));
+	timer_free(d->linger);
+	free(d);
+}
+
+void directory_ask(struct directory *d, void (*on_done)(void *user),
+		   void *user)
+{
+	struct question *q = xcalloc(1, sizeof(*q));
+
+	q->all = d;
+	q->on_done = on_done;
+	q->user = user;
+	q->deadline = timer_new(d->env->loop, on_deadline, q);
+	list_push(&d->questions, &q->link);
+	timer_start(d->linger, DIRECTORY_LINGER_MS);
+	list_for_each (it, &d->rigs->rows) {
+		struct rigs_row *rig = container_of(it, struct rigs_row, link);
+
+		if (!rig->pending && find_place(d, rig) == NULL)
+			place_new(d, rig);
+	}
+	list_for_each (it, &d->places) {
+		struct place *p = container_of(it, struct place, link);
+
+		p->is_asked = true;
+		if (!control_is_up(p->control))
+			control_kick(p->control);
+	}
+	/* No relay at all: the answer still comes from the loop. */
+	timer_start(q->deadline,
+		    list_is_empty(&d->places) ? 0 : DIRECTORY_WAIT_MS);
+	list_for_each_safe (it, &d->places)
+		place_list(container_of(it, struct place, link));
+}
+
+const struct relay_row *directory_find(const struct directory *d,
+				       const struct rigs_row *rig)
+{
+	const struct place *p = find_place(d, rig);
+
+	for (size_t i = 0; p != NULL && i < p->row_count; i++)
+		if (pin_eq(&p->rows[i].pin, &rig->pin))
+			return &p->rows[i];
+	return NULL;
+}
+
+bool directory_knows(const struct directory *d, const struct rigs_row *rig,
+		     const char **ret)
+{
+	const struct place *p = find_place(d, rig);
+
+	*ret = p != NULL ? p->text : "its relay's address is wrong";
+	return p != NULL && p->is_answered;
+}

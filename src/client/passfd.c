@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include "client/passfd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "client/conn.h"
+#include "client/rigs.h"
+#include "client/way.h"
+#include "net/local.h"
+
+struct door {
+	struct local_req *req; /* NULL once the asker left */
+	struct way *way;
+	struct target target;
+};
+
+static void on_gone(struct local_req *r, void *user)
+{
+	struct door *door = user;
+
+	(void)r;
+	door->req = NULL;
+}
+
+static void on_connected(void *user)
+{
+	struct door *door = user;
+
+	if (door->req != NULL)
+		local_reply_json(door->req,
+				 json_pack("{s:s}", "event", "connected"));
+}
+
+static void on_done(void *user, int err, const char *text)
+{
+	struct door *door = user;
+	const char *rig = way_row(door->way)->name;
+	char *words = err == 0 ? NULL
+			       : xasprintf("%s %s: %s", rig, door->target.to,
+					   text);
+
+	if (err != 0)
+		log_debug("%s", words);
+	if (door->req != NULL)
+		local_end(door->req, err == 0, err == 0 ? 0 : 1, words);
+	free(words);
+	free(door);
+}
+
+static const struct conn_ops conn_ops = {
+	.on_connected = on_connected,
+	.on_done = on_done,
+};
+
+void passfd_start(uv_loop_t *loop, struct way *way,
+		 const struct target *target, uint64_t wait_ms,
+		 struct local_req *r)
+{
+	struct door *door;
+	struct conn_params p = {
+		.loop = loop,
+		.way = way,
+		.target = target,
+		.wait_ms = wait_ms,
+		.ops = &conn_ops,
+	};
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+		local_end(r, false, 1, strerror(errno));
+		return;
+	}
+	door = xcalloc(1, sizeof(*door));
+	door->req = r;
+	door->way = way;
+	door->target = *target;
+	local_set_gone(r, on_gone, door);
+	local_send_fd(r, fds[1], json_pack("{s:s}", "event", "opened"));
+	close(fds[1]);
+	p.fd = fds[0];
+	p.user = door;
+	conn_new(&p);
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+#include "client/rigs.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "config/state.h"
+
+static const char *const rigs_keys[] = {
+	"name",	   "pin",  "relays", "relay_pin", "fleet",     "added",
+	"welcomed", "user", "host",   "sshd_port", "host_keys", "version",
+	"role",	   NULL,
+};
+
+static struct state_format rigs_format(size_t max)
+{
+	return (struct state_format){
+		.kind = "rigs", .version = 1, .max_rows = max,
+		.keys = rigs_keys,
+	};
+}
+
+/* -- reading */
+
+static int read_pin(struct state_row *row, const char *key, struct pin *ret)
+{
+	const char *text;
+	int err = state_str(row, key, &text);
+
+	if (err == 0 && pin_parse(text, ret) < 0)
+		err = state_refuse(row, key, "is not a fingerprint");
+	return err;
+}
+
+/* "host:port,host:port" */
+static int read_relays(struct state_row *row, struct rigs_row *ret)
+{
+	const char *text;
+	int err = state_str(row, "relays", &text);
+
+	while (err == 0) {
+		size_t len = strcspn(text, ",");
+
+		if (ret->relay_count == CODE_RELAYS_MAX || len == 0 ||
+		    len >= HOSTPORT_CAP)
+			return state_refuse(row, "relays",
+					    "is not a list of addresses");
+		memcpy(ret->relays[ret->relay_count++], text, len);
+		if (text[len] == '\0')
+			break;
+		text += len + 1;
+	}
+	return err;
+}
+
+static void read_text(const struct state_row *row, const char *key, char *out,
+		      size_t cap)
+{
+	const char *text = state_get(row, key);
+
+	if (text != NULL)
+		str_copy(out, cap, text);
+}
+
+static int read_number(struct state_row *row, const char *key, int64_t max,
+		       int64_t *ret)
+{
+	*ret = 0;
+	return state_get(row, key) != NULL ? state_int(row, key, 0, max, ret)
+					   : 0;
+}
+
+static int read_row(struct rigs *r, struct state_row *row,
+		    struct rigs_row *ret)
+{
+	const char *name;
+	int64_t port;
+	int err = state_str(row, "name", &name);
+
+	if (err == 0 && !str_is_name(name))
+		err = state_refuse(row, "name", "is not a name");
+	if (err == 0 && rigs_find(r, name) != NULL)
+		err = state_refuse(row, "name", "is there twice");
+	if (err == 0)
+		str_copy(ret->name, sizeof(ret->name), name);
+	if (err == 0)
+		err = read_pin(row, "pin", &ret->pin);
+	if (err == 0)
+		err = read_pin(row, "relay_pin", &ret->relay_pin);
+	if (err == 0)
+		err = read_relays(row, ret);
+	if (err == 0)
+		err = read_number(row, "added", INT64_MAX, &ret->added);
+	if (err == 0)
+		err = read_number(row, "welcomed", INT64_MAX, &ret->welcomed);
+	if (err == 0)
+		err = read_number(row, "sshd_port", 65535, &port);
+	if (err < 0)
+		return err;
+	ret->info.sshd_port = (uint16_t)port;
+	read_text(row, "fleet", ret->fleet, sizeof(ret->fleet));
+	read_text(row, "user", ret->info.user, sizeof(ret->info.user));
+	read_text(row, "host", ret->info.host, sizeof(ret->info.host));
+	read_text(row, "version", ret->info.version,
+		  sizeof(ret->info.version));
+	read_text(row, "role", ret->info.role, sizeof(ret->info.role));
+	read_text(row, "host_keys", ret->info.host_keys,
+		  sizeof(ret->info.host_keys));
+	return 0;
+}
+
+static int on_row(void *user, struct state_row *row)
+{
+	struct rigs *r = user;
+	struct rigs_row *made = xcalloc(1, sizeof(*made));
+	int err = read_row(r, row, made);
+
+	if (err < 0) {
+		free(made);
+		return err;
+	}
+	list_push(&r->rows, &made->link);
+	r->count++;
+	return 0;
+}
+
+int rigs_load(struct rigs *r, const char *path, size_t max, char **ret_err)
+{
+	struct state_format format = rigs_format(max);
+	int err;
+
+	*r = (struct rigs){ .max = max, .path = xstrdup(path) };
+	list_init(&r->rows);
+	err = state_load(path, &format, on_row, r, ret_err);
+	return err == -ENOENT ? 0 : err;
+}
+
+void rigs_done(struct rigs *r)
+{
+	struct list *it;
+
+	while ((it = list_pop(&r->rows)) != NULL)
+		free(container_of(it, struct rigs_row, link));
+	free(r->path);
+	r->path = NULL;
+}
+
+/* -- writing */
+
+static void write_text(struct state_writer *w, const char *key,
+		       const char *value)
+{
+	state_add_str(w, key, value[0] != '\0' ? value : NULL);
+}
+
+static void write_row(struct state_writer *w, const struct rigs_row *row)
+{
+	char relays[CODE_RELAYS_MAX * HOSTPORT_CAP] = "";
+	char pin[PIN_TEXT_LEN + 1];
+
+	for (size_t i = 0; i < row->relay_count; i++) {
+		if (i > 0)
+			strcat(relays, ",");
+		strcat(relays, row->relays[i]);
+	}
+	state_add_row(w);
+	state_add_str(w, "name", row->name);
+	state_add_str(w, "pin", pin_text(&row->pin, pin));
+	state_add_str(w, "relays", relays);
+	state_add_str(w, "relay_pin", pin_text(&row->relay_pin, pin));
+	write_text(w, "fleet", row->fleet);
+	state_add_int(w, "added", row->added);
+	state_add_int(w, "welcomed", row->welcomed);
+	write_text(w, "user", row->info.user);
+	write_text(w, "host", row->info.host);
+	state_add_int(w, "sshd_port", row->info.sshd_port);
+	write_text(w, "version", row->info.version);
+	write_text(w, "role", row->info.role);
+	write_text(w, "host_keys", row->info.host_keys);
+}
+
+int rigs_save(const struct rigs *r)
+{
+	struct state_format format = rigs_format(r->max);
+	struct state_writer w;
+
+	state_begin(&w, &format);
+	list_for_each (it, &r->rows) {
+		const struct rigs_row *row =
+			container_of(it, struct rigs_row, link);
+
+		if (!row->pending)
+			write_row(&w, row);
+	}
+	return state_commit(&w, r->path);
+}
+
+/* -- looking up */
+
+/* Whether word names the row: "desk", "Desk" and "desk.rig" do. */
+static bool is_named(const struct rigs_row *row, const char *word)
+{
+	size_t len = strlen(row->name);
+
+	return strncasecmp(word, row->name, len) == 0 &&
+	       (word[len] == '\0' || strcasecmp(word + len, ".rig") == 0);
+}
+
+struct rigs_row *rigs_find(const struct rigs *r, const char *name)
+{
+	list_for_each (it, &r->rows) {
+		struct rigs_row *row = container_of(it, struct rigs_row, link);
+
+		if (is_named(row, name))
+			return row;
+	}
+	return NULL;
+}
+
+struct rigs_row *rigs_find_pin(const struct rigs *r, const struct pin *pin)
+{
+	list_for_each (it, &r->rows) {
+		struct rigs_row *row = container_of(it, struct rigs_row, link);
+
+		if (pin_eq(&row->pin, pin))
+			return row;
+	}
+	return NULL;
+}
+
+/* The names a user can mean, borrowed from the rows; *ret_len of them. */
+static const char **known_names(const struct rigs *r, size_t *ret_len)
+{
+	const char **names = xcalloc(r->count + 1, sizeof(*names));
+	size_t n = 0;
+
+	list_for_each (it, &r->rows) {
+		struct rigs_row *row = container_of(it, struct rigs_row, link);
+
+		if (!row->pending)
+			names[n++] = row->name;
+	}
+	*ret_len = n;
+	return names;
+}
+
+static char *join_names(const char *const *names, size_t count)
+{
+	char *all = xstrdup(count > 0 ? names[0] : "");
+
+	for (size_t i = 1; i < count; i++) {
+		char *more = xasprintf("%s, %s", all, names[i]);
+
+		free(all);
+		all = more;
+	}
+	return all;
+}
+
+static char *unknown_text(const char *name, const char *const *names,
+			  size_t count)
+{
+	const char *near = str_near(name, names, count);
+	char *all, *text;
+
+	if (near != NULL)
+		return xasprintf("no rig is named '%s'; did you mean '%s'?",
+				 name, near);
+	all = join_names(names, count);
+	text = xasprintf("no rig is named '%s'; there is %s", name, all);
+	free(all);
+	return text;
+}
+
+static char *which_text(const char *const *names, size_t count)
+{
+	char *all = join_names(names, count);
+	char *text = xasprintf("say which rig: %s", all);
+
+	free(all);
+	return text;
+}
+
+int rigs_resolve(const struct rigs *r, const char *name,
+		 struct rigs_row **ret, char **ret_err)
+{
+	size_t count;
+	const char **names = known_names(r, &count);
+	struct rigs_row *row = NULL;
+
+	if (name != NULL)
+		row = rigs_find(r, name);
+	else if (count == 1)
+		row = rigs_find(r, names[0]);
+	if (row != NULL && !row->pending)
+		*ret = row;
+	else if (count == 0)
+		*ret_err = xstrdup("this machine knows no rig yet; type "
+				   "`rigway join CODE` with the code that "
+				   "the rig printed");
+	else if (name != NULL)
+		*ret_err = unknown_text(name, names, count);
+	else
+		*ret_err = which_text(names, count);
+	free(names);
+	return row != NULL && !row->pending ? 0 : RW_ERR_NOT_FOUND;
+}
+
+/* -- changing */
+
+/* A label as a name that nobody takes for a port: not all digits. */
+static void clean_label(const char *label, char *out, size_t cap)
+{
+	bool has_other = false;
+	size_t n = 0;
+
+	for (const char *p = label; *p != '\0' && n < cap - 1; p++) {
+		bool alnum = isalnum((unsigned char)*p) != 0;
+
+		if (!alnum && (n == 0 || strchr("._-", *p) == NULL))
+			continue;
+		has_other |= isdigit((unsigned char)*p) == 0;
+		out[n++] = *p;
+	}
+	if (n > 4 && strncasecmp(out + n - 4, ".rig", 4) == 0)
+		n -= 4; /* which is what ssh calls it anyway */
+	out[n] = '\0';
+	if (!has_other)
+		snprintf(out, cap, "rig%s%.20s", n > 0 ? "-" : "",
+			 n > 0 ? label : "");
+}
+
+struct rigs_row *rigs_add(struct rigs *r, const struct pin *pin,
+			  const char *label)
+{
+	char base[RIGS_NAME_CAP - 8], name[RIGS_NAME_CAP];
+	struct rigs_row *row;
+
+	if (r->count >= r->max)
+		return NULL;
+	clean_label(label, base, sizeof(base));
+	str_copy(name, sizeof(name), base);
+	for (unsigned i = 2; rigs_find(r, name) != NULL; i++)
+		snprintf(name, sizeof(name), "%s-%u", base, i);
+	row = xcalloc(1, sizeof(*row));
+	str_copy(row->name, sizeof(row->name), name);
+	row->pin = *pin;
+	row->pending = true;
+	list_push(&r->rows, &row->link);
+	r->count++;
+	return row;
+}
+
+void rigs_forget(struct rigs *r, struct rigs_row *row)
+{
+	list_del(&row->link);
+	r->count--;
+}
+
+bool rigs_learn(struct rigs_row *row, const struct rig_info *info)
+{
+	struct rig_info *old = &row->info;
+	bool same = old->sshd_port == info->sshd_port &&
+		    strcmp(old->user, info->user) == 0 &&
+		    strcmp(old->host, info->host) == 0 &&
+		    strcmp(old->version, info->version) == 0 &&
+		    strcmp(old->role, info->role) == 0 &&
+		    strcmp(old->host_keys, info->host_keys) == 0;
+
+	*old = *info;
+	return !same;
+}

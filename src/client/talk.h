@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The commands' side of client.sock: finds the daemon, starts it where it does
+ * not run, asks, and gathers the answer. Blocking; for commands, which have no
+ * loop. Says on stderr what went wrong.
+ */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+
+/* How long the daemon may take to start. */
+#define TALK_START_MS 15000
+
+/* Connects to the daemon, which is started if start is set. Returns a fd, or a
+ * negative error that was printed (RW_ERR_NOT_FOUND, silently, where it does
+ * not run and start is not set). */
+int talk_connect(bool start);
+/* An answer line, borrowed; fd is one that came along, or -1. Nonzero ends the
+ * asking and is the exit status. */
+typedef int talk_on_line(void *user, json_t *line, int fd);
+/* Sends msg, which is stolen, on a new connection, calls on_line (may be NULL)
+ * for each line but the last, and returns the exit status of the last one,
+ * whose error is printed. */
+int talk(json_t *msg, talk_on_line *on_line, void *user);
+/* The same on an open connection that talk_connect() made; fd stays open. */
+int talk_on(int fd, json_t *msg, talk_on_line *on_line, void *user);
+/* A talk_on_line that puts the lines' objects into the json array *user. */
+int talk_gather(void *user, json_t *line, int fd);
+/* Prints o as JSON with a newline on stdout. */
+void talk_print(const json_t *o);

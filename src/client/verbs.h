@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the commands can ask of the daemon on client.sock: one JSON object with
+ * "do", answered by lines and a last one (net/local.h). The table is in
+ * verbs.c. Loop thread only.
+ */
+#pragma once
+#include <jansson.h>
+struct daemon;
+struct local_req;
+
+/* user is the struct daemon. */
+void verbs_on_request(struct local_req *r, json_t *msg, void *user);
+/* The daemon stops: held forwards end. */
+void verbs_end_all(struct daemon *d);

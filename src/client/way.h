@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way to one rig: its session, and what keeps it connected while it is
+ * wanted. Dials through the relay, by client/backoff.h's schedule and several
+ * at once, and the first one whose WELCOME is read wins; the others go. It
+ * never opens a stream. Loop thread only.
+ *
+ *	wanted by: forwards, connections, requests, a join
+ *	IDLE -> DIALING <-> LIVE; ENDED when the rig ended the session for good
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/list.h"
+#include "carrier/bearer.h"
+#include "crypto/key.h"
+#include "core/session.h"
+struct rigs_row;
+struct way;
+
+/* Dials at once; each gets WAY_DIAL_MS. */
+#define WAY_TRIES_MAX 8
+#define WAY_DIAL_MS	 10000
+/* How long a session that nobody wants stays, so that the next ssh is quick. */
+#define WAY_LINGER_MS (10 * 60 * 1000)
+#define WAY_TEXT_CAP	 512
+
+/* What all ways of the daemon share; outlives them. */
+struct way_env {
+	uv_loop_t *loop;
+	const struct key *key;
+	struct driver *driver;
+	struct budget *budget;
+	struct session_limits limits;
+	uint64_t incarnation;
+	char device[HELLO_NAME_MAX + 1]; /* this machine's label */
+	/* A rig welcomed us: row->info is new if changed. May be NULL. */
+	void (*on_welcome)(void *user, struct rigs_row *row, bool changed);
+	void *user;
+};
+
+enum way_state {
+	WAY_IDLE,	/* nobody wants it */
+	WAY_DIALING, /* the path is down, or the relay waits for the rig */
+	WAY_LIVE,	/* WELCOME was read */
+	WAY_ENDED,	/* refused for good: no dials until asked for */
+};
+
+/* Who waits for the state to change. Each may remove itself, or others, or
+ * add some, inside its callbacks. */
+struct way_watch {
+	struct list link; /* list_init() before first use */
+	void (*on_live)(struct way_watch *w);
+	/* err, text: why the rig does not want us. */
+	void (*on_ended)(struct way_watch *w, int err, const char *text);
+};
+
+/* row is borrowed and outlives it. */
+struct way *way_new(const struct way_env *env, struct rigs_row *row);
+/* Ends it and tells the rig: streams close with RW_ERR_CANCELLED, watches hear
+ * of it, and when nobody wants it any more it is freed and on_released runs,
+ * from the loop. */
+void way_release(struct way *way, void (*on_released)(void *user), void *user);
+
+/* Counted. While down, a new want dials at once. */
+void way_want(struct way *way);
+void way_unwant(struct way *way);
+bool way_is_wanted(const struct way *way);
+void way_watch(struct way *way, struct way_watch *w);
+
+/* Somebody asks, or woke up: if down, dial now and often again; if up, prove
+ * within 2 s that it is. An ended one stays ended. */
+void way_kick(struct way *way);
+/* A new connection in place of the present ones; revives an ended one. */
+void way_renew(struct way *way);
+/* While pairing: HELLO redeems this invite, and the relay is shown its id.
+ * Revives an ended one. way_unpair() forgets the secret. */
+void way_pair(struct way *way, const uint8_t invite_id[INVITE_ID_LEN],
+		 const uint8_t secret[INVITE_SECRET_LEN]);
+void way_unpair(struct way *way);
+enum way_state way_state(const struct way *way);
+const char *way_state_name(enum way_state state);
+/* NULL while there is none; may change whenever the loop runs. */
+struct session *way_session(const struct way *way);
+struct rigs_row *way_row(const struct way *way);
+
+struct way_report {
+	enum way_state state;
+	const char *text;	/* the last failure, or why it waits; "" */
+	uint64_t next_dial_ms;	/* UINT64_MAX: none is planned */
+	unsigned dials;		/* that run now */
+	bool waits_at_relay;
+	int64_t since;		/* unix seconds: live, or not live, since */
+	const char *path;	/* of the newest connection: "relay HOST:PORT" */
+	const char *peer_addr;	/* the rig's as the relay sees it; "" */
+	unsigned links;
+	unsigned wants;
+};
+void way_report(const struct way *way, struct way_report *ret);

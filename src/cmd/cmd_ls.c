@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "client/talk.h"
+#include "cmd/cmd.h"
+
+static const char *str_of(const json_t *o, const char *key, const char *none)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s != NULL ? s : none;
+}
+
+static const char *online_word(const json_t *rig)
+{
+	const json_t *online = json_object_get(rig, "online");
+
+	return json_is_true(online) ? "yes" : json_is_false(online) ? "no" : "?";
+}
+
+static const char *rtt_text(const json_t *rig, char out[static FORMAT_CAP])
+{
+	const json_t *rtt = json_object_get(rig, "rtt_ms");
+
+	if (!json_is_number(rtt))
+		return "-";
+	snprintf(out, FORMAT_CAP, "%.1f ms", json_number_value(rtt));
+	return out;
+}
+
+static void print_table(const json_t *rigs)
+{
+	char rtt[FORMAT_CAP];
+	int name_w = 4, path_w = 4;
+	size_t i;
+	json_t *rig;
+
+	json_array_foreach (rigs, i, rig) {
+		int n = (int)strlen(str_of(rig, "name", ""));
+		int p = (int)strlen(str_of(rig, "path", "-"));
+
+		name_w = n > name_w ? n : name_w;
+		path_w = p > path_w ? p : path_w;
+	}
+	printf("%-*s  ONLINE  %-*s  %-9s  SINCE\n", name_w, "NAME", path_w,
+	       "PATH", "RTT");
+	json_array_foreach (rigs, i, rig) {
+		const char *note = str_of(rig, "note", NULL);
+
+		printf("%-*s  %-6s  %-*s  %-9s  %s%s%s%s\n", name_w,
+		       str_of(rig, "name", ""), online_word(rig), path_w,
+		       str_of(rig, "path", "-"), rtt_text(rig, rtt),
+		       str_of(rig, "since", "-"), note != NULL ? "  (" : "",
+		       note != NULL ? note : "", note != NULL ? ")" : "");
+	}
+}
+
+/* Only the members named `key` of the gathered lines. */
+static json_t *pick(const json_t *lines, const char *key)
+{
+	json_t *out = json_array(), *line;
+	size_t i;
+
+	json_array_foreach (lines, i, line) {
+		json_t *o = json_object_get(line, key);
+
+		if (o != NULL)
+			json_array_append(out, o);
+	}
+	return out;
+}
+
+int cmd_ls(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	json_t *lines, *rigs, *all;
+	int as_json = 0, status, c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c != 'j')
+			return command_misuse("ls");
+		as_json = 1;
+	}
+	if (optind < argc)
+		return command_misuse("ls");
+	lines = json_array();
+	status = talk(json_pack("{s:s}", "do", "ls"), talk_gather, lines);
+	rigs = pick(lines, "rig");
+	if (status == 0 && as_json) {
+		all = json_pack("{s:O}", "rigs", rigs);
+		talk_print(all);
+		json_decref(all);
+	} else if (status == 0 && json_array_size(rigs) == 0) {
+		fprintf(stderr, "no rigs yet; type 'rigway join CODE' with the "
+				"code that the rig printed\n");
+	} else if (status == 0) {
+		print_table(rigs);
+	}
+	json_decref(rigs);
+	json_decref(lines);
+	return status;
+}
