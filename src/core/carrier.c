@@ -17,11 +17,22 @@ static int on_welcome(struct carrier *c, const struct frame *f)
 		return RW_ERR_PROTO;
 	if (w.version != 1)
 		return RW_ERR_VERSION;
+	/* Two carriers were dialled at once and two incarnations answered:
+	 * which is the younger one, only the next HELLO can find out. */
+	if (w.incarnation != s->peer_incarnation &&
+	    c->knew != s->peer_incarnation)
+		return RW_ERR_GONE;
 	/* Another incarnation, or one that forgot us: what it held is lost,
-	 * and nothing may be sent to it a second time. */
+	 * and nothing may be sent to it a second time. Fresh says so only
+	 * when the HELLO named a session that was known. */
 	if (s->peer_incarnation != 0 &&
-	    (w.fresh || w.incarnation != s->peer_incarnation))
-		session_start_over(s);
+	    (w.incarnation != s->peer_incarnation ||
+	     (w.fresh && c->knew == w.incarnation))) {
+		int err = session_start_over(s, c);
+
+		if (err < 0)
+			return err;
+	}
 	s->peer_incarnation = w.incarnation;
 	s->peer_floor = w.floor;
 	session_peer_streams(s, w.max_streams);

@@ -99,7 +99,7 @@ static int unknown_id(struct session *s, uint32_t id)
 
 static int say_gone(struct carrier *c, uint32_t id)
 {
-	if (c->gone_count == GONE_MAX)
+	if (c->gone_count >= GONE_MAX + 2 * c->s->p.limits.max_streams)
 		return RW_ERR_LIMIT;
 	if (c->gone_count == c->gone_cap) {
 		size_t cap = c->gone_cap * 2 + 16;
@@ -136,8 +136,8 @@ static int on_open(struct carrier *c, const struct frame *f)
 	s->highest = f->stream;
 	st = stream_new(s, f->stream, false, (enum stream_kind)f->payload[4],
 			target, len);
-	if (st == NULL)
-		return RW_ERR_NOMEM;
+	if (st == NULL) /* refused: its id is used up */
+		return say_gone(c, f->stream);
 	st->heard = c;
 	st->ride = c;
 	st->known = st->sent_open = true;
@@ -182,6 +182,10 @@ static int on_data(struct stream *st, const struct frame *f)
 
 	if (chunkq_append(&st->in, &st->s->pool, data + took, len - took) !=
 	    len - took) {
+		/* The control stream goes on when the next carrier brings
+		 * the rest again. */
+		if (st->id == 0)
+			return RW_ERR_NOMEM;
 		stream_reset(st, RW_ERR_NOMEM, "out of memory");
 		return 0;
 	}
@@ -226,7 +230,7 @@ static int on_state(struct carrier *c, struct stream *st,
 
 	if (st->closed) /* what it counts is gone; only the end matters */
 		return 0;
-	if (received > st->out.end + st->fin || consumed > received ||
+	if (received > st->sent || consumed > received ||
 	    limit > UINT64_MAX / 2)
 		return RW_ERR_PROTO;
 	st->peer_received = MAX(st->peer_received, received);
@@ -318,6 +322,8 @@ int input_stream(struct carrier *c, const struct frame *f)
 
 	if (st == NULL)
 		return unknown_id(s, f->stream);
+	if (st->mine && !st->sent_open)
+		return RW_ERR_PROTO;
 	st->heard = c;
 	if (!st->known) {
 		/* It need not be opened again, but our numbers (or our END)

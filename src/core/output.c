@@ -186,6 +186,7 @@ static void data_header(struct carrier *c, struct stream *st, uint8_t *out,
 	frame_header(out, FRAME_DATA, mark ? FRAME_FLAG_MARK : 0, 8 + len,
 		     st->id);
 	st->next += len;
+	st->sent = MAX(st->sent, st->next);
 	st->deficit -= (int32_t)(FRAME_DATA_HDR + len);
 	stream_room_check(st);
 }
@@ -205,6 +206,7 @@ static bool put_piece(struct carrier *c, struct stream *st, struct pack *p,
 		p->len += frame_put_u64(p->out + p->len, FRAME_FIN, st->id,
 					st->out.end);
 		st->fin_sent = true;
+		st->sent = st->out.end + 1;
 		return true;
 	}
 	data = chunkq_at(&st->out, st->next, &len);

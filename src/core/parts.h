@@ -19,7 +19,8 @@
 #define LAG_US 50000
 /* A carrier whose HELLO is not answered by then is dropped. */
 #define HELLO_US 10000000
-/* Ids to say GONE to, per carrier, before the peer is called hostile. */
+/* Ids to say GONE to on a carrier, beyond two for each stream that the peer
+ * may have, before it is called hostile. */
 #define GONE_MAX 4096
 /* Idle memory is given back after so long without data. */
 #define IDLE_US 1000000
@@ -51,6 +52,8 @@ struct stream {
 	bool told;	    /* on_closed has run */
 	bool settled;	    /* over on the wire; out of the tables */
 	bool wants_room;    /* the user was told to wait */
+	bool eof_due;	    /* on_eof is to run from session_tick() */
+	bool room_due;	    /* on_room likewise */
 	int err;	    /* of the close; 0 clean */
 	int32_t deficit;    /* DRR */
 	char *target;	    /* never NULL */
@@ -59,6 +62,7 @@ struct stream {
 	/* Sending. out holds [consumed by the peer, written by us). */
 	struct chunkq out;
 	uint64_t next;		/* to send on the ride */
+	uint64_t sent;		/* nothing beyond it ever left; the end too */
 	uint64_t peer_limit;	/* may be sent up to here */
 	uint64_t peer_received; /* as stated, the end's offset too */
 	uint64_t peer_consumed; /* likewise */
@@ -80,7 +84,7 @@ struct stream {
 	struct list run;  /* carrier.fresh or .old of ride */
 	bool is_fresh;
 	struct list lag;  /* session.lagging */
-	struct list room; /* session.roomy */
+	struct list room; /* session.roomy: on_eof or on_room is to run */
 	struct list end;  /* session.closing */
 };
 
@@ -95,6 +99,7 @@ struct carrier {
 	uint32_t number;
 	enum carrier_state state;
 	bool alone;	   /* HELLO named no other carrier: both state all */
+	uint64_t knew;	   /* client: the rig incarnation that HELLO named */
 	bool announce;	   /* rig: on_live is still to be called */
 	uint8_t *first;	   /* HELLO or WELCOME, until it left */
 	size_t first_len;
@@ -108,7 +113,8 @@ struct carrier {
 	bool ping_due, pong_due;
 	uint64_t ping_token, pong_token;
 	uint64_t ping_at;  /* when the ping left; 0: none is out */
-	uint64_t ping_deadline;
+	uint64_t ping_asked; /* when the deadline was set */
+	uint64_t ping_deadline; /* 0: none */
 	uint64_t last_in;  /* when anything last arrived (or it began) */
 	uint64_t began;
 	bool bye_due;
@@ -153,7 +159,7 @@ struct stream *session_find(struct session *s, uint32_t id);
 uint32_t session_max_id(const struct session *s);
 void session_peer_streams(struct session *s, uint32_t count);
 void session_lives(struct session *s, struct carrier *c);
-void session_start_over(struct session *s);
+int session_start_over(struct session *s, const struct carrier *c);
 void carrier_drop(struct carrier *c, int err, const char *text);
 
 /* stream.c: the user's side is core/stream.h. */
@@ -170,6 +176,8 @@ void stream_leave(struct stream *st, struct carrier *c);
 void stream_run(struct stream *st);
 bool stream_wants_run(const struct stream *st);
 void stream_room_check(struct stream *st);
+void stream_eof_later(struct stream *st);
+void stream_tell(struct stream *st);
 
 /* input.c: the peer's stream frames; 0 or an error that ends the carrier. */
 int input_stream(struct carrier *c, const struct frame *f);

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/str.h"
 #include "core/parts.h"
 
 #define VERSION 1
@@ -185,6 +186,7 @@ struct carrier *session_dial(struct session *s, const struct hello_extra *extra,
 	memcpy(h.session, s->p.id, sizeof(h.session));
 	if (extra != NULL)
 		h.extra = *extra;
+	c->knew = s->peer_incarnation;
 	c->alone = h.live_count == 0;
 	c->first_len = hello_write(&h, c->first);
 	session_wake(s);
@@ -331,47 +333,79 @@ void carrier_drop(struct carrier *c, int err, const char *text)
 	elect_primary(s);
 }
 
-void session_start_over(struct session *s)
+/* Whether the peer never heard of st. */
+static bool is_unsent(const struct stream *st)
 {
-	uint32_t id = s->p.is_client ? 1 : 2;
+	return st->mine && !st->sent_open;
+}
 
-	list_for_each_safe(it, &s->streams) {
-		struct stream *st = container_of(it, struct stream, all);
+/* Gives what was never sent the first ids again. */
+static int number_unsent(struct session *s)
+{
+	const uint32_t first = s->p.is_client ? 1 : 2;
+	uint32_t id = first;
+	struct map by_id;
 
-		if (st == s->control || (st->mine && !st->sent_open))
-			continue;
-		stream_close(st, RW_ERR_RESTARTED, "the rig restarted");
-		stream_settle(st);
-	}
-	if (s->control->sent_open || s->control->in.end > 0) {
-		struct stream *old = s->control;
-
-		s->control = NULL;
-		stream_close(old, RW_ERR_RESTARTED, "the rig restarted");
-		stream_settle(old);
-		s->control = stream_new(s, 0, true, STREAM_TCP, "", 0);
-		CHECK(s->control != NULL);
-	}
-	/* What was never sent starts again with the first ids. */
-	map_done(&s->by_id);
+	map_init(&by_id, 0);
 	list_for_each(it, &s->streams) {
 		struct stream *st = container_of(it, struct stream, all);
 
-		if (st == s->control)
+		if (st == s->control || !is_unsent(st))
 			continue;
-		st->id = id;
+		if (map_put(&by_id, id, st) < 0) {
+			map_done(&by_id);
+			return RW_ERR_NOMEM;
+		}
 		id += 2;
-		CHECK(map_put(&s->by_id, st->id, st) == 0);
 	}
-	s->next_id = id;
-	s->peer_max_id = s->highest = s->stated_max_id = 0;
+	map_done(&s->by_id);
+	s->by_id = by_id;
+	for (s->next_id = first; s->next_id < id; s->next_id += 2) {
+		struct stream *st = map_get(&s->by_id, s->next_id);
+
+		st->id = s->next_id;
+	}
+	return 0;
+}
+
+/* c's other end is a new one: the other carriers lead to the old one, and
+ * streams of which anything was sent are over. */
+int session_start_over(struct session *s, const struct carrier *c)
+{
+	const char *why = "the rig restarted";
+	struct stream *control = s->control, *old = NULL;
+
+	if (!is_unsent(control)) {
+		control = stream_new(s, 0, true, STREAM_TCP, "", 0);
+		if (control == NULL)
+			return RW_ERR_NOMEM;
+		old = s->control;
+		s->control = control;
+	}
+	list_for_each_safe(it, &s->carriers) {
+		struct carrier *other = container_of(it, struct carrier, link);
+
+		if (other != c && other->state == CARRIER_LIVE)
+			carrier_drop(other, RW_ERR_RESTARTED, why);
+	}
+	list_for_each_safe(it, &s->streams) {
+		struct stream *st = container_of(it, struct stream, all);
+
+		if (st == control || (is_unsent(st) && st != old))
+			continue;
+		stream_close(st, RW_ERR_RESTARTED, why);
+		stream_settle(st);
+	}
+	s->peer_max_id = s->highest = 0;
+	s->stated_max_id = session_max_id(s);
+	return number_unsent(s);
 }
 
 void carrier_suspect(struct carrier *c, uint64_t deadline_us, uint64_t now_us)
 {
 	c->s->now = now_us;
 	c->ping_due = true;
-	c->ping_at = 0;
+	c->ping_asked = now_us;
 	c->ping_deadline = now_us + deadline_us;
 	c->last_in = now_us;
 	session_wake(c->s);
@@ -414,9 +448,11 @@ static bool carrier_tick(struct carrier *c, uint64_t *next)
 		c->announce = false;
 		s->ops->on_live(s, c, NULL);
 	}
-	if (c->ping_deadline != 0 && c->ping_at != 0 &&
-	    c->last_in > c->ping_at)
-		c->ping_deadline = c->ping_at = 0; /* any byte proves life */
+	/* Any byte proves life, also while the ping waits in a full queue. */
+	if (c->ping_deadline != 0 && c->last_in > c->ping_asked) {
+		c->ping_deadline = 0;
+		c->ping_due = false;
+	}
 	if (c->ping_deadline != 0 && s->now >= c->ping_deadline) {
 		carrier_drop(c, RW_ERR_SUSPECT,
 			     "the other side stopped answering");
@@ -425,6 +461,7 @@ static bool carrier_tick(struct carrier *c, uint64_t *next)
 	if (c->ping_deadline == 0 &&
 	    s->now >= c->last_in + l->ping_interval_us) {
 		c->ping_due = true;
+		c->ping_asked = s->now;
 		c->ping_deadline = s->now + l->ping_timeout_us;
 	}
 	*next = MIN(*next, c->ping_deadline != 0 ?
@@ -466,8 +503,7 @@ uint64_t session_tick(struct session *s, uint64_t now_us)
 	while ((it = list_pop(&s->roomy)) != NULL) {
 		struct stream *st = container_of(it, struct stream, room);
 
-		if (!st->closed && st->ops != NULL && st->ops->on_room != NULL)
-			st->ops->on_room(st);
+		stream_tell(st);
 	}
 	list_for_each_safe(c, &s->carriers)
 		carrier_tick(container_of(c, struct carrier, link), &next);
@@ -485,7 +521,7 @@ void session_say_end(struct session *s, int err, const char *text)
 {
 	s->ending = true;
 	s->bye.code = reason_to_wire(err);
-	strncpy(s->bye.text, text, sizeof(s->bye.text) - 1);
+	str_copy(s->bye.text, sizeof(s->bye.text), text);
 	list_for_each(it, &s->carriers)
 		container_of(it, struct carrier, link)->bye_due = true;
 	session_wake(s);
@@ -506,7 +542,7 @@ void session_peer_streams(struct session *s, uint32_t count)
 /* The highest id the peer may open: what it opened and is over makes room. */
 uint32_t session_max_id(const struct session *s)
 {
-	uint32_t opened = (s->highest + 1) / 2;
+	uint32_t opened = s->highest / 2 + s->highest % 2;
 	uint64_t n = (uint64_t)opened - s->theirs + s->p.limits.max_streams;
 	uint64_t id = s->p.is_client ? 2 * n : 2 * n - 1;
 
@@ -515,7 +551,7 @@ uint32_t session_max_id(const struct session *s)
 
 struct stream *session_control(struct session *s)
 {
-	return s->control;
+	return !s->control->closed ? s->control : NULL;
 }
 
 struct carrier *session_carrier_next(struct session *s, struct carrier *after)

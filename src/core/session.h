@@ -104,7 +104,10 @@ uint64_t session_tick(struct session *s, uint64_t now_us);
 /* Queues a farewell on every carrier: REPLACED, or the service's end. */
 void session_say_end(struct session *s, int err, const char *text);
 
-/* Bytes on stream 0: requests and answers, framed by wire/request.h. */
+/* Bytes on stream 0: requests and answers, framed by wire/request.h. It has no
+ * end: stream_finish() does nothing, and stream_reset() only makes this side
+ * deaf and mute there, for the session's life: NULL then. When the rig
+ * restarts, on_closed runs and the next call returns another one. */
 struct stream *session_control(struct session *s);
 
 /* Visits live carriers; the session may not be changed meanwhile. */

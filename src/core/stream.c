@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/str.h"
 #include "core/parts.h"
 
 struct stream *stream_new(struct session *s, uint32_t id, bool mine,
@@ -59,7 +60,7 @@ int stream_open(struct session *s, enum stream_kind kind, const char *target,
 
 	if (s->ending)
 		return RW_ERR_CLOSING;
-	if (len == 0 || len > STREAM_TARGET_MAX)
+	if (len == 0 || len > STREAM_TARGET_MAX || !str_is_clean(target, len))
 		return RW_ERR_FORMAT;
 	/* Ids are never used again; a session that used them all up takes no
 	 * more and is replaced by its owner. */
@@ -99,7 +100,7 @@ void stream_due(struct stream *st, uint8_t bits, struct carrier *c)
 {
 	struct session *s = st->s;
 
-	if (st->settled)
+	if (st->settled || bits == 0)
 		return;
 	if (c == NULL)
 		c = list_is_linked(&st->dues) ? st->due_on :
@@ -122,6 +123,8 @@ uint8_t stream_owes(const struct stream *st)
 {
 	if (!st->closed)
 		return DUE_STATE;
+	if (st->id == 0)
+		return 0;
 	if (st->mine)
 		return DUE_END;
 	return st->err != 0 ? DUE_RESET : DUE_STATE;
@@ -143,7 +146,7 @@ void stream_home(struct stream *st, struct carrier *c, bool expects)
 			due |= DUE_ASK;
 	}
 	/* The control stream needs no statement to begin with. */
-	if (st->id == 0 && !st->sent_open) {
+	if (st->id == 0 && !st->sent_open && !st->closed) {
 		st->sent_open = st->known = true;
 		st->peer_limit = st->s->peer_floor;
 		st->ride = c;
@@ -158,7 +161,9 @@ void stream_home(struct stream *st, struct carrier *c, bool expects)
 /* c is going: nothing of the stream may point to it. */
 void stream_leave(struct stream *st, struct carrier *c)
 {
-	if (list_is_linked(&st->dues) && st->due_on == c) {
+	bool owed = list_is_linked(&st->dues) && st->due_on == c;
+
+	if (owed) {
 		list_del(&st->dues);
 		st->due = 0;
 	}
@@ -176,7 +181,7 @@ void stream_leave(struct stream *st, struct carrier *c)
 	/* With other carriers alive no HELLO follows, so state and ask there
 	 * (elect_primary does it when c was the primary). */
 	if (st->s->primary != NULL && st->s->primary != c && !st->settled) {
-		if (st->ride == NULL || st->heard == NULL)
+		if (owed || st->ride == NULL || st->heard == NULL)
 			stream_home(st, st->s->primary, false);
 	}
 }
@@ -278,6 +283,7 @@ void stream_room_check(struct stream *st)
 	if (left >= BACKLOG_MAX / 4 ||
 	    (left > 0 && st->next == st->out.end)) {
 		st->wants_room = false;
+		st->room_due = true;
 		if (!list_is_linked(&st->room))
 			list_push(&st->s->roomy, &st->room);
 		session_wake(st->s);
@@ -286,7 +292,7 @@ void stream_room_check(struct stream *st)
 
 void stream_finish(struct stream *st)
 {
-	if (st->fin || st->closed)
+	if (st->fin || st->closed || st->id == 0)
 		return;
 	st->fin = true;
 	stream_run(st);
@@ -310,7 +316,29 @@ void stream_consume(struct stream *st, size_t len)
 	chunkq_drop(&st->in, &st->s->pool, st->in.base + len);
 	input_consumed(st, len);
 	if (chunkq_len(&st->in) == 0 && st->fin_in && !st->eof_given)
+		stream_eof_later(st);
+}
+
+/* From session_tick(): what was not told inside a call of the user's. */
+void stream_tell(struct stream *st)
+{
+	if (st->eof_due && !st->closed) {
+		st->eof_due = false;
 		input_eof(st);
+	}
+	if (st->room_due && !st->closed) {
+		st->room_due = false;
+		if (st->ops != NULL && st->ops->on_room != NULL)
+			st->ops->on_room(st);
+	}
+}
+
+void stream_eof_later(struct stream *st)
+{
+	st->eof_due = true;
+	if (!list_is_linked(&st->room))
+		list_push(&st->s->roomy, &st->room);
+	session_wake(st->s);
 }
 
 /* --- the end ---------------------------------------------------------------- */
@@ -343,6 +371,8 @@ void stream_reset(struct stream *st, int err, const char *text)
 	if (st->closed)
 		return;
 	stream_close(st, err < 0 ? err : RW_ERR_CANCELLED, text);
+	if (st->id == 0)
+		return; /* its frames have no way to say so */
 	if (!st->mine)
 		stream_due(st, DUE_RESET, NULL);
 	else if (!st->sent_open)

@@ -50,7 +50,7 @@ struct stream_ops {
  * stream waits. Returns 0 and sets *ret, else
  *   RW_ERR_CLOSING  the session takes no new streams
  *   RW_ERR_LIMIT    too many streams are open here; try again later
- *   RW_ERR_FORMAT   target is empty or over STREAM_TARGET_MAX
+ *   RW_ERR_FORMAT   target is empty, not clean, or over STREAM_TARGET_MAX
  */
 int stream_open(struct session *s, enum stream_kind kind, const char *target,
 		const struct stream_ops *ops, void *user, struct stream **ret);

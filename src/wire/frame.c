@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
+#include "base/str.h"
 
 #define REASON_BASE (-20000)
 
@@ -142,12 +143,33 @@ size_t frame_put_state(uint8_t *out, uint32_t stream, bool connected,
 size_t frame_put_reset(uint8_t *out, uint32_t stream, uint16_t code,
 		       const char *text)
 {
-	size_t n = strnlen(text, 200);
+	size_t n = frame_put_text(out + 10, text, 200);
 
 	frame_header(out, FRAME_RESET, 0, 2 + n, stream);
 	put_be16(out + 8, code);
-	memcpy(out + 10, text, n);
 	return 10 + n;
+}
+
+size_t frame_put_text(uint8_t *out, const char *text, size_t max)
+{
+	size_t left = strlen(text), done = 0;
+
+	while (left > 0) {
+		size_t n = str_utf8_len(text, left);
+		bool clean = n > 0 && str_is_clean(text, n);
+
+		n = MAX(n, 1);
+		if (done + (clean ? n : 1) > max)
+			break;
+		if (clean)
+			memcpy(out + done, text, n);
+		else
+			out[done] = '?';
+		done += clean ? n : 1;
+		text += n;
+		left -= n;
+	}
+	return done;
 }
 
 size_t frame_put_end(uint8_t *out, uint32_t stream, uint16_t code)

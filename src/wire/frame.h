@@ -73,6 +73,9 @@ size_t frame_put_state(uint8_t *out, uint32_t stream, bool connected,
 size_t frame_put_reset(uint8_t *out, uint32_t stream, uint16_t code,
 		       const char *text);
 size_t frame_put_end(uint8_t *out, uint32_t stream, uint16_t code);
+/* Copies text for people, at most max bytes and whole characters; what is not
+ * clean becomes '?', so that no local text can break the protocol. */
+size_t frame_put_text(uint8_t *out, const char *text, size_t max);
 
 /* A datagram's piece; section 8. */
 struct dgram_piece {

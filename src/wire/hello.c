@@ -255,11 +255,11 @@ int welcome_decode(const uint8_t *body, size_t len, struct welcome *ret)
 
 size_t refused_write(const struct refused *r, uint8_t *out)
 {
-	size_t n = strnlen(r->text, REFUSED_TEXT_MAX);
+	size_t n = frame_put_text(out + FRAME_HDR_LEN + 2, r->text,
+				  REFUSED_TEXT_MAX);
 
 	frame_header(out, FRAME_REFUSED, 0, 2 + n, 0);
 	put_be16(out + FRAME_HDR_LEN, r->code);
-	memcpy(out + FRAME_HDR_LEN + 2, r->text, n);
 	return FRAME_HDR_LEN + 2 + n;
 }
 
