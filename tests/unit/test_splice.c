@@ -3,22 +3,20 @@
  * The relay's splicing, over real TCP sockets on loopback. The far ends are
  * blocking sockets in threads of their own; the loop runs in the main one.
  */
+#include "unit.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/err.h"
 #include "net/loop.h"
