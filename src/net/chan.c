@@ -508,8 +508,12 @@ static void chan_take(struct chan *c, const uint8_t *data, size_t len)
 
 static void chan_on_eof(struct chan *c)
 {
+	int err = sock_eof_error(sock_fd(&c->sock));
+
 	if (c->state == CHAN_FINISHING)
 		chan_end(c, c->err);
+	else if (err < 0)
+		chan_end(c, err);
 	else if (c->tls != NULL || c->rest.len > 0)
 		chan_end(c, RW_ERR_TRUNCATED);
 	else

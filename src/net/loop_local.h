@@ -86,5 +86,9 @@ union sock {
 int sock_open(uv_loop_t *loop, union sock *s, int fd);
 /* Keepalive of TCP: first probe after idle_s; harmless elsewhere. */
 void sock_keepalive(int fd, unsigned idle_s);
+/* What UV_EOF really is: 0, or the error that waits in the socket. After a
+ * short read, libuv takes POLLHUP for the end without asking further; a reset
+ * looks like that, too. */
+int sock_eof_error(int fd);
 bool sock_is_tcp(const union sock *s);
 int sock_fd(const union sock *s);

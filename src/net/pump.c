@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "core/stream.h"
+#include "net/loop.h"
 #include "net/loop_local.h"
 
 /* The piece that waits for room in the socket. */
@@ -40,6 +41,7 @@ struct pump {
 	uint8_t *piece;		/* PUMP_PIECE; NULL while never full */
 	size_t writing;		/* bytes of it that libuv holds */
 	uint64_t bytes_in, bytes_out;
+	uint64_t half_at_us;	/* when the program closed its side */
 	int full_reads;		/* in a row */
 	bool is_reading;
 	bool is_read_done;	/* EOF came: stream_finish() was called */
@@ -245,23 +247,37 @@ static void pump_on_eof(struct stream *st)
 static void pump_read(struct pump *p);
 
 /* Half closed by the program, and nothing is read any more: whether it still
- * listens shows only if somebody looks. */
+ * listens shows only if somebody looks. On TCP a keepalive probe makes it show
+ * as an error; a unix socket hangs up as soon as the program has gone, and gets
+ * the same time. */
 static void pump_on_look(struct watched *w)
 {
 	struct pump *p = container_of(w, struct pump, watch);
 	struct pollfd f = { .fd = sock_fd(&p->sock) };
+	uint64_t since = loop_now_us(p->ll->loop) - p->half_at_us;
 
-	if (poll(&f, 1, 0) > 0 && (f.revents & (POLLERR | POLLHUP)) != 0)
+	if (poll(&f, 1, 0) <= 0)
+		return;
+	if ((f.revents & POLLERR) != 0 ||
+	    ((f.revents & POLLHUP) != 0 &&
+	     since >= PUMP_HALF_IDLE_S * UINT64_C(1000000)))
 		pump_sock_failed(p, UV_ECONNRESET);
 }
 
 static void pump_on_sock_eof(struct pump *p)
 {
+	int err = sock_eof_error(sock_fd(&p->sock));
+
+	if (err < 0) {
+		pump_sock_failed(p, err);
+		return;
+	}
 	p->is_read_done = true;
 	p->is_reading = false;
 	(void)uv_read_stop(&p->sock.stream);
 	if (!p->is_write_done) {
 		sock_keepalive(sock_fd(&p->sock), PUMP_HALF_IDLE_S);
+		p->half_at_us = loop_now_us(p->ll->loop);
 		loop_watch(p->ll, &p->watch);
 	}
 	stream_finish(p->st);

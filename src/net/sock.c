@@ -63,6 +63,16 @@ int sock_open(uv_loop_t *loop, union sock *s, int fd)
 	return 0;
 }
 
+int sock_eof_error(int fd)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		return -errno;
+	return -err;
+}
+
 bool sock_is_tcp(const union sock *s)
 {
 	return s->handle.type == UV_TCP;
