@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: MIT */
+/* Devices and invites: what may come in at a rig, and that it is on disk. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "rig/devices.h"
+#include "rig/invites.h"
+#include "rig/rate.h"
+#include "rig/relays.h"
+#include "rig/removal.h"
+
+#define NOW INT64_C(1800000000)
+
+/* A folder that can be taken away, so that nothing can be written. */
+struct place {
+	char dir[64];
+	char gone[72];
+	char *devices, *invites;
+	struct devices d;
+	struct invites v;
+};
+
+static int setup(void **state)
+{
+	struct place *p = xcalloc(1, sizeof(*p));
+
+	strcpy(p->dir, "/tmp/rigway-test-XXXXXX");
+	if (mkdtemp(p->dir) == NULL)
+		return -1;
+	snprintf(p->gone, sizeof(p->gone), "%s.gone", p->dir);
+	p->devices = xasprintf("%s/devices", p->dir);
+	p->invites = xasprintf("%s/invites", p->dir);
+	char *err = NULL;
+
+	if (devices_load(&p->d, p->devices, 4, &err) != 0 ||
+	    invites_load(&p->v, p->invites, 4, &err) != 0)
+		return -1;
+	*state = p;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct place *p = *state;
+
+	unlink(p->devices);
+	unlink(p->invites);
+	rmdir(p->dir);
+	devices_done(&p->d);
+	invites_done(&p->v);
+	free(p->devices);
+	free(p->invites);
+	free(p);
+	return 0;
+}
+
+static void lose_disk(struct place *p)
+{
+	assert_int_equal(rename(p->dir, p->gone), 0);
+}
+
+static void find_disk(struct place *p)
+{
+	assert_int_equal(rename(p->gone, p->dir), 0);
+}
+
+static void reload(struct place *p)
+{
+	char *err = NULL;
+
+	devices_done(&p->d);
+	invites_done(&p->v);
+	assert_int_equal(devices_load(&p->d, p->devices, 4, &err), 0);
+	assert_int_equal(invites_load(&p->v, p->invites, 4, &err), 0);
+}
+
+static struct device device(uint8_t n, const char *name)
+{
+	struct device dev = { .role = DEVICE_OWNER, .admitted = NOW };
+
+	memset(dev.pin.b, n, PIN_LEN);
+	strcpy(dev.name, name);
+	return dev;
+}
+
+/* -- devices */
+
+static void devices_survive_a_restart(void **state)
+{
+	struct place *p = *state;
+	struct device a = device(1, "my \"laptop\"\xc3\xa9"),
+		      b = device(2, "guest");
+
+	b.role = DEVICE_GUEST;
+	strcpy(b.services, "ssh,/run/x.sock,[::1]:80");
+	assert_int_equal(devices_put(&p->d, &a), 0);
+	assert_int_equal(devices_put(&p->d, &b), 0);
+	reload(p);
+	assert_int_equal(devices_admitted(&p->d), 2);
+	assert_string_equal(devices_find(&p->d, &a.pin)->name, a.name);
+	assert_string_equal(devices_find(&p->d, &b.pin)->services,
+			    b.services);
+	assert_int_equal(devices_find(&p->d, &b.pin)->role, DEVICE_GUEST);
+	assert_int_equal(devices_find(&p->d, &a.pin)->admitted, NOW);
+}
+
+static void a_full_disk_admits_nobody(void **state)
+{
+	struct place *p = *state;
+	struct device a = device(1, "a"), b = device(2, "b");
+
+	assert_int_equal(devices_put(&p->d, &a), 0);
+	lose_disk(p);
+	assert_true(devices_put(&p->d, &b) < 0);
+	assert_null(devices_find(&p->d, &b.pin));
+	/* Nor does it change the one that is there. */
+	a.role = DEVICE_GUEST;
+	assert_true(devices_put(&p->d, &a) < 0);
+	assert_int_equal(devices_find(&p->d, &a.pin)->role, DEVICE_OWNER);
+	find_disk(p);
+	assert_int_equal(devices_put(&p->d, &b), 0);
+	reload(p);
+	assert_int_equal(devices_admitted(&p->d), 2);
+}
+
+static void a_removed_device_is_out_even_on_a_full_disk(void **state)
+{
+	struct place *p = *state;
+	struct device a = device(1, "a");
+
+	assert_int_equal(devices_put(&p->d, &a), 0);
+	lose_disk(p);
+	assert_true(devices_remove(&p->d, &a.pin, NOW) < 0);
+	assert_null(devices_find(&p->d, &a.pin));
+	find_disk(p);
+}
+
+static void removed_devices_are_kept_until_the_relays_know(void **state)
+{
+	struct place *p = *state;
+	struct device a = device(1, "a");
+
+	assert_int_equal(devices_put(&p->d, &a), 0);
+	assert_int_equal(devices_remove(&p->d, &a.pin, NOW), 0);
+	reload(p);
+	assert_int_equal(p->d.count, 1);
+	assert_int_equal(devices_admitted(&p->d), 0);
+	p->d.rows[0].told = 1;
+	devices_forget(&p->d, 3);
+	assert_int_equal(p->d.count, 1);
+	p->d.rows[0].told = 3;
+	devices_forget(&p->d, 3);
+	assert_int_equal(p->d.count, 0);
+	reload(p);
+	assert_int_equal(p->d.count, 0);
+}
+
+static void devices_have_a_limit(void **state)
+{
+	struct place *p = *state;
+	struct device dev;
+
+	for (uint8_t i = 1; i <= 4; i++) {
+		dev = device(i, "x");
+		assert_int_equal(devices_put(&p->d, &dev), 0);
+	}
+	dev = device(5, "x");
+	assert_int_equal(devices_put(&p->d, &dev), RW_ERR_LIMIT);
+	/* A known one may still change, a removed one makes room. */
+	dev = device(4, "y");
+	assert_int_equal(devices_put(&p->d, &dev), 0);
+	assert_int_equal(devices_remove(&p->d, &dev.pin, NOW), 0);
+	dev = device(5, "x");
+	assert_int_equal(devices_put(&p->d, &dev), 0);
+}
+
+static void a_device_is_meant_by_name_or_fingerprint(void **state)
+{
+	struct place *p = *state;
+	struct device a = device(1, "Laptop"), b = device(2, "other"),
+		      c = device(3, "other"), *found;
+	char text[PIN_SHORT_LEN + 1];
+
+	devices_put(&p->d, &a);
+	devices_put(&p->d, &b);
+	devices_put(&p->d, &c);
+	assert_int_equal(devices_resolve(&p->d, "laptop", &found), 0);
+	assert_true(pin_eq(&found->pin, &a.pin));
+	assert_int_equal(devices_resolve(&p->d, "other", &found),
+			 RW_ERR_EXISTS);
+	assert_int_equal(devices_resolve(&p->d, pin_short(&c.pin, text),
+					 &found), 0);
+	assert_true(pin_eq(&found->pin, &c.pin));
+	assert_int_equal(devices_resolve(&p->d, "nobody", &found),
+			 RW_ERR_NOT_FOUND);
+}
+
+static void a_damaged_file_is_an_error(void **state)
+{
+	static const char *const texts[] = {
+		"# rigway devices 1\nkey=zz name=a role=owner admitted=1\n",
+		"# rigway devices 1\nname=a role=owner admitted=1\n",
+		"# rigway devices 2\n",
+		"# rigway devices 1\nkey=aaaa name=a role=king admitted=1\n",
+	};
+	struct place *p = *state;
+	struct devices d;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		char *err = NULL;
+
+		assert_int_equal(file_write_atomic(p->devices, texts[i],
+						   strlen(texts[i]), 0600),
+				 0);
+		assert_int_equal(devices_load(&d, p->devices, 4, &err),
+				 RW_ERR_FORMAT);
+		assert_non_null(strstr(err, "devices:"));
+		free(err);
+	}
+}
+
+/* -- invites */
+
+struct shown {
+	uint8_t id[CODE_ID_LEN];
+	struct secret relay, rig;
+	struct pin pin;
+	struct invite_claim claim;
+	char text[INVITE_TEXT_CAP];
+};
+
+/* Makes an invite and what its holder shows. */
+static int make(struct place *p, const struct invite_params *params,
+		struct shown *ret)
+{
+	uint8_t bits[CODE_BITS_LEN];
+	const struct invite *inv;
+	int err = invites_make(&p->v, params, bits, &inv);
+
+	if (err != 0)
+		return err;
+	code_secrets(bits, &ret->relay, &ret->rig, ret->id);
+	memset(ret->pin.b, 1, PIN_LEN);
+	ret->claim = (struct invite_claim){ .id = ret->id,
+					    .secret = ret->rig.b,
+					    .pin = &ret->pin,
+					    .now = params->now };
+	return 0;
+}
+
+static int redeem(struct place *p, struct shown *s)
+{
+	const struct invite *inv;
+
+	s->text[0] = '\0';
+	return invites_redeem(&p->v, &s->claim, &inv, s->text);
+}
+
+static void an_invite_is_used_by_one_key(void **state)
+{
+	struct place *p = *state;
+	struct invite_params params = { .now = NOW };
+	struct shown s;
+
+	assert_int_equal(make(p, &params, &s), 0);
+	assert_int_equal(redeem(p, &s), 0);
+	memset(s.pin.b, 2, PIN_LEN);
+	assert_int_equal(redeem(p, &s), RW_ERR_USED);
+	assert_non_null(strstr(s.text, "rigway rig remove"));
+	assert_non_null(strstr(s.text, "20")); /* the time */
+	reload(p);
+	assert_int_equal(redeem(p, &s), RW_ERR_USED);
+}
+
+static void the_same_key_may_come_again_until_it_expires(void **state)
+{
+	struct place *p = *state;
+	struct invite_params params = { .now = NOW, .ttl_s = 60 };
+	struct shown s;
+
+	assert_int_equal(make(p, &params, &s), 0);
+	assert_int_equal(redeem(p, &s), 0);
+	reload(p);
+	assert_int_equal(redeem(p, &s), 0);
+	s.claim.now = NOW + 60;
+	assert_int_equal(redeem(p, &s), RW_ERR_EXPIRED);
+}
+
+static void a_clock_before_the_issue_time_means_expired(void **state)
+{
+	struct place *p = *state;
+	struct invite_params params = { .now = NOW };
+	struct shown s;
+
+	assert_int_equal(make(p, &params, &s), 0);
+	s.claim.now = NOW - 1;
+	assert_int_equal(redeem(p, &s), RW_ERR_EXPIRED);
+	s.claim.now = NOW + INVITE_TTL_S - 1;
+	assert_int_equal(redeem(p, &s), 0);
+}
+
+static void a_wrong_guess_burns_nothing(void **state)
+{
+	struct place *p = *state;
+	struct invite_params params = { .now = NOW };
+	struct shown s;
+
+	assert_int_equal(make(p, &params, &s), 0);
+	for (int i = 0; i < 100; i++) {
+		s.rig.b[i % HASH_LEN] ^= 1;
+		assert_int_equal(redeem(p, &s), RW_ERR_NOT_FOUND);
+		s.rig.b[i % HASH_LEN] ^= 1;
+	}
+	/* The relay's half is not the rig's. */
+	s.claim.secret = s.relay.b;
+	assert_int_equal(redeem(p, &s), RW_ERR_NOT_FOUND);
+	s.claim.secret = s.rig.b;
+	assert_int_equal(redeem(p, &s), 0);
+}
+
+static void uses_serve_several_keys(void **state)
+{
+	struct place *p = *state;
+	struct invite_params params = { .now = NOW, .uses = 2 };
+	struct shown s;
+
+	assert_int_equal(make(p, &params, &s), 0);
+	assert_int_equal(redeem(p, &s), 0);
+	memset(s.pin.b, 2, PIN_LEN);
+	assert_int_equal(redeem(p, &s), 0);
+	memset(s.pin.b, 3, PIN_LEN);
+	assert_int_equal(redeem(p, &s), RW_ERR_USED);
+	memset(s.pin.b, 1, PIN_LEN);
+	assert_int_equal(redeem(p, &s), 0);
+	params.uses = INVITE_USES_MAX + 1;
+	assert_int_equal(make(p, &params, &s), RW_ERR_FORMAT);
+}
+
+static void a_full_disk_uses_nothing_up(void **state)
+{
+	struct place *p = *state;
+	struct invite_params params = { .now = NOW };
+	struct shown s, none;
+
+	assert_int_equal(make(p, &params, &s), 0);
+	lose_disk(p);
+	assert_true(redeem(p, &s) < 0);
+	assert_non_null(strstr(s.text, "still good"));
+	assert_true(make(p, &params, &none) < 0);
+	assert_int_equal(p->v.count, 1);
+	find_disk(p);
+	memset(s.pin.b, 2, PIN_LEN); /* nobody had used it */
+	assert_int_equal(redeem(p, &s), 0);
+}
+
+static void a_removed_key_does_not_come_back_by_its_code(void **state)
+{
+	struct place *p = *state;
+	struct invite_params params = { .now = NOW };
+	struct shown s;
+	struct device a = device(1, "a"), old;
+	char text[REMOVAL_TEXT_CAP];
+
+	assert_int_equal(make(p, &params, &s), 0);
+	assert_int_equal(redeem(p, &s), 0);
+	assert_int_equal(devices_put(&p->d, &a), 0);
+	assert_int_equal(removal_write(&p->d, &p->v, "a", NOW, &old, text),
+			 0);
+	reload(p);
+	assert_null(devices_find(&p->d, &a.pin));
+	assert_int_equal(redeem(p, &s), RW_ERR_NOT_ALLOWED);
+	assert_int_equal(removal_write(&p->d, &p->v, "a", NOW, &old, text),
+			 RW_ERR_NOT_FOUND);
+}
+
+static void open_invites_have_a_limit(void **state)
+{
+	struct place *p = *state;
+	struct invite_params params = { .now = NOW, .ttl_s = 60 };
+	struct shown s;
+
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(make(p, &params, &s), 0);
+	assert_int_equal(make(p, &params, &s), RW_ERR_LIMIT);
+	/* A used one makes room, and so do expired ones. */
+	assert_int_equal(redeem(p, &s), 0);
+	assert_int_equal(make(p, &params, &s), 0);
+	params.now = NOW + 61;
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(make(p, &params, &s), 0);
+	/* In the end the old ones are forgotten. */
+	params.now = NOW + 200 + INVITE_KEEP_S;
+	assert_int_equal(make(p, &params, &s), 0);
+	assert_int_equal(p->v.count, 1);
+}
+
+static void the_file_holds_no_secret(void **state)
+{
+	struct place *p = *state;
+	struct invite_params params = { .now = NOW, .services = "ssh" };
+	struct shown s;
+	struct buf b = { 0 };
+	char hex[STR_HEX_LEN(HASH_LEN) + 1];
+
+	assert_int_equal(make(p, &params, &s), 0);
+	assert_int_equal(file_read(p->invites, 65536, &b), 0);
+	str_hex_encode(s.rig.b, HASH_LEN, hex);
+	assert_null(strstr(buf_text(&b), hex));
+	str_hex_encode(s.relay.b, HASH_LEN, hex);
+	assert_null(strstr(buf_text(&b), hex));
+	assert_non_null(strstr(buf_text(&b), "role=guest"));
+	buf_done(&b);
+}
+
+/* -- relays, rates */
+
+static void relays_survive_a_restart(void **state)
+{
+	struct place *p = *state;
+	struct rig_relays r;
+	struct rig_relay a = { .addr_count = 2 };
+	char *err = NULL;
+
+	memset(a.pin.b, 9, PIN_LEN);
+	strcpy(a.addr[0], "relay.example.org:443");
+	strcpy(a.addr[1], "[2001:db8::1]:7443");
+	strcpy(a.fleet, "f-abc");
+	assert_int_equal(relays_load(&r, p->devices, &err), 0);
+	assert_int_equal(relays_put(&r, &a), 0);
+	relays_done(&r);
+	assert_int_equal(relays_load(&r, p->devices, &err), 0);
+	assert_int_equal(r.count, 1);
+	assert_string_equal(relays_find(&r, &a.pin)->addr[1], a.addr[1]);
+	lose_disk(p);
+	memset(a.pin.b, 8, PIN_LEN);
+	assert_true(relays_put(&r, &a) < 0);
+	assert_int_equal(r.count, 1);
+	find_disk(p);
+	relays_done(&r);
+}
+
+static void a_rate_gives_a_minutes_worth_and_fills_evenly(void **state)
+{
+	struct rate r;
+
+	(void)state;
+	rate_init(&r, 60, 1000);
+	for (int i = 0; i < 60; i++)
+		assert_true(rate_take(&r, 1000));
+	assert_false(rate_take(&r, 1000));
+	assert_false(rate_take(&r, 1000 + 999999));
+	assert_true(rate_take(&r, 1000 + 1000000));
+	assert_false(rate_has(&r, 1000 + 1000000));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(devices_survive_a_restart),
+		TEST(a_full_disk_admits_nobody),
+		TEST(a_removed_device_is_out_even_on_a_full_disk),
+		TEST(removed_devices_are_kept_until_the_relays_know),
+		TEST(devices_have_a_limit),
+		TEST(a_device_is_meant_by_name_or_fingerprint),
+		TEST(a_damaged_file_is_an_error),
+		TEST(an_invite_is_used_by_one_key),
+		TEST(the_same_key_may_come_again_until_it_expires),
+		TEST(a_clock_before_the_issue_time_means_expired),
+		TEST(a_wrong_guess_burns_nothing),
+		TEST(uses_serve_several_keys),
+		TEST(a_full_disk_uses_nothing_up),
+		TEST(a_removed_key_does_not_come_back_by_its_code),
+		TEST(open_invites_have_a_limit),
+		TEST(the_file_holds_no_secret),
+		TEST(relays_survive_a_restart),
+		cmocka_unit_test(a_rate_gives_a_minutes_worth_and_fills_evenly),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
