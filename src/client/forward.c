@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "client/conn.h"
+#include "client/passage.h"
 #include "client/rigs.h"
 #include "client/way.h"
 #include "config/settings.h"
@@ -23,16 +23,16 @@
 #define LOG_PAUSE_US 5000000
 
 /* One connection of a forward; outlives it where it is not cut. */
-struct passage {
+struct visit {
 	struct list link;
 	struct forward *fw; /* NULL once the forward is closed */
-	struct conn *conn;
+	struct passage *conn;
 	bool waiting;
 };
 
 /* -- connections */
 
-static void passage_begins(struct passage *p)
+static void visit_begins(struct visit *p)
 {
 	if (p->waiting && p->fw != NULL)
 		p->fw->waiting_count--;
@@ -41,7 +41,7 @@ static void passage_begins(struct passage *p)
 
 static void on_connected(void *user)
 {
-	passage_begins(user);
+	visit_begins(user);
 }
 
 /* A page that reloads by itself fails often: one line every few seconds. */
@@ -58,9 +58,9 @@ static void log_failure(struct forward *fw, const char *text)
 
 static void on_done(void *user, int err, const char *text)
 {
-	struct passage *p = user;
+	struct visit *p = user;
 
-	passage_begins(p);
+	visit_begins(p);
 	list_del(&p->link);
 	if (p->fw != NULL) {
 		p->fw->conn_count--;
@@ -70,7 +70,7 @@ static void on_done(void *user, int err, const char *text)
 	free(p);
 }
 
-static const struct conn_ops conn_ops = {
+static const struct passage_ops passage_ops = {
 	.on_connected = on_connected,
 	.on_done = on_done,
 };
@@ -78,14 +78,14 @@ static const struct conn_ops conn_ops = {
 static void on_accept(void *user, int fd, const struct sockaddr_storage *peer)
 {
 	struct forward *fw = user;
-	struct passage *p;
-	struct conn_params params = {
+	struct visit *p;
+	struct passage_params params = {
 		.loop = fw->all->loop,
 		.way = fw->rig->way,
 		.fd = fd,
 		.target = &fw->spec.target,
 		.wait_ms = fw->all->settings->wait_ms,
-		.ops = &conn_ops,
+		.ops = &passage_ops,
 	};
 
 	(void)peer;
@@ -102,7 +102,7 @@ static void on_accept(void *user, int fd, const struct sockaddr_storage *peer)
 	fw->conn_total++;
 	fw->waiting_count++;
 	params.user = p;
-	p->conn = conn_new(&params);
+	p->conn = passage_new(&params);
 }
 
 /* -- ports */
@@ -161,11 +161,11 @@ void forward_close(struct forward *fw, bool cut)
 	struct list *it;
 
 	while ((it = list_pop(&fw->conns)) != NULL) {
-		struct passage *p = container_of(it, struct passage, link);
+		struct visit *p = container_of(it, struct visit, link);
 
 		p->fw = NULL;
 		if (cut)
-			conn_abort(p->conn, RW_ERR_CANCELLED);
+			passage_abort(p->conn, RW_ERR_CANCELLED);
 	}
 	listener_close(fw->listener);
 	timer_free(fw->retry);

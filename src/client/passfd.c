@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "client/conn.h"
+#include "client/passage.h"
 #include "client/rigs.h"
 #include "client/way.h"
 #include "net/local.h"
@@ -54,7 +54,7 @@ static void on_done(void *user, int err, const char *text)
 	free(door);
 }
 
-static const struct conn_ops conn_ops = {
+static const struct passage_ops passage_ops = {
 	.on_connected = on_connected,
 	.on_done = on_done,
 };
@@ -64,12 +64,12 @@ void passfd_start(uv_loop_t *loop, struct way *way,
 		 struct local_req *r)
 {
 	struct door *door;
-	struct conn_params p = {
+	struct passage_params p = {
 		.loop = loop,
 		.way = way,
 		.target = target,
 		.wait_ms = wait_ms,
-		.ops = &conn_ops,
+		.ops = &passage_ops,
 	};
 	int fds[2];
 
@@ -86,5 +86,5 @@ void passfd_start(uv_loop_t *loop, struct way *way,
 	close(fds[1]);
 	p.fd = fds[0];
 	p.user = door;
-	conn_new(&p);
+	passage_new(&p);
 }

@@ -10,10 +10,10 @@
 #include <uv.h>
 
 #include "client/target.h"
-struct conn;
+struct passage;
 struct way;
 
-struct conn_ops {
+struct passage_ops {
 	/* The target at the rig accepted. May be NULL. */
 	void (*on_connected)(void *user);
 	/* Once, from the loop; c is freed on return and its socket closed: by
@@ -22,21 +22,21 @@ struct conn_ops {
 	void (*on_done)(void *user, int err, const char *text);
 };
 
-struct conn_params {
+struct passage_params {
 	uv_loop_t *loop;
 	struct way *way;
 	int fd; /* taken, also on failure */
 	const struct target *target;
 	uint64_t wait_ms; /* for the rig to come back */
-	const struct conn_ops *ops;
+	const struct passage_ops *ops;
 	void *user;
 };
 
 /* Cannot fail: whatever goes wrong is told by on_done. */
-struct conn *conn_new(const struct conn_params *p);
+struct passage *passage_new(const struct passage_params *p);
 /* Resets both ends; on_done(err) follows from the loop. */
-void conn_abort(struct conn *c, int err);
+void passage_abort(struct passage *c, int err);
 /* Still waiting for the rig. */
-bool conn_is_waiting(const struct conn *c);
+bool passage_is_waiting(const struct passage *c);
 /* Bytes that came from the socket and that were written to it. */
-void conn_bytes(const struct conn *c, uint64_t *ret_in, uint64_t *ret_out);
+void passage_bytes(const struct passage *c, uint64_t *ret_in, uint64_t *ret_out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "client/conn.h"
+#include "client/passage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,10 +17,10 @@
 #include "net/loop.h"
 #include "net/pump.h"
 
-struct conn {
+struct passage {
 	struct way *way;
 	uv_loop_t *loop;
-	const struct conn_ops *ops;
+	const struct passage_ops *ops;
 	void *user;
 	int fd; /* -1 once the pump has it */
 	struct target target;
@@ -43,9 +43,9 @@ static void reset_fd(int fd)
 	close(fd);
 }
 
-static void conn_end(struct conn *c, int err, const char *text)
+static void passage_end(struct passage *c, int err, const char *text)
 {
-	const struct conn_ops *ops = c->ops;
+	const struct passage_ops *ops = c->ops;
 	struct way *way = c->way;
 	void *user = c->user;
 
@@ -59,7 +59,7 @@ static void conn_end(struct conn *c, int err, const char *text)
 }
 
 /* Ends c from the loop, whoever calls. */
-static void fail_soon(struct conn *c, int err, const char *text)
+static void fail_soon(struct passage *c, int err, const char *text)
 {
 	list_del(&c->watch.link);
 	c->err = err;
@@ -70,15 +70,15 @@ static void fail_soon(struct conn *c, int err, const char *text)
 
 static void on_pump_done(void *user, int err, const char *text)
 {
-	struct conn *c = user;
+	struct passage *c = user;
 
 	c->pump = NULL;
-	conn_end(c, err, text[0] != '\0' ? text : err_text(err));
+	passage_end(c, err, text[0] != '\0' ? text : err_text(err));
 }
 
 static void on_pump_connected(void *user)
 {
-	struct conn *c = user;
+	struct passage *c = user;
 
 	if (c->ops->on_connected != NULL)
 		c->ops->on_connected(c->user);
@@ -89,7 +89,7 @@ static const struct pump_ops pump_ops = {
 	.on_connected = on_pump_connected,
 };
 
-static void conn_open(struct conn *c)
+static void passage_open(struct passage *c)
 {
 	struct stream *st;
 	int fd = c->fd, err;
@@ -110,15 +110,15 @@ static void conn_open(struct conn *c)
 
 static void on_live(struct way_watch *w)
 {
-	conn_open(container_of(w, struct conn, watch));
+	passage_open(container_of(w, struct passage, watch));
 }
 
 static void on_ended(struct way_watch *w, int err, const char *text)
 {
-	fail_soon(container_of(w, struct conn, watch), err, text);
+	fail_soon(container_of(w, struct passage, watch), err, text);
 }
 
-static void wait_over(struct conn *c)
+static void wait_over(struct passage *c)
 {
 	struct way_report r;
 	char waited[FORMAT_CAP], text[WAY_TEXT_CAP];
@@ -131,22 +131,22 @@ static void wait_over(struct conn *c)
 		snprintf(text, sizeof(text), "not connected within %s%s%.400s",
 			 format_duration(c->wait_ms, waited),
 			 r.text[0] != '\0' ? ": " : "", r.text);
-	conn_end(c, RW_ERR_TIMEOUT, text);
+	passage_end(c, RW_ERR_TIMEOUT, text);
 }
 
 static void on_timer(void *user)
 {
-	struct conn *c = user;
+	struct passage *c = user;
 
 	if (c->err != 0)
-		conn_end(c, c->err, c->text);
+		passage_end(c, c->err, c->text);
 	else
 		wait_over(c);
 }
 
-struct conn *conn_new(const struct conn_params *p)
+struct passage *passage_new(const struct passage_params *p)
 {
-	struct conn *c = xcalloc(1, sizeof(*c));
+	struct passage *c = xcalloc(1, sizeof(*c));
 	struct way_report r;
 
 	c->way = p->way;
@@ -163,7 +163,7 @@ struct conn *conn_new(const struct conn_params *p)
 	way_want(c->way);
 	switch (way_state(c->way)) {
 	case WAY_LIVE:
-		conn_open(c);
+		passage_open(c);
 		break;
 	case WAY_ENDED:
 		way_report(c->way, &r);
@@ -178,7 +178,7 @@ struct conn *conn_new(const struct conn_params *p)
 	return c;
 }
 
-void conn_abort(struct conn *c, int err)
+void passage_abort(struct passage *c, int err)
 {
 	if (c->pump != NULL)
 		pump_abort(c->pump, err);
@@ -186,12 +186,12 @@ void conn_abort(struct conn *c, int err)
 		fail_soon(c, err, NULL);
 }
 
-bool conn_is_waiting(const struct conn *c)
+bool passage_is_waiting(const struct passage *c)
 {
 	return c->pump == NULL;
 }
 
-void conn_bytes(const struct conn *c, uint64_t *ret_in, uint64_t *ret_out)
+void passage_bytes(const struct passage *c, uint64_t *ret_in, uint64_t *ret_out)
 {
 	*ret_in = c->pump != NULL ? pump_bytes_in(c->pump) : 0;
 	*ret_out = c->pump != NULL ? pump_bytes_out(c->pump) : 0;
