@@ -25,7 +25,7 @@
 
 /* What was typed. */
 struct typed {
-	const char *verb, *who;	/* NULL: run it; NULL: nobody */
+	const char *verb, *who; /* NULL: run it; NULL: nobody */
 	char *listen, *name;	/* lists as settings_set() takes them */
 	const char *log_level, *fleet;
 	uint64_t uses, expires_ms;
@@ -75,8 +75,8 @@ static int office_settings(struct office *o, const struct typed *t)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
 		if (flags[i][1] != NULL &&
-		    settings_set(&o->settings, flags[i][0], flags[i][1],
-				 &err) < 0) {
+		    settings_set(&o->settings, flags[i][0], flags[i][1], &err) <
+			    0) {
 			complain_and_free(err);
 			return EXIT_MISUSE;
 		}
@@ -111,19 +111,25 @@ static int explain_key(int err, const char *path)
 {
 	switch (err) {
 	case RW_ERR_KEY_MISSING:
-		fprintf(stderr, "rigway: the relay's key %s is missing, and "
+		fprintf(stderr,
+			"rigway: the relay's key %s is missing, and "
 			"the state beside it was made with it; put it back, or "
 			"move the whole folder away to begin anew (every "
-			"machine must join again then)\n", path);
+			"machine must join again then)\n",
+			path);
 		break;
 	case RW_ERR_OTHER_MACHINE:
-		fprintf(stderr, "rigway: the key %s was copied from another "
-			"machine; each has its own\n", path);
+		fprintf(stderr,
+			"rigway: the key %s was copied from another "
+			"machine; each has its own\n",
+			path);
 		break;
 	case RW_ERR_PERM:
-		fprintf(stderr, "rigway: the key %s can be read by others, or "
+		fprintf(stderr,
+			"rigway: the key %s can be read by others, or "
 			"belongs to another user; 'chmod 600' it if nobody "
-			"else could have read it\n", path);
+			"else could have read it\n",
+			path);
 		break;
 	default:
 		fprintf(stderr, "rigway: cannot use the key %s: %s\n", path,
@@ -153,9 +159,9 @@ static int office_open(struct office *o)
 	err = file_lock(lock, &o->lock);
 	if (err < 0) {
 		fprintf(stderr, "rigway: %s: %s\n", lock,
-			err == RW_ERR_BUSY ?
-				"a relay already runs with these files" :
-				err_text(err));
+			err == RW_ERR_BUSY
+				? "a relay already runs with these files"
+				: err_text(err));
 		status = EXIT_FAILED;
 		goto free_paths;
 	}
@@ -167,8 +173,8 @@ static int office_open(struct office *o)
 	}
 	err = book_open(dir, &limits, &o->desk.book, &text);
 	if (err < 0)
-		status = text != NULL ? complain_and_free(text) :
-					complain(err_text(err));
+		status = text != NULL ? complain_and_free(text)
+				      : complain(err_text(err));
 	o->desk.key = o->key;
 
 free_paths:
@@ -257,7 +263,8 @@ static int say_first_code(struct office *o)
 	if (code == NULL)
 		return 0;
 	fputs("The first rig's code; it works once, for 24 hours. On the GPU "
-	      "machine type:\n  rigway join CODE\n", stderr);
+	      "machine type:\n  rigway join CODE\n",
+	      stderr);
 	puts(code);
 	fflush(stdout);
 	mem_wipe(code, strlen(code));
@@ -269,8 +276,8 @@ static int serve(struct office *o, uv_loop_t *loop, struct running *run)
 {
 	char *path = paths_socket(&o->paths, "relay");
 	struct local *local = NULL;
-	int err = path != NULL ? desk_serve(&o->desk, loop, path, &local) :
-				 -ENOENT;
+	int err = path != NULL ? desk_serve(&o->desk, loop, path, &local)
+			       : -ENOENT;
 	int status;
 
 	if (err < 0) {
@@ -308,8 +315,9 @@ static int run_relay(struct office *o)
 		.settings = &o->settings.relay,
 		.key = o->key,
 		.book = o->desk.book,
-		.name = o->settings.relay.name.len > 0 ?
-				o->settings.relay.name.items[0].host : host,
+		.name = o->settings.relay.name.len > 0
+				? o->settings.relay.name.items[0].host
+				: host,
 	};
 
 	if (relay_new(&p, &run.relay, &err) < 0) {
@@ -361,13 +369,13 @@ static int ask_running(int fd, json_t *request, json_t **ret)
 		return EXIT_FAILED;
 	}
 	if (!json_is_true(json_object_get(line, "ok"))) {
-		const char *text = json_string_value(
-			json_object_get(line, "error"));
+		const char *text =
+			json_string_value(json_object_get(line, "error"));
 		json_t *status = json_object_get(line, "exit");
 
 		complain(text != NULL ? text : "the relay refused");
-		err = status != NULL ? (int)json_integer_value(status) :
-				       EXIT_FAILED;
+		err = status != NULL ? (int)json_integer_value(status)
+				     : EXIT_FAILED;
 		json_decref(rows);
 		json_decref(line);
 		return err;
@@ -394,10 +402,14 @@ static int ask_files(struct office *o, json_t *request, json_t **ret)
 	status = office_open(o);
 	if (status == 0) {
 		if (place_load(path, &o->desk.place, &err) < 0)
-			o->desk.no_place = err != NULL ? err :
-				xstrdup("it is not known how others reach this "
-					"relay; start it once with 'rigway "
-					"relay', and --name if need be");
+			o->desk.no_place =
+				err != NULL ? err
+					    : xstrdup("it is not known how "
+						      "others reach this "
+						      "relay; start it once "
+						      "with 'rigway "
+						      "relay', and --name if "
+						      "need be");
 		status = desk_do(&o->desk, request, ret, &err);
 		if (status != 0)
 			complain_and_free(err);
@@ -464,21 +476,22 @@ static void show_devices(const json_t *reply)
 
 	if (json_array_size(rows) == 0) {
 		fputs("No machine has joined yet; 'rigway relay invite' prints "
-		      "a code for one.\n", stderr);
+		      "a code for one.\n",
+		      stderr);
 		return;
 	}
 	printf("%-20s %-7s %-10s %-19s  %s\n", "NAME", "ROLE", "GROUP",
 	       "FINGERPRINT", "STATE");
-	json_array_foreach(rows, i, row)
-		show_device(row);
+	json_array_foreach(rows, i, row) show_device(row);
 }
 
 static void show(const struct typed *t, json_t *reply)
 {
 	if (t->json) {
 		json_object_del(reply, "ok");
-		json_dumpf(strcmp(t->verb, "devices") == 0 ?
-				   json_object_get(reply, "devices") : reply,
+		json_dumpf(strcmp(t->verb, "devices") == 0
+				   ? json_object_get(reply, "devices")
+				   : reply,
 			   stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
 		putchar('\n');
 		return;
@@ -488,11 +501,13 @@ static void show(const struct typed *t, json_t *reply)
 	} else if (strcmp(t->verb, "devices") == 0) {
 		show_devices(reply);
 	} else {
-		fprintf(stderr, "%s is removed, and its connections through "
+		fprintf(stderr,
+			"%s is removed, and its connections through "
 			"this relay are cut.\nThe relay only introduces: a rig "
 			"that trusts it still does, and direct paths between "
 			"the two remain; 'rigway rig remove' on the rig ends "
-			"those.\n", text_of(reply, "name"));
+			"those.\n",
+			text_of(reply, "name"));
 	}
 }
 
@@ -500,8 +515,8 @@ static void show(const struct typed *t, json_t *reply)
 
 static void add_item(char **list, const char *item)
 {
-	char *more = *list != NULL ? xasprintf("%s,%s", *list, item) :
-				     xstrdup(item);
+	char *more =
+		*list != NULL ? xasprintf("%s,%s", *list, item) : xstrdup(item);
 
 	free(*list);
 	*list = more;
@@ -530,8 +545,8 @@ static int parse_options(int argc, char **argv, struct typed *t)
 	int c, err = 0;
 
 	optind = 0;
-	while (err == 0 && (c = getopt_long(argc, argv, "", options, NULL)) !=
-				   -1) {
+	while (err == 0 &&
+	       (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case LISTEN: add_item(&t->listen, optarg); break;
 		case NAME: add_item(&t->name, optarg); break;
@@ -539,9 +554,9 @@ static int parse_options(int argc, char **argv, struct typed *t)
 		case LEVEL: t->log_level = optarg; break;
 		case JSON: t->json = true; break;
 		case USES:
-			err = parse_number("uses", optarg,
-					   parse_u64(optarg, 1, BOOK_USES_MAX,
-						     &t->uses));
+			err = parse_number(
+				"uses", optarg,
+				parse_u64(optarg, 1, BOOK_USES_MAX, &t->uses));
 			break;
 		case EXPIRES:
 			err = parse_duration(optarg, &t->expires_ms);
@@ -569,19 +584,22 @@ static bool is_sensible(const struct typed *t)
 		return t->fleet == NULL && !t->json && t->uses == 1 &&
 		       t->expires_ms == 24 * 3600 * 1000;
 	if (!invite && !remove && strcmp(t->verb, "devices") != 0) {
-		fprintf(stderr, "rigway: relay has no '%s'; possibilities are: "
-			"invite, devices, remove\n", t->verb);
+		fprintf(stderr,
+			"rigway: relay has no '%s'; possibilities are: "
+			"invite, devices, remove\n",
+			t->verb);
 		return false;
 	}
 	if (t->listen != NULL || t->name != NULL) {
-		fprintf(stderr, "rigway: --listen and --name belong to 'rigway "
+		fprintf(stderr,
+			"rigway: --listen and --name belong to 'rigway "
 			"relay' itself; codes say what it was started with\n");
 		return false;
 	}
 	if (remove != (t->who != NULL)) {
 		if (remove)
 			fprintf(stderr, "rigway: whom? 'rigway relay devices' "
-				"lists names and fingerprints\n");
+					"lists names and fingerprints\n");
 		return false;
 	}
 	return true;
