@@ -18,33 +18,33 @@
 #include "net/loop.h"
 #include "net/tls.h"
 
-#define EAGER_US      60000000	/* this long after a loss, dial often */
-#define EAGER_MS      500
-#define BACK_OFF_MS   1000	/* then twice as long each time, up to */
-#define BACK_OFF_MAX  30000
-#define ATTEMPTS_MAX  24	/* at once: 10 s of dials, 0.5 s apart */
-#define ATTEMPT_MS    10000
-#define HELLO_MS      4000
-#define STALL_US      1000000	/* a hello unanswered this long is overtaken */
-#define BEAT_MS	      1000	/* the clock of pings, and of waking up */
-#define LATE_US	      2000000	/* a beat this late: the machine slept */
-#define KICK_US	      2000000
-#define REQUESTS_MAX  256
+#define EAGER_US     60000000 /* this long after a loss, dial often */
+#define EAGER_MS     500
+#define BACK_OFF_MS  1000 /* then twice as long each time, up to */
+#define BACK_OFF_MAX 30000
+#define ATTEMPTS_MAX 24 /* at once: 10 s of dials, 0.5 s apart */
+#define ATTEMPT_MS   10000
+#define HELLO_MS     4000
+#define STALL_US     1000000 /* a hello unanswered this long is overtaken */
+#define BEAT_MS	     1000    /* the clock of pings, and of waking up */
+#define LATE_US	     2000000 /* a beat this late: the machine slept */
+#define KICK_US	     2000000
+#define REQUESTS_MAX 256
 
 /* One try to connect: reach is set while it dials, chan afterwards. */
 struct attempt {
-	struct list link;	/* in control.attempts */
+	struct list link; /* in control.attempts */
 	struct control *control;
 	struct reach *reach;
 	struct chan *chan;
-	struct timer *timer;	/* from hello to welcome */
-	uint64_t asked_us;	/* when its hello went out; 0 not yet */
+	struct timer *timer; /* from hello to welcome */
+	uint64_t asked_us;   /* when its hello went out; 0 not yet */
 };
 
 struct request {
-	struct list link;	/* in control.requests, oldest first */
+	struct list link; /* in control.requests, oldest first */
 	uint64_t ref;
-	control_on_row *on_row;	/* of a list */
+	control_on_row *on_row; /* of a list */
 	control_on_done *on_done;
 	void *user;
 };
@@ -61,24 +61,24 @@ struct control {
 	struct tls_ctx *ctx;
 
 	struct list attempts;
-	struct attempt *asking;	/* the one whose hello is out */
+	struct attempt *asking; /* the one whose hello is out */
 	struct chan *chan;	/* welcomed */
 	struct timer *dial;	/* the next attempt */
 	uint64_t down_us;	/* when the outage began */
 	uint64_t back_off_ms;
-	uint64_t next_us;	/* when the next attempt starts */
-	bool is_refused;	/* the relay said no: no hurry */
-	bool is_final;		/* replaced: dials no more by itself */
-	bool has_told;		/* on_down ran for told */
+	uint64_t next_us; /* when the next attempt starts */
+	bool is_refused;  /* the relay said no: no hurry */
+	bool is_final;	  /* replaced: dials no more by itself */
+	bool has_told;	  /* on_down ran for told */
 	char told[RELAY_TEXT_MAX + 1];
 
 	struct timer *beat;
-	uint64_t heard_us;	/* the last byte */
-	uint64_t pinged_us;	/* 0: no ping is unanswered */
-	uint64_t ping_by_us;	/* its deadline */
+	uint64_t heard_us;   /* the last byte */
+	uint64_t pinged_us;  /* 0: no ping is unanswered */
+	uint64_t ping_by_us; /* its deadline */
 	uint64_t ping_number;
-	uint64_t beat_us;	/* when the beat is due */
-	int64_t slept_us;	/* BOOTTIME less MONOTONIC, at the last beat */
+	uint64_t beat_us; /* when the beat is due */
+	int64_t slept_us; /* BOOTTIME less MONOTONIC, at the last beat */
 
 	struct list requests;
 	size_t request_count;
@@ -135,8 +135,8 @@ static void control_schedule(struct control *c)
 
 	if (now - c->down_us >= EAGER_US || c->is_refused) {
 		ms = c->back_off_ms + random_u64() % (c->back_off_ms / 2 + 1);
-		c->back_off_ms = MIN(c->back_off_ms * 2,
-				     (uint64_t)BACK_OFF_MAX);
+		c->back_off_ms =
+			MIN(c->back_off_ms * 2, (uint64_t)BACK_OFF_MAX);
 		ms = MIN(ms, (uint64_t)BACK_OFF_MAX);
 	}
 	c->next_us = now + ms * 1000;
@@ -238,8 +238,8 @@ static void on_beat(void *user)
 	struct control *c = user;
 	uint64_t now = loop_now_us(c->loop);
 	int64_t slept = slept_us();
-	bool woke = now >= c->beat_us + LATE_US ||
-		    slept - c->slept_us >= LATE_US;
+	bool woke =
+		now >= c->beat_us + LATE_US || slept - c->slept_us >= LATE_US;
 
 	c->slept_us = slept;
 	c->beat_us = now + BEAT_MS * 1000;
@@ -258,7 +258,7 @@ static void on_beat(void *user)
 
 static struct request *request_find(struct control *c, uint64_t ref)
 {
-	list_for_each(l, &c->requests) {
+	list_for_each (l, &c->requests) {
 		struct request *q = container_of(l, struct request, link);
 
 		if (q->ref == ref)
@@ -283,7 +283,7 @@ static void request_end(struct control *c, uint64_t ref, int err,
 
 static void on_row(struct control *c, const struct relay_row *row)
 {
-	list_for_each(l, &c->requests) {
+	list_for_each (l, &c->requests) {
 		struct request *q = container_of(l, struct request, link);
 
 		if (q->on_row != NULL) {
@@ -414,8 +414,7 @@ static size_t on_answer(struct chan *chan, const uint8_t *data, size_t len)
 		return (size_t)n;
 	}
 	if (n > 0 && m.type == R_REFUSED)
-		attempt_fail(a, relay_code_err(m.refused.code),
-			     m.refused.text);
+		attempt_fail(a, relay_code_err(m.refused.code), m.refused.text);
 	else
 		attempt_fail(a, RW_ERR_PROTO, "the relay broke the protocol");
 	return len;
@@ -462,8 +461,8 @@ static void attempt_say_hello(struct attempt *a)
 		chan_close(a->chan, err);
 }
 
-static void on_reached(void *user, int err, const char *text,
-		       struct chan *chan, const char *relay)
+static void on_reached(void *user, int err, const char *text, struct chan *chan,
+		       const char *relay)
 {
 	static const struct chan_ops ops = { .on_data = on_answer,
 					     .on_closed = on_attempt_closed };
@@ -505,7 +504,7 @@ static void on_dial(void *user)
 	size_t count = 0;
 
 	control_schedule(c);
-	list_for_each(l, &c->attempts)
+	list_for_each (l, &c->attempts)
 		count++;
 	if (count >= ATTEMPTS_MAX)
 		return;
@@ -547,8 +546,7 @@ int control_start(const struct control_params *params,
 	err = reach_relays_parse(&c->relays, params->relays,
 				 params->relay_count);
 	if (err == 0)
-		err = tls_ctx_new(params->key, TLS_CLIENT, RELAY_ALPN,
-				  &c->ctx);
+		err = tls_ctx_new(params->key, TLS_CLIENT, RELAY_ALPN, &c->ctx);
 	if (err < 0) {
 		free(c);
 		return err;

@@ -30,15 +30,15 @@ struct control_params {
 	size_t relay_count;
 	struct pin relay_pin;
 	enum relay_role role;
-	const char *name;	/* this device's label */
-	uint64_t incarnation;	/* of this process, random */
+	const char *name;     /* this device's label */
+	uint64_t incarnation; /* of this process, random */
 };
 
 struct control_call {
 	uint64_t rendezvous;
 	struct pin client;
-	char addr[RELAY_ADDR_MAX + 1];	/* the client's, as the relay sees it */
-	bool has_invite_id;		/* the client says it is pairing */
+	char addr[RELAY_ADDR_MAX + 1]; /* the client's, as the relay sees it */
+	bool has_invite_id;	       /* the client says it is pairing */
 	uint8_t invite_id[RELAY_ID_LEN];
 };
 
@@ -108,7 +108,7 @@ struct redeem_params {
 	const struct code *code; /* read during the call */
 	enum relay_role role;	 /* what this machine wants to be */
 	const char *name;
-	uint64_t timeout_ms;	 /* 0: 20 s */
+	uint64_t timeout_ms; /* 0: 20 s */
 };
 /* err 0 and the fleet's name, or err and text: RW_ERR_NO_HOST, RW_ERR_REFUSED,
  * RW_ERR_TIMEOUT, RW_ERR_UNREACHABLE, RW_ERR_PIN (name, port or key of the

@@ -17,7 +17,8 @@
 
 /* One address of the relay. dial is set while it connects, chan while it
  * shakes hands, neither before and after. */
-struct try {
+struct
+try {
 	struct reach *reach;
 	struct dial *dial;
 	struct chan *chan;
@@ -29,7 +30,7 @@ struct reach {
 	struct reach_relays relays;
 	struct try tries[CODE_RELAYS_MAX];
 	size_t started;
-	struct timer *next;	/* starts the next address */
+	struct timer *next; /* starts the next address */
 	struct timer *deadline;
 	reach_on_done *on_done;
 	void *user;
@@ -92,11 +93,12 @@ static void explain(const struct hostport *at, int err, char *out, size_t cap)
 	case RW_ERR_NO_HOST:
 		snprintf(out, cap,
 			 "the name: no host is named '%s' (is it spelt right, "
-			 "and is this machine online?)", at->host);
+			 "and is this machine online?)",
+			 at->host);
 		break;
 	case RW_ERR_UNREACHABLE:
-		snprintf(out, cap,
-			 "no network path leads to %s from here", where);
+		snprintf(out, cap, "no network path leads to %s from here",
+			 where);
 		break;
 	case RW_ERR_REFUSED:
 		snprintf(out, cap,
@@ -111,13 +113,15 @@ static void explain(const struct hostport *at, int err, char *out, size_t cap)
 			 where);
 		break;
 	case RW_ERR_PIN:
-		snprintf(out, cap,
-			 "the key: what answers at %s is not the expected relay "
-			 "(its key is another one)", where);
+		snprintf(
+			out, cap,
+			"the key: what answers at %s is not the expected relay "
+			"(its key is another one)",
+			where);
 		break;
 	case RW_ERR_PROTO:
-		snprintf(out, cap,
-			 "what answers at %s is not a rigway relay", where);
+		snprintf(out, cap, "what answers at %s is not a rigway relay",
+			 where);
 		break;
 	default:
 		snprintf(out, cap, "cannot connect to %s: %s", where,

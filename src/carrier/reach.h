@@ -29,8 +29,8 @@ int reach_relays_parse(struct reach_relays *ret, const char *const *texts,
 
 struct reach_params {
 	uv_loop_t *loop;
-	struct tls_ctx *ctx;	/* outer; lives until the end */
-	const struct reach_relays *relays;	/* copied */
+	struct tls_ctx *ctx;		   /* outer; lives until the end */
+	const struct reach_relays *relays; /* copied */
 	struct pin pin;
 	uint64_t timeout_ms;
 };

@@ -20,7 +20,7 @@ struct redeem {
 	struct chan *chan;
 	struct timer *timer;
 	struct relay_msg hello;
-	char relay[HOSTPORT_CAP];	/* the address that worked */
+	char relay[HOSTPORT_CAP]; /* the address that worked */
 	redeem_on_done *on_done;
 	void *user;
 };
@@ -74,14 +74,16 @@ static void on_closed(struct chan *c, int err)
 	r->chan = NULL;
 	redeem_end(r, RW_ERR_TRUNCATED,
 		   "the relay hung up before it answered; the same code can be "
-		   "tried again", "");
+		   "tried again",
+		   "");
 }
 
 static void on_late(void *user)
 {
 	redeem_end(user, RW_ERR_TIMEOUT,
 		   "the relay does not answer; the same code can be tried "
-		   "again", "");
+		   "again",
+		   "");
 }
 
 static void on_reached(void *user, int err, const char *text, struct chan *c,
@@ -112,8 +114,8 @@ int relay_redeem(const struct redeem_params *params, redeem_on_done *on_done,
 	const char *texts[CODE_RELAYS_MAX];
 	uint8_t id[CODE_ID_LEN];
 	struct secret to_relay, to_rig;
-	uint64_t timeout_ms = params->timeout_ms > 0 ? params->timeout_ms :
-						       TIMEOUT_MS;
+	uint64_t timeout_ms =
+		params->timeout_ms > 0 ? params->timeout_ms : TIMEOUT_MS;
 	int err;
 
 	if (r == NULL)

@@ -29,12 +29,12 @@ struct relayed {
 	struct reach_relays relays;
 	enum relayed_state state;
 	struct tls_ctx *outer, *inner;
-	struct reach *reach;	/* set while REACHING */
-	struct chan *chan;	/* set from ASKED on */
-	struct timer *timer;	/* guards every state */
+	struct reach *reach; /* set while REACHING */
+	struct chan *chan;   /* set from ASKED on */
+	struct timer *timer; /* guards every state */
 	uint8_t invite_id[RELAY_ID_LEN];
 	char peer_addr[RELAY_ADDR_MAX + 1];
-	char why[RELAY_TEXT_MAX + 1];	/* what on_waiting said last */
+	char why[RELAY_TEXT_MAX + 1]; /* what on_waiting said last */
 	const struct relayed_ops *ops;
 	void *user;
 };
@@ -120,12 +120,8 @@ static size_t on_data(struct chan *c, const uint8_t *data, size_t len)
 			relayed_fail(r, relay_code_err(m.refused.code),
 				     m.refused.text);
 			return taken;
-		case R_READY:
-			relayed_go_inner(r, m.ready.addr);
-			return taken;
-		default:
-			chan_close(c, RW_ERR_PROTO);
-			return len;
+		case R_READY: relayed_go_inner(r, m.ready.addr); return taken;
+		default: chan_close(c, RW_ERR_PROTO); return len;
 		}
 	}
 }
@@ -158,7 +154,8 @@ static void on_closed(struct chan *c, int err)
 	else if (err == RW_ERR_PIN)
 		snprintf(text, sizeof(text),
 			 "what answered through the relay is not the %s: its "
-			 "key is another one", wishes ? "rig" : "client");
+			 "key is another one",
+			 wishes ? "rig" : "client");
 	else
 		snprintf(text, sizeof(text),
 			 "the connection through the relay broke in the "
@@ -173,8 +170,8 @@ static void on_timer(void *user)
 	bool inner = r->state == RELAYED_INNER;
 
 	relayed_fail(r, RW_ERR_TIMEOUT,
-		     inner ? "the other side does not answer the handshake" :
-			     "the relay does not answer");
+		     inner ? "the other side does not answer the handshake"
+			   : "the relay does not answer");
 }
 
 static void relayed_say_hello(struct relayed *r)
@@ -254,8 +251,8 @@ int relayed_start(const struct relayed_params *params,
 	if (err < 0)
 		goto free_relayed;
 	err = tls_ctx_new(params->key,
-			  params->what == RELAYED_WISH ? TLS_CLIENT :
-							 TLS_SERVER,
+			  params->what == RELAYED_WISH ? TLS_CLIENT
+						       : TLS_SERVER,
 			  INNER_ALPN, &r->inner);
 	if (err < 0)
 		goto free_outer;

@@ -302,7 +302,7 @@ static int run_relay(struct office *o)
 {
 	char host[HOST_MAX + 1] = "relay", *err;
 	struct running run = { 0 };
-	uv_loop_t loop;
+	uv_loop_t loop = { 0 };
 	int status;
 
 	raise_fd_limit();

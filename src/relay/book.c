@@ -18,13 +18,17 @@
 
 static const char *const fleet_keys[] = { "name", "created", NULL };
 static const struct state_format fleets_format = {
-	.kind = "fleets", .version = 1, .max_rows = ROWS_MAX,
+	.kind = "fleets",
+	.version = 1,
+	.max_rows = ROWS_MAX,
 	.keys = fleet_keys,
 };
-static const char *const device_keys[] = { "fleet", "pin", "role", "name",
-					   "admitted", "by", NULL };
+static const char *const device_keys[] = { "fleet",    "pin", "role", "name",
+					   "admitted", "by",  NULL };
 static const struct state_format devices_format = {
-	.kind = "devices", .version = 1, .max_rows = ROWS_MAX,
+	.kind = "devices",
+	.version = 1,
+	.max_rows = ROWS_MAX,
 	.keys = device_keys,
 };
 
@@ -32,7 +36,7 @@ static const struct state_format devices_format = {
 
 struct fleet *book_find_fleet(const struct book *b, const char *name)
 {
-	list_for_each(l, &b->fleets) {
+	list_for_each (l, &b->fleets) {
 		struct fleet *f = container_of(l, struct fleet, link);
 
 		if (strcmp(f->name, name) == 0)
@@ -71,13 +75,14 @@ static void fleet_free(struct book *b, struct fleet *f)
 /* Forgets fleets that nobody is in or can come into any more. */
 static void fleets_tidy(struct book *b, int64_t now)
 {
-	list_for_each_safe(l, &b->fleets) {
+	list_for_each_safe (l, &b->fleets) {
 		struct fleet *f = container_of(l, struct fleet, link);
 		bool open = f->device_count > 0 || f->use.pairs > 0;
 
-		list_for_each(li, &f->invites)
-			open = open || container_of(li, struct invite, link)
-						       ->expires > now;
+		list_for_each (li, &f->invites)
+			open = open ||
+			       container_of(li, struct invite, link)->expires >
+				       now;
 		if (!open)
 			fleet_free(b, f);
 	}
@@ -109,7 +114,8 @@ int book_add_fleet(struct book *b, int64_t now, struct fleet **ret,
 	if (b->fleet_count >= b->limits.fleets) {
 		snprintf(text, BOOK_TEXT_CAP,
 			 "the relay has %zu fleets, which is its limit "
-			 "(relay.max_fleets)", b->fleet_count);
+			 "(relay.max_fleets)",
+			 b->fleet_count);
 		return RW_ERR_LIMIT;
 	}
 	fleet_name(b, name, sizeof(name));
@@ -256,7 +262,7 @@ static int device_remove(struct book *b, struct device *d)
 	if (err < 0)
 		return err;
 	book_unlink_device(b, d);
-	list_for_each_safe(l, &f->invites) {
+	list_for_each_safe (l, &f->invites) {
 		struct invite *i = container_of(l, struct invite, link);
 
 		if (pin_eq(&i->issuer, &pin))
@@ -271,8 +277,8 @@ int book_remove(struct book *b, const struct pin *pin, struct fleet *f)
 	int err = RW_ERR_NOT_FOUND;
 
 	for (;;) {
-		d = f != NULL ? book_find_in(b, pin, f) :
-				book_find_device(b, pin);
+		d = f != NULL ? book_find_in(b, pin, f)
+			      : book_find_device(b, pin);
 		if (d == NULL)
 			return err;
 		err = device_remove(b, d);
@@ -305,7 +311,7 @@ int book_save_fleets(struct book *b)
 	struct state_writer w;
 
 	state_begin(&w, &fleets_format);
-	list_for_each(l, &b->fleets) {
+	list_for_each (l, &b->fleets) {
 		struct fleet *f = container_of(l, struct fleet, link);
 
 		state_add_row(&w);
@@ -321,10 +327,10 @@ int book_save_devices(struct book *b)
 	struct state_writer w;
 
 	state_begin(&w, &devices_format);
-	list_for_each(lf, &b->fleets) {
+	list_for_each (lf, &b->fleets) {
 		struct fleet *f = container_of(lf, struct fleet, link);
 
-		list_for_each(l, &f->devices) {
+		list_for_each (l, &f->devices) {
 			struct device *d = container_of(l, struct device, link);
 
 			state_add_row(&w);
@@ -429,7 +435,7 @@ int book_open(const char *dir, const struct book_limits *limits,
 		err = load(b, b->devices_path, &devices_format, on_device_row,
 			   ret_err);
 	if (err == 0)
-		err = invites_load(b, ret_err);
+		err = book_load_invites(b, ret_err);
 	if (err < 0) {
 		book_free(b);
 		return err;

@@ -19,13 +19,13 @@
 #include "wire/relay_msg.h"
 struct settings_relay;
 
-#define BOOK_USES_MAX 1000		     /* of one invite */
+#define BOOK_USES_MAX 1000		   /* of one invite */
 #define BOOK_TTL_MAX  (10 * 366 * 86400ll) /* seconds, of an invite */
 #define BOOK_TEXT_CAP (RELAY_TEXT_MAX + 1)
 
 /* The devices of one owner. */
 struct fleet {
-	struct list link;	/* in book.fleets */
+	struct list link; /* in book.fleets */
 	char name[RELAY_NAME_MAX + 1];
 	int64_t created;
 	struct list devices, invites;
@@ -35,14 +35,14 @@ struct fleet {
 
 /* A key's place in one fleet. A key may have one in several. */
 struct device {
-	struct list link;	/* in fleet.devices */
-	struct device *next;	/* the same key in another fleet */
+	struct list link;    /* in fleet.devices */
+	struct device *next; /* the same key in another fleet */
 	struct fleet *fleet;
 	struct pin pin;
 	enum relay_role role;
 	char name[RELAY_NAME_MAX + 1];
-	struct pin issuer;	/* the rig that let it in; zero: the relay, or
-				 * more than one */
+	struct pin issuer; /* the rig that let it in; zero: the relay, or
+			    * more than one */
 	int64_t admitted;
 };
 
@@ -55,15 +55,15 @@ struct invite_use {
 };
 
 struct invite {
-	struct list link;	/* in fleet.invites, oldest first */
+	struct list link; /* in fleet.invites, oldest first */
 	struct fleet *fleet;
 	uint8_t id[RELAY_ID_LEN];
-	uint8_t hash[HASH_LEN];	/* of the secret, which is not here */
+	uint8_t hash[HASH_LEN]; /* of the secret, which is not here */
 	enum relay_role role;	/* of whoever redeems it */
 	struct pin issuer;	/* a rig; zero: the relay itself */
 	int64_t issued, expires;
-	uint16_t uses;		/* how many keys may use it */
-	bool is_first;		/* made at the start of an empty relay */
+	uint16_t uses; /* how many keys may use it */
+	bool is_first; /* made at the start of an empty relay */
 	struct invite_use *used;
 	uint16_t used_count;
 };
@@ -84,8 +84,8 @@ struct book {
 
 /*
  * Reads the three files in dir (which exists; missing files are empty ones).
- * Returns 0, or with a sentence in *ret_err, to be freed: RW_ERR_FORMAT, -errno,
- * RW_ERR_NOMEM.
+ * Returns 0, or with a sentence in *ret_err, to be freed: RW_ERR_FORMAT,
+ * -errno, RW_ERR_NOMEM.
  */
 int book_open(const char *dir, const struct book_limits *limits,
 	      struct book **ret, char **ret_err);
@@ -119,17 +119,17 @@ int book_remove(struct book *b, const struct pin *pin, struct fleet *f);
  * same issuer, only moves `expires`. */
 struct invite_params {
 	struct fleet *fleet;
-	const uint8_t *id;	/* RELAY_ID_LEN */
-	const uint8_t *hash;	/* HASH_LEN */
+	const uint8_t *id;   /* RELAY_ID_LEN */
+	const uint8_t *hash; /* HASH_LEN */
 	enum relay_role role;
-	struct pin issuer;	/* zero: the relay */
+	struct pin issuer; /* zero: the relay */
 	int64_t now;
 	uint64_t ttl_s;
 	unsigned uses;
 	bool is_first;
 };
-/* 0, or with a sentence in text: RW_ERR_LIMIT (too many open ones, too long, too
- * many uses), RW_ERR_EXISTS (the id is another's), or of a disk. */
+/* 0, or with a sentence in text: RW_ERR_LIMIT (too many open ones, too long,
+ * too many uses), RW_ERR_EXISTS (the id is another's), or of a disk. */
 int book_invite(struct book *b, const struct invite_params *p,
 		char text[static BOOK_TEXT_CAP]);
 /*
@@ -144,15 +144,15 @@ int book_invite(struct book *b, const struct invite_params *p,
  *   RW_ERR_NOMEM, or -errno of the disk: nothing is lost, it may be repeated
  */
 struct redeem_try {
-	const uint8_t *secret;	/* RELAY_SECRET_LEN */
+	const uint8_t *secret; /* RELAY_SECRET_LEN */
 	struct pin pin;
 	enum relay_role role;
 	const char *name;
 	int64_t now;
-	struct pin issuer;	/* set by book_redeem() from the invite */
+	struct pin issuer; /* set by book_redeem() from the invite */
 };
-int book_redeem(struct book *b, const struct redeem_try *t,
-		struct fleet **ret, char text[static BOOK_TEXT_CAP]);
+int book_redeem(struct book *b, const struct redeem_try *t, struct fleet **ret,
+		char text[static BOOK_TEXT_CAP]);
 /* Rig r removed the key: revokes its uses of r's invites, and takes it out of
  * the fleets where r alone had let it in. 0, also when there is nothing to do;
  * or of a disk. */
@@ -168,7 +168,7 @@ struct device *book_admit(struct book *b, struct fleet *f,
 			  const struct redeem_try *t, bool *ret_new);
 void book_unlink_device(struct book *b, struct device *d);
 void invite_free(struct book *b, struct invite *i);
-int invites_load(struct book *b, char **ret_err);
+int book_load_invites(struct book *b, char **ret_err);
 /* Marks pin's uses of the invites in f that issuer made (NULL: of all).
  * Returns whether anything changed. */
 bool invites_revoke(struct fleet *f, const struct pin *pin,

@@ -103,8 +103,8 @@ static bool presence_may_write(struct presence *p, uint64_t now_us)
 	uint64_t more = (now_us - p->writes_us) / 1000000;
 
 	if (more > 0) {
-		p->writes = (unsigned)MIN(p->writes + more,
-					  (uint64_t)WRITES_MAX);
+		p->writes =
+			(unsigned)MIN(p->writes + more, (uint64_t)WRITES_MAX);
 		p->writes_us = now_us;
 	}
 	if (p->writes == 0)
@@ -174,7 +174,7 @@ static int conn_list(struct conn *c, uint64_t ref)
 	int err = 0;
 
 	for (; me != NULL && err == 0; me = me->next)
-		list_for_each(l, &me->fleet->devices) {
+		list_for_each (l, &me->fleet->devices) {
 			row_fill(r, container_of(l, struct device, link),
 				 &m.row);
 			err = chan_write(c->chan, frame,
@@ -320,8 +320,7 @@ static void hello_control(struct conn *c, const struct relay_hello *h,
 	c->self->since = relay_now_s();
 	str_copy(c->self->addr, sizeof(c->self->addr), c->addr);
 	timer_start(c->timer, RELAY_SILENCE_MS);
-	if (h->name[0] != '\0' &&
-	    strcmp(h->name, d->name) != 0 &&
+	if (h->name[0] != '\0' && strcmp(h->name, d->name) != 0 &&
 	    presence_may_write(c->self, loop_now_us(r->loop)))
 		book_rename(r->book, &d->pin, h->name);
 	log_info("%s: %s %s of fleet %s is here", c->addr,
@@ -351,9 +350,10 @@ static void hello_judge(struct conn *c, const struct relay_hello *h)
 		return;
 	}
 	if (d == NULL) {
-		conn_refuse(c, RW_ERR_NOT_ALLOWED,
-			    "the relay does not know this machine's key (it was "
-			    "removed, or never joined); join with a new code");
+		conn_refuse(
+			c, RW_ERR_NOT_ALLOWED,
+			"the relay does not know this machine's key (it was "
+			"removed, or never joined); join with a new code");
 		return;
 	}
 	conn_proven(c);

@@ -37,7 +37,7 @@ static int fail(char **ret_err, const char *text)
 /* -- invite --------------------------------------------------------------- */
 
 struct new_code {
-	struct fleet *fleet;	/* NULL: a new one */
+	struct fleet *fleet; /* NULL: a new one */
 	uint64_t ttl_s;
 	unsigned uses;
 	bool is_first;
@@ -53,8 +53,8 @@ static int make_code(struct desk *d, struct new_code *n, char **ret,
 	int err = 0;
 
 	if (d->place.count == 0)
-		return fail(ret_err, d->no_place != NULL ? d->no_place :
-							   "no address");
+		return fail(ret_err,
+			    d->no_place != NULL ? d->no_place : "no address");
 	if (n->fleet == NULL)
 		err = book_add_fleet(d->book, relay_now_s(), &n->fleet, text);
 	if (err < 0)
@@ -74,8 +74,13 @@ static int make_code(struct desk *d, struct new_code *n, char **ret,
 		return fail(ret_err, err_text(err));
 
 	const struct invite_params p = {
-		.fleet = n->fleet, .id = id, .hash = hash, .role = RELAY_RIG,
-		.now = relay_now_s(), .ttl_s = n->ttl_s, .uses = n->uses,
+		.fleet = n->fleet,
+		.id = id,
+		.hash = hash,
+		.role = RELAY_RIG,
+		.now = relay_now_s(),
+		.ttl_s = n->ttl_s,
+		.uses = n->uses,
 		.is_first = n->is_first,
 	};
 
@@ -92,14 +97,16 @@ static int no_fleet(struct desk *d, const char *name, char **ret_err)
 	const char *near;
 	size_t n = 0;
 
-	list_for_each(l, &d->book->fleets)
+	list_for_each (l, &d->book->fleets)
 		names[n++] = container_of(l, struct fleet, link)->name;
 	near = str_near(name, names, n);
-	*ret_err = near == NULL ?
-			   xasprintf("no fleet is called '%s'; `rigway relay "
-				     "devices` lists them", name) :
-			   xasprintf("no fleet is called '%s'; did you mean "
-				     "'%s'?", name, near);
+	*ret_err = near == NULL
+			   ? xasprintf("no fleet is called '%s'; `rigway relay "
+				       "devices` lists them",
+				       name)
+			   : xasprintf("no fleet is called '%s'; did you mean "
+				       "'%s'?",
+				       name, near);
 	free(names);
 	return FAILED;
 }
@@ -118,7 +125,8 @@ static int do_invite(struct desk *d, json_t *request, json_t **ret,
 	    uses < 1 || uses > BOOK_USES_MAX || expires_s < 1 ||
 	    expires_s > BOOK_TTL_MAX) {
 		*ret_err = xasprintf("an invite has 1 to %d uses, and expires "
-				     "within ten years", BOOK_USES_MAX);
+				     "within ten years",
+				     BOOK_USES_MAX);
 		return MISUSED;
 	}
 	n.uses = (unsigned)uses;
@@ -145,9 +153,9 @@ static void tidy_firsts(struct desk *d, struct fleet *f)
 {
 	size_t count = 0;
 
-	list_for_each(l, &f->invites)
+	list_for_each (l, &f->invites)
 		count += container_of(l, struct invite, link)->is_first;
-	list_for_each_safe(l, &f->invites) {
+	list_for_each_safe (l, &f->invites) {
 		struct invite *i = container_of(l, struct invite, link);
 
 		if (i->is_first && count >= FIRSTS_MAX) {
@@ -181,29 +189,28 @@ static json_t *device_json(struct desk *d, const struct device *dev)
 
 	if (d->relay != NULL)
 		relay_presence(d->relay, &dev->pin, &p);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:I, s:I}",
-			 "name", dev->name, "role",
-			 dev->role == RELAY_RIG ? "rig" : "laptop", "fleet",
-			 dev->fleet->name, "fingerprint",
-			 pin_short(&dev->pin, brief), "pin",
-			 pin_text(&dev->pin, pin), "admitted",
-			 (json_int_t)dev->admitted, "online", p.is_online,
-			 "addr", p.addr, "since", (json_int_t)p.since,
-			 "connections", (json_int_t)p.pairs);
+	return json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:I, s:I}", "name",
+		dev->name, "role", dev->role == RELAY_RIG ? "rig" : "laptop",
+		"fleet", dev->fleet->name, "fingerprint",
+		pin_short(&dev->pin, brief), "pin", pin_text(&dev->pin, pin),
+		"admitted", (json_int_t)dev->admitted, "online", p.is_online,
+		"addr", p.addr, "since", (json_int_t)p.since, "connections",
+		(json_int_t)p.pairs);
 }
 
 static int do_devices(struct desk *d, json_t **ret)
 {
 	json_t *all = json_array();
 
-	list_for_each(lf, &d->book->fleets) {
+	list_for_each (lf, &d->book->fleets) {
 		struct fleet *f = container_of(lf, struct fleet, link);
 
-		list_for_each(l, &f->devices)
+		list_for_each (l, &f->devices)
 			json_array_append_new(
-				all, device_json(d, container_of(l,
-								 struct device,
-								 link)));
+				all,
+				device_json(d, container_of(l, struct device,
+							    link)));
 	}
 	*ret = json_pack("{s:o, s:b}", "devices", all, "running",
 			 d->relay != NULL);
@@ -224,14 +231,14 @@ static int find_who(struct desk *d, const char *who, const char *fleet,
 	struct device *found = NULL;
 	char brief[2][PIN_SHORT_LEN + 1];
 
-	list_for_each(lf, &d->book->fleets) {
+	list_for_each (lf, &d->book->fleets) {
 		struct fleet *f = container_of(lf, struct fleet, link);
 
 		if (fleet != NULL && strcmp(f->name, fleet) != 0)
 			continue;
-		list_for_each(l, &f->devices) {
-			struct device *dev = container_of(l, struct device,
-							  link);
+		list_for_each (l, &f->devices) {
+			struct device *dev =
+				container_of(l, struct device, link);
 
 			if (!device_is(dev, who) ||
 			    (found != NULL && pin_eq(&found->pin, &dev->pin)))
@@ -239,8 +246,8 @@ static int find_who(struct desk *d, const char *who, const char *fleet,
 			if (found != NULL) {
 				*ret_err = xasprintf(
 					"'%s' could be %s (%s) or %s (%s); "
-					"give the fingerprint", who,
-					found->name,
+					"give the fingerprint",
+					who, found->name,
 					pin_short(&found->pin, brief[0]),
 					dev->name,
 					pin_short(&dev->pin, brief[1]));
@@ -252,7 +259,8 @@ static int find_who(struct desk *d, const char *who, const char *fleet,
 	if (found == NULL) {
 		*ret_err = xasprintf("no device is called '%s', and no "
 				     "fingerprint begins so; `rigway relay "
-				     "devices` lists them", who);
+				     "devices` lists them",
+				     who);
 		return FAILED;
 	}
 	*ret = found;
@@ -269,8 +277,8 @@ static int do_remove(struct desk *d, json_t *request, json_t **ret,
 	json_t *name;
 	int err;
 
-	if (json_unpack(request, "{s:s, s?s}", "who", &who, "fleet",
-			&fleet) < 0) {
+	if (json_unpack(request, "{s:s, s?s}", "who", &who, "fleet", &fleet) <
+	    0) {
 		*ret_err = xstrdup("who is to be removed?");
 		return MISUSED;
 	}
@@ -284,12 +292,13 @@ static int do_remove(struct desk *d, json_t *request, json_t **ret,
 		return err;
 	pin = dev->pin;
 	name = json_string(dev->name);
-	err = d->relay != NULL ? relay_remove(d->relay, &pin, f) :
-				 book_remove(d->book, &pin, f);
+	err = d->relay != NULL ? relay_remove(d->relay, &pin, f)
+			       : book_remove(d->book, &pin, f);
 	if (err < 0) {
 		json_decref(name);
 		*ret_err = xasprintf("the relay cannot write its state: %s; "
-				     "nothing was removed", err_text(err));
+				     "nothing was removed",
+				     err_text(err));
 		return FAILED;
 	}
 	*ret = json_pack("{s:o}", "name", name);
@@ -312,17 +321,16 @@ static int do_status(struct desk *d, json_t **ret)
 	}
 	for (size_t i = 0; i < d->place.count; i++)
 		json_array_append_new(at, json_string(d->place.at[i]));
-	*ret = json_pack("{s:b, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, "
-			 "s:I}",
-			 "running", d->relay != NULL, "pin",
-			 pin_text(key_pin(d->key), pin), "listen", listens,
-			 "reached_at", at, "fleets",
-			 (json_int_t)d->book->fleet_count, "devices",
-			 (json_int_t)book_device_count(d->book), "connections",
-			 (json_int_t)n.connections, "online",
-			 (json_int_t)n.controls, "waiting",
-			 (json_int_t)n.waiting, "pairs", (json_int_t)n.pairs,
-			 "turned_away", (json_int_t)n.refused_at_door);
+	*ret = json_pack(
+		"{s:b, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:I}",
+		"running", d->relay != NULL, "pin",
+		pin_text(key_pin(d->key), pin), "listen", listens, "reached_at",
+		at, "fleets", (json_int_t)d->book->fleet_count, "devices",
+		(json_int_t)book_device_count(d->book), "connections",
+		(json_int_t)n.connections, "online", (json_int_t)n.controls,
+		"waiting", (json_int_t)n.waiting, "pairs", (json_int_t)n.pairs,
+		"turned_away", (json_int_t)n.refused_at_door);
 	return 0;
 }
 

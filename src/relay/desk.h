@@ -17,9 +17,9 @@ struct relay;
 struct desk {
 	struct book *book;
 	const struct key *key;
-	struct relay *relay;	/* NULL: it rests */
+	struct relay *relay; /* NULL: it rests */
 	struct place place;
-	char *no_place;		/* why place is empty: a sentence; or NULL */
+	char *no_place; /* why place is empty: a sentence; or NULL */
 };
 
 void desk_done(struct desk *d);

@@ -12,7 +12,7 @@
 /* An address that is here unproven, or that has guessed of late. */
 struct guest {
 	unsigned unproven;
-	unsigned guesses;	/* since since_us */
+	unsigned guesses; /* since since_us */
 	uint64_t since_us;
 };
 

@@ -15,16 +15,19 @@
 #define ROWS_MAX 4000000
 /* How long a spent or expired invite is remembered, to say who used it, and
  * how many of them a fleet has at most, beside the open ones. */
-#define REMEMBER_S (30 * 86400)
+#define REMEMBER_S   (30 * 86400)
 #define REMEMBER_MAX 256
 
 /* A row is an invite, or (with `of`) one use of it. */
-static const char *const keys[] = { "id",     "fleet",	 "hash", "role",
-				    "issuer", "issued",	 "expires", "uses",
-				    "first",  "of",	 "pin",	 "at",
+static const char *const keys[] = { "id",      "fleet",	 "hash",    "role",
+				    "issuer",  "issued", "expires", "uses",
+				    "first",   "of",	 "pin",	    "at",
 				    "revoked", NULL };
 static const struct state_format format = {
-	.kind = "invites", .version = 1, .max_rows = ROWS_MAX, .keys = keys,
+	.kind = "invites",
+	.version = 1,
+	.max_rows = ROWS_MAX,
+	.keys = keys,
 };
 
 static const char *role_word(enum relay_role role)
@@ -87,8 +90,8 @@ static struct invite *invite_new(struct book *b, struct fleet *f,
 
 static int invite_add_use(struct invite *i, const struct invite_use *use)
 {
-	struct invite_use *more = realloc(i->used, (i->used_count + 1u) *
-							   sizeof(*more));
+	struct invite_use *more =
+		realloc(i->used, (i->used_count + 1u) * sizeof(*more));
 
 	if (more == NULL)
 		return RW_ERR_NOMEM;
@@ -116,7 +119,7 @@ bool invites_revoke(struct fleet *f, const struct pin *pin,
 {
 	bool changed = false;
 
-	list_for_each(l, &f->invites) {
+	list_for_each (l, &f->invites) {
 		struct invite *i = container_of(l, struct invite, link);
 		struct invite_use *use = invite_find_use(i, pin);
 
@@ -136,7 +139,7 @@ static size_t fleet_tidy(struct book *b, struct fleet *f, int64_t now)
 {
 	size_t open = 0, closed = 0;
 
-	list_for_each(l, &f->invites) {
+	list_for_each (l, &f->invites) {
 		struct invite *i = container_of(l, struct invite, link);
 
 		if (invite_is_open(i, now))
@@ -144,7 +147,7 @@ static size_t fleet_tidy(struct book *b, struct fleet *f, int64_t now)
 		else
 			closed++;
 	}
-	list_for_each_safe(l, &f->invites) {
+	list_for_each_safe (l, &f->invites) {
 		struct invite *i = container_of(l, struct invite, link);
 
 		/* One that the clock has not reached is kept: the clock may
@@ -216,7 +219,8 @@ int book_invite(struct book *b, const struct invite_params *p,
 	if (open >= b->limits.invites) {
 		snprintf(text, BOOK_TEXT_CAP,
 			 "the fleet has %zu open invites, which is its limit "
-			 "(relay.max_invites)", open);
+			 "(relay.max_invites)",
+			 open);
 		return RW_ERR_LIMIT;
 	}
 	i = invite_new(b, p->fleet, p->id, p->hash);
@@ -276,18 +280,20 @@ static int invite_judge(const struct invite *i, const struct redeem_try *t,
 	if (use->is_revoked && pin_eq(&use->pin, &t->pin))
 		snprintf(text, BOOK_TEXT_CAP,
 			 "the code was used at %s by this machine, which was "
-			 "removed since; ask for a new one", when);
+			 "removed since; ask for a new one",
+			 when);
 	else
 		snprintf(text, BOOK_TEXT_CAP,
 			 "the code was used at %s by %s; if that was not you: "
-			 "rigway %s remove %s", when, who,
-			 i->role == RELAY_RIG ? "relay" : "rig", who);
+			 "rigway %s remove %s",
+			 when, who, i->role == RELAY_RIG ? "relay" : "rig",
+			 who);
 	return RW_ERR_USED;
 }
 
 /* Puts the key into the invite's fleet, the use being on disk already. */
-static int redeem_admit(struct book *b, struct invite *i,
-			struct redeem_try *t, char *text)
+static int redeem_admit(struct book *b, struct invite *i, struct redeem_try *t,
+			char *text)
 {
 	struct device *d = book_find_in(b, &t->pin, i->fleet), was;
 	bool is_new;
@@ -296,7 +302,8 @@ static int redeem_admit(struct book *b, struct invite *i,
 	if (d == NULL && i->fleet->device_count >= b->limits.devices) {
 		snprintf(text, BOOK_TEXT_CAP,
 			 "the fleet has %zu devices, which is its limit "
-			 "(relay.max_devices)", i->fleet->device_count);
+			 "(relay.max_devices)",
+			 i->fleet->device_count);
 		return RW_ERR_LIMIT;
 	}
 	if (d != NULL)
@@ -320,8 +327,8 @@ static int redeem_admit(struct book *b, struct invite *i,
 	return say_disk(err, text);
 }
 
-int book_redeem(struct book *b, const struct redeem_try *t,
-		struct fleet **ret, char text[static BOOK_TEXT_CAP])
+int book_redeem(struct book *b, const struct redeem_try *t, struct fleet **ret,
+		char text[static BOOK_TEXT_CAP])
 {
 	const struct invite_use use = { .pin = t->pin, .at = t->now };
 	struct redeem_try copy = *t;
@@ -401,10 +408,10 @@ int book_save_invites(struct book *b)
 	struct state_writer w;
 
 	state_begin(&w, &format);
-	list_for_each(lf, &b->fleets) {
+	list_for_each (lf, &b->fleets) {
 		struct fleet *f = container_of(lf, struct fleet, link);
 
-		list_for_each(l, &f->invites)
+		list_for_each (l, &f->invites)
 			invite_write(&w, container_of(l, struct invite, link));
 	}
 	return state_commit(&w, b->invites_path);
@@ -506,7 +513,7 @@ static int on_row(void *user, struct state_row *row)
 	return 0;
 }
 
-int invites_load(struct book *b, char **ret_err)
+int book_load_invites(struct book *b, char **ret_err)
 {
 	struct loading at = { .book = b };
 	int err = state_load(b->invites_path, &format, on_row, &at, ret_err);

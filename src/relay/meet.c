@@ -137,7 +137,7 @@ void meet_wish(struct conn *c, const struct relay_hello *h)
 
 void meet_rig_came(struct presence *rig)
 {
-	list_for_each_safe(l, &rig->line) {
+	list_for_each_safe (l, &rig->line) {
 		struct conn *c = container_of(l, struct conn, in_line);
 
 		if (rig->control == NULL)
@@ -266,7 +266,8 @@ static void on_splice_end(void *user, const struct splice_end *end)
 		  "%s",
 		  (unsigned long long)p->rendezvous,
 		  (unsigned long long)(loop_now_us(p->relay->loop) -
-				       p->began_us) / 1000000,
+				       p->began_us) /
+			  1000000,
 		  (unsigned long long)end->bytes[0],
 		  (unsigned long long)end->bytes[1],
 		  end->err == 0 ? "ended" : err_text(end->err));
@@ -321,9 +322,8 @@ static void pair_splice(struct pair *p)
 			err = RW_ERR_PROTO;
 	}
 	if (err == 0) {
-		err = splice_start(r->splicer, side[0], side[1],
-				   &p->fleet->use, on_splice_end, p,
-				   &p->splice);
+		err = splice_start(r->splicer, side[0], side[1], &p->fleet->use,
+				   on_splice_end, p, &p->splice);
 		side[0].fd = side[1].fd = -1;
 	}
 	if (err == 0)
@@ -342,12 +342,11 @@ void meet_on_ready(void *relay)
 {
 	struct relay *r = relay;
 
-	list_for_each_safe(l, &r->pairs) {
+	list_for_each_safe (l, &r->pairs) {
 		struct pair *p = container_of(l, struct pair, link);
 
 		if (p->splice == NULL && p->conn[0] != NULL &&
-		    p->conn[1] != NULL &&
-		    chan_queued(p->conn[0]->chan) == 0 &&
+		    p->conn[1] != NULL && chan_queued(p->conn[0]->chan) == 0 &&
 		    chan_queued(p->conn[1]->chan) == 0)
 			pair_splice(p);
 	}
@@ -389,13 +388,13 @@ void meet_cut(struct relay *r, const struct pin *pin, const struct pin *other)
 {
 	static const char removed[] = "one of the two machines was removed";
 
-	list_for_each_safe(l, &r->pairs) {
+	list_for_each_safe (l, &r->pairs) {
 		struct pair *p = container_of(l, struct pair, link);
 
 		if (is_between(&p->client->pin, &p->rig->pin, pin, other))
 			pair_cut(p, RW_ERR_NOT_ALLOWED);
 	}
-	list_for_each_safe(l, &r->conns) {
+	list_for_each_safe (l, &r->conns) {
 		struct conn *c = container_of(l, struct conn, link);
 
 		if (c->state == CONN_WISHING &&

@@ -20,7 +20,9 @@
 
 static const char *const keys[] = { "at", NULL };
 static const struct state_format format = {
-	.kind = "place", .version = 1, .max_rows = CODE_RELAYS_MAX,
+	.kind = "place",
+	.version = 1,
+	.max_rows = CODE_RELAYS_MAX,
 	.keys = keys,
 };
 
@@ -96,8 +98,9 @@ static void place_add_own(struct place *p, uint16_t port)
 			if (a == NULL || a->sa_family != families[f] ||
 			    !(i->ifa_flags & IFF_UP) || !place_is_public(a))
 				continue;
-			if (getnameinfo(a, f == 0 ? sizeof(struct sockaddr_in) :
-						    sizeof(struct sockaddr_in6),
+			if (getnameinfo(a,
+					f == 0 ? sizeof(struct sockaddr_in)
+					       : sizeof(struct sockaddr_in6),
 					host, sizeof(host), NULL, 0,
 					NI_NUMERICHOST) == 0)
 				place_add(p, host, port);
@@ -105,23 +108,24 @@ static void place_add_own(struct place *p, uint16_t port)
 	freeifaddrs(all);
 }
 
-int place_find(const struct settings_relay *s, uint16_t port,
-	       struct place *ret, char **ret_err)
+int place_find(const struct settings_relay *s, uint16_t port, struct place *ret,
+	       char **ret_err)
 {
 	struct place p = { .count = 0 };
 	bool all = s->listen.len == 0;
 
 	for (size_t i = 0; i < s->name.len; i++)
 		place_add(&p, s->name.items[i].host,
-			  s->name.items[i].port != 0 ? s->name.items[i].port :
-						       port);
+			  s->name.items[i].port != 0 ? s->name.items[i].port
+						     : port);
 	for (size_t i = 0; i < s->listen.len; i++)
 		all = all || is_every_address(s->listen.items[i].host);
 	if (p.count == 0 && !all)
 		for (size_t i = 0; i < s->listen.len; i++)
 			place_add(&p, s->listen.items[i].host,
-				  s->listen.items[i].port != 0 ?
-					  s->listen.items[i].port : port);
+				  s->listen.items[i].port != 0
+					  ? s->listen.items[i].port
+					  : port);
 	if (p.count == 0)
 		place_add_own(&p, port);
 	if (p.count == 0) {
@@ -130,7 +134,8 @@ int place_find(const struct settings_relay *s, uint16_t port,
 			"code would lead nowhere; say how others reach it: add "
 			"--name HOST or --name HOST:PORT (a name or address; "
 			"with a router in front, the router's, and let it pass "
-			"port %u on to this machine)", port);
+			"port %u on to this machine)",
+			port);
 		return RW_ERR_UNREACHABLE;
 	}
 	*ret = p;

@@ -16,15 +16,15 @@
 struct settings_relay;
 
 struct place {
-	char at[CODE_RELAYS_MAX][HOSTPORT_CAP];	/* "host:port" */
+	char at[CODE_RELAYS_MAX][HOSTPORT_CAP]; /* "host:port" */
 	uint8_t count;
 };
 
 /* Works it out for a relay whose first listener has this port. 0, or
  * RW_ERR_UNREACHABLE with a sentence in *ret_err, to be freed, that names the
  * flag to add. */
-int place_find(const struct settings_relay *s, uint16_t port,
-	       struct place *ret, char **ret_err);
+int place_find(const struct settings_relay *s, uint16_t port, struct place *ret,
+	       char **ret_err);
 /* The state file. place_load(): 0, -ENOENT, or an error with a sentence. */
 int place_save(const struct place *p, const char *path);
 int place_load(const char *path, struct place *ret, char **ret_err);

@@ -71,17 +71,20 @@ static char *explain_listen(const char *host, uint16_t port, int err)
 	case -EADDRINUSE:
 		return xasprintf("port %u on %s is in use by another program; "
 				 "stop it, or choose another: --listen "
-				 "ADDR:PORT", port, what);
+				 "ADDR:PORT",
+				 port, what);
 	case -EACCES:
 		return xasprintf("this user may not listen on port %u; choose "
 				 "one above 1023 (--listen ADDR:PORT), or give "
 				 "the program the right (setcap "
-				 "cap_net_bind_service=+ep)", port);
+				 "cap_net_bind_service=+ep)",
+				 port);
 	case -EADDRNOTAVAIL:
 		return xasprintf("%s is no address of this machine", what);
 	case RW_ERR_NO_HOST:
 		return xasprintf("'%s' is no address to listen on (a number is "
-				 "wanted, as 0.0.0.0 or ::1)", what);
+				 "wanted, as 0.0.0.0 or ::1)",
+				 what);
 	default:
 		return xasprintf("cannot listen on %s, port %u: %s", what, port,
 				 err_text(err));
@@ -209,7 +212,7 @@ void relay_stop(struct relay *r, void (*on_stopped)(void *user), void *user)
 	r->on_stopped = on_stopped;
 	r->user = user;
 	relay_close_listeners(r);
-	list_for_each_safe(l, &r->conns) {
+	list_for_each_safe (l, &r->conns) {
 		struct conn *c = container_of(l, struct conn, link);
 
 		if (c->state == CONN_CONTROL || c->state == CONN_WISHING)
@@ -272,7 +275,7 @@ int relay_remove(struct relay *r, const struct pin *pin, struct fleet *f)
 		return 0;
 	}
 	/* It stays in other fleets: only what f alone allowed ends. */
-	list_for_each(l, &f->devices) {
+	list_for_each (l, &f->devices) {
 		const struct pin *other =
 			&container_of(l, struct device, link)->pin;
 
@@ -308,7 +311,7 @@ struct relay_counts relay_counts(const struct relay *r)
 		.refused_at_door = r->refused_at_door,
 	};
 
-	list_for_each(l, &r->conns) {
+	list_for_each (l, &r->conns) {
 		const struct conn *c = container_of(l, struct conn, link);
 
 		n.controls += c->state == CONN_CONTROL;

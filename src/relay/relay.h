@@ -47,7 +47,7 @@ int relay_remove(struct relay *r, const struct pin *pin, struct fleet *f);
 struct relay_presence {
 	bool is_online;
 	char addr[RELAY_ADDR_MAX + 1];
-	int64_t since;	/* Unix seconds of its coming or going; 0 never here */
+	int64_t since; /* Unix seconds of its coming or going; 0 never here */
 	size_t pairs;
 };
 void relay_presence(const struct relay *r, const struct pin *pin,

@@ -30,13 +30,13 @@
 /* An admitted key that has been here since the relay started, or is wanted. */
 struct presence {
 	struct pin pin;
-	struct conn *control;	/* NULL: away */
+	struct conn *control; /* NULL: away */
 	char addr[RELAY_ADDR_MAX + 1];
-	int64_t since;		/* Unix seconds of its coming or going */
-	struct list line;	/* wishes for it, oldest first */
-	unsigned waiting;	/* wishes by it */
-	unsigned pairs;		/* it is in */
-	unsigned writes;	/* left of WRITES_MAX at writes_us */
+	int64_t since;	  /* Unix seconds of its coming or going */
+	struct list line; /* wishes for it, oldest first */
+	unsigned waiting; /* wishes by it */
+	unsigned pairs;	  /* it is in */
+	unsigned writes;  /* left of WRITES_MAX at writes_us */
 	uint64_t writes_us;
 };
 
@@ -51,34 +51,34 @@ enum conn_state {
 
 /* One connection while TLS is on it. */
 struct conn {
-	struct list link;	/* in relay.conns */
+	struct list link; /* in relay.conns */
 	struct relay *relay;
 	struct chan *chan;
 	enum conn_state state;
-	struct timer *timer;	/* guards every state but CLOSING */
+	struct timer *timer; /* guards every state but CLOSING */
 	uint64_t door_key;
-	bool is_unproven;	/* counted at the door */
+	bool is_unproven; /* counted at the door */
 	char addr[RELAY_ADDR_MAX + 1];
-	struct presence *self;	/* CONTROL, WISHING, READYING */
-	uint64_t incarnation;	/* CONTROL */
+	struct presence *self; /* CONTROL, WISHING, READYING */
+	uint64_t incarnation;  /* CONTROL */
 
 	/* WISHING */
-	struct list in_line;	/* in rig->line */
+	struct list in_line; /* in rig->line */
 	struct presence *rig;
 	struct fleet *fleet;
-	uint64_t rendezvous;	/* of the call that is out; 0: none */
+	uint64_t rendezvous; /* of the call that is out; 0: none */
 	bool waits, has_invite_id;
 	uint8_t invite_id[RELAY_ID_LEN];
 
-	struct pair *pair;	/* READYING */
+	struct pair *pair; /* READYING */
 };
 
 /* Two devices that have found each other. */
 struct pair {
-	struct list link;	/* in relay.pairs */
+	struct list link; /* in relay.pairs */
 	struct relay *relay;
-	struct conn *conn[2];	/* client's, rig's; NULL once spliced */
-	struct splice *splice;	/* NULL until then */
+	struct conn *conn[2];  /* client's, rig's; NULL once spliced */
+	struct splice *splice; /* NULL until then */
 	struct fleet *fleet;
 	struct presence *client, *rig;
 	uint64_t rendezvous;
@@ -98,12 +98,12 @@ struct relay {
 	size_t listener_count;
 	struct list conns;
 	size_t conn_count;
-	struct pinmap present;	/* pin to struct presence */
-	struct map calls;	/* rendezvous to the wishing conn */
-	struct map met;		/* rendezvous to struct pair */
+	struct pinmap present; /* pin to struct presence */
+	struct map calls;      /* rendezvous to the wishing conn */
+	struct map met;	       /* rendezvous to struct pair */
 	struct list pairs;
 	size_t pair_count;
-	struct flusher *ready;	/* splices the pairs whose READY has left */
+	struct flusher *ready; /* splices the pairs whose READY has left */
 	struct timer *stopping;
 	bool is_stopping;
 	void (*on_stopped)(void *user);
@@ -113,7 +113,8 @@ struct relay {
 };
 
 int64_t relay_now_s(void);
-/* The presence of an admitted key, made where there is none; NULL: no memory. */
+/* The presence of an admitted key, made where there is none; NULL: no memory.
+ */
 struct presence *relay_present(struct relay *r, const struct pin *pin);
 /* A connection is gone from the list: the stop may be complete. */
 void relay_conn_gone(struct relay *r);

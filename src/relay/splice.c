@@ -76,7 +76,7 @@ struct splice {
 	struct splicer *splicer;
 	struct splice_group *group;
 	struct side side[2];
-	struct half half[2]; /* half[i] takes from side[i] */
+	struct half half[2];  /* half[i] takes from side[i] */
 	uint64_t flush_by_us; /* 0: neither side has ended */
 	bool has_ended;
 	int err;
@@ -150,8 +150,8 @@ static bool pipe_borrow(struct splicer *sp, struct splice_group *g,
 	if (sp->count.pipes_lent >= sp->params.max_pipes || g->pipes >= share)
 		return false;
 	l = list_pop(&sp->idle);
-	h->pipe = l != NULL ? container_of(l, struct pipe, link) :
-			      pipe_open(sp);
+	h->pipe =
+		l != NULL ? container_of(l, struct pipe, link) : pipe_open(sp);
 	if (h->pipe == NULL)
 		return false;
 	sp->count.pipes_lent++;
@@ -241,9 +241,9 @@ static bool half_judge_write(struct splice *s, struct half *h, ssize_t n)
 /* Reads up to max bytes into the pipe. */
 static bool half_get_pipe(struct splice *s, struct half *h, size_t max)
 {
-	ssize_t n = splice(s->side[h->from].fd, NULL, h->pipe->in, NULL,
-			   MIN(max, PIPE_LEN),
-			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	ssize_t n =
+		splice(s->side[h->from].fd, NULL, h->pipe->in, NULL,
+		       MIN(max, PIPE_LEN), SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
 	if (!half_judge_read(s, h, n))
 		return false;
@@ -491,7 +491,7 @@ static void on_tick(void *user)
 	uint64_t now = loop_now_us(sp->params.loop);
 	uint64_t silence = sp->params.silence_ms * 1000;
 
-	list_for_each_safe(l, &sp->all) {
+	list_for_each_safe (l, &sp->all) {
 		struct splice *s = container_of(l, struct splice, link);
 
 		if (s->flush_by_us != 0 && now >= s->flush_by_us)
@@ -506,7 +506,9 @@ static void on_tick(void *user)
 					    link));
 	if (!list_is_empty(&sp->all))
 		timer_start(sp->tick, MIN(MIN(sp->params.silence_ms,
-					      sp->params.flush_ms) / 4 + 1,
+					      sp->params.flush_ms) /
+							  4 +
+						  1,
 					  (uint64_t)1000));
 }
 
@@ -619,9 +621,9 @@ static void side_drop(struct splice_side side)
 		buf_done(side.first);
 }
 
-int splice_start(struct splicer *sp, struct splice_side a,
-		 struct splice_side b, struct splice_group *group,
-		 splice_on_end *on_end, void *user, struct splice **ret)
+int splice_start(struct splicer *sp, struct splice_side a, struct splice_side b,
+		 struct splice_group *group, splice_on_end *on_end, void *user,
+		 struct splice **ret)
 {
 	const struct splice_side from[2] = { a, b };
 	struct splice *s = calloc(1, sizeof(*s));
@@ -638,8 +640,8 @@ int splice_start(struct splicer *sp, struct splice_side a,
 	list_init(&s->queue);
 	for (int i = 0; i < 2; i++) {
 		s->side[i] = (struct side){ .owner = s, .fd = from[i].fd };
-		s->half[i] = (struct half){ .from = (uint8_t)i,
-					    .last_us = now };
+		s->half[i] =
+			(struct half){ .from = (uint8_t)i, .last_us = now };
 		err = side_watch(s, i);
 		if (err < 0)
 			goto unwatch;

@@ -53,9 +53,9 @@ struct splice_side {
 
 /* Joins a and b until one ends. on_end follows once, from the loop. 0, -errno,
  * RW_ERR_NOMEM (both sockets are closed then). */
-int splice_start(struct splicer *sp, struct splice_side a,
-		 struct splice_side b, struct splice_group *group,
-		 splice_on_end *on_end, void *user, struct splice **ret);
+int splice_start(struct splicer *sp, struct splice_side a, struct splice_side b,
+		 struct splice_group *group, splice_on_end *on_end, void *user,
+		 struct splice **ret);
 /* Closes both at once, without a flush; on_end follows with err. */
 void splice_cut(struct splice *s, int err);
 /* Bytes taken from a (0) or b (1) so far. */

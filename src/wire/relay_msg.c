@@ -141,11 +141,11 @@ static const struct relay_rule *rule_of(uint8_t type)
 /* What the fields' types cannot say. */
 static bool is_sound(const struct relay_msg *m)
 {
-	bool has_role = m->type == R_HELLO || m->type == R_ROW ||
-			m->type == R_INVITE;
-	uint8_t role = m->type == R_HELLO ? m->hello.role :
-		       m->type == R_ROW	  ? m->row.role :
-					    m->invite.role;
+	bool has_role =
+		m->type == R_HELLO || m->type == R_ROW || m->type == R_INVITE;
+	uint8_t role = m->type == R_HELLO ? m->hello.role
+		       : m->type == R_ROW ? m->row.role
+					  : m->invite.role;
 	const struct relay_hello *h = &m->hello;
 
 	if (has_role && role != RELAY_RIG && role != RELAY_CLIENT)

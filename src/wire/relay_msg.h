@@ -14,24 +14,24 @@
 #include "crypto/pin.h"
 #include "wire/msg.h"
 
-#define RELAY_ALPN	  "rigway-relay/1"
-#define RELAY_VERSION	  1
-#define RELAY_PORT	  443	/* where allowed, else the next */
-#define RELAY_PORT_HIGH	  7443
-#define RELAY_HDR_LEN	  8
-#define RELAY_BODY_MAX	  1024	/* the largest body of any message */
-#define RELAY_FRAME_MAX	  (RELAY_HDR_LEN + RELAY_BODY_MAX)
-#define RELAY_NAME_MAX	  63
-#define RELAY_ADDR_MAX	  63	/* "[v6]:port" */
-#define RELAY_TEXT_MAX	  400
-#define RELAY_LOST_MAX	  64	/* dead rendezvous named at once */
-#define RELAY_ID_LEN	  16	/* of an invite */
-#define RELAY_SECRET_LEN  32
-#define RELAY_WAITING_MS  5000	/* R_WAITING comes this often */
-#define RELAY_SILENCE_MS  12000 /* the silence that means a dead peer */
-#define RELAY_PING_MS	  5000	/* a device pings its control this often */
-#define RELAY_PONG_MS	  4000	/* and waits this long for the answer */
-#define RELAY_CALL_MS	  10000 /* a rendezvous number's life */
+#define RELAY_ALPN	 "rigway-relay/1"
+#define RELAY_VERSION	 1
+#define RELAY_PORT	 443 /* where allowed, else the next */
+#define RELAY_PORT_HIGH	 7443
+#define RELAY_HDR_LEN	 8
+#define RELAY_BODY_MAX	 1024 /* the largest body of any message */
+#define RELAY_FRAME_MAX	 (RELAY_HDR_LEN + RELAY_BODY_MAX)
+#define RELAY_NAME_MAX	 63
+#define RELAY_ADDR_MAX	 63 /* "[v6]:port" */
+#define RELAY_TEXT_MAX	 400
+#define RELAY_LOST_MAX	 64 /* dead rendezvous named at once */
+#define RELAY_ID_LEN	 16 /* of an invite */
+#define RELAY_SECRET_LEN 32
+#define RELAY_WAITING_MS 5000  /* R_WAITING comes this often */
+#define RELAY_SILENCE_MS 12000 /* the silence that means a dead peer */
+#define RELAY_PING_MS	 5000  /* a device pings its control this often */
+#define RELAY_PONG_MS	 4000  /* and waits this long for the answer */
+#define RELAY_CALL_MS	 10000 /* a rendezvous number's life */
 
 enum relay_type {
 	R_HELLO = 0x40,	  /* device: who I am and what I want */
@@ -99,25 +99,25 @@ enum {
 struct relay_hello {
 	uint64_t present;
 	uint16_t version_min, version_max;
-	uint8_t purpose;	/* enum relay_purpose */
-	uint8_t role;		/* enum relay_role */
+	uint8_t purpose; /* enum relay_purpose */
+	uint8_t role;	 /* enum relay_role */
 	char name[RELAY_NAME_MAX + 1];
-	uint64_t incarnation;	/* of the device's process; control */
-	uint8_t secret[RELAY_SECRET_LEN];	/* redeem */
-	struct pin rig;				/* wish */
-	uint8_t invite_id[RELAY_ID_LEN];	/* wish while pairing */
-	uint8_t wait;		/* wish: 1 waits for an absent rig */
-	uint64_t rendezvous;	/* answer */
-	struct msg_view lost;	/* control: u64 numbers in a row */
+	uint64_t incarnation;		  /* of the device's process; control */
+	uint8_t secret[RELAY_SECRET_LEN]; /* redeem */
+	struct pin rig;			  /* wish */
+	uint8_t invite_id[RELAY_ID_LEN];  /* wish while pairing */
+	uint8_t wait;			  /* wish: 1 waits for an absent rig */
+	uint64_t rendezvous;		  /* answer */
+	struct msg_view lost;		  /* control: u64 numbers in a row */
 };
 
 struct relay_welcome {
 	uint64_t present;
 	uint16_t version;
-	char name[RELAY_NAME_MAX + 1];	/* the relay's */
+	char name[RELAY_NAME_MAX + 1]; /* the relay's */
 	char fleet[RELAY_NAME_MAX + 1];
-	char addr[RELAY_ADDR_MAX + 1];	/* the device's, as the relay sees it */
-	uint64_t incarnation;		/* of the relay's process */
+	char addr[RELAY_ADDR_MAX + 1]; /* the device's, as the relay sees it */
+	uint64_t incarnation;	       /* of the relay's process */
 };
 
 struct relay_refused {
@@ -163,10 +163,10 @@ struct relay_number { /* R_PING, R_PONG, R_DONE (the ref), R_END, R_LIST */
 struct relay_invite {
 	uint64_t present;
 	uint64_t ref;
-	uint8_t hash[RELAY_SECRET_LEN];	/* SHA-256 of the relay's secret */
+	uint8_t hash[RELAY_SECRET_LEN]; /* SHA-256 of the relay's secret */
 	uint8_t invite_id[RELAY_ID_LEN];
-	uint8_t role;	/* what it makes of the key that redeems it */
-	uint64_t ttl;	/* seconds from now, by the issuer's clock */
+	uint8_t role; /* what it makes of the key that redeems it */
+	uint64_t ttl; /* seconds from now, by the issuer's clock */
 	uint16_t uses;
 };
 

@@ -54,15 +54,15 @@ static void on_guard(void *user)
 }
 
 /* Runs the loop until cond holds; fails the test after WAIT_MS. */
-#define until(w, cond)                                                   \
-	do {                                                             \
-		(w)->late = false;                                       \
-		timer_start((w)->guard, WAIT_MS);                        \
-		while (!(cond) && !(w)->late)                            \
-			uv_run(&(w)->loop, UV_RUN_ONCE);                 \
-		timer_stop((w)->guard);                                  \
-		if (!(cond))                                             \
-			fail_msg("waited in vain for %s", #cond);        \
+#define until(w, cond)                                                         \
+	do {                                                                   \
+		(w)->late = false;                                             \
+		timer_start((w)->guard, WAIT_MS);                              \
+		while (!(cond) && !(w)->late)                                  \
+			uv_run(&(w)->loop, UV_RUN_ONCE);                       \
+		timer_stop((w)->guard);                                        \
+		if (!(cond))                                                   \
+			fail_msg("waited in vain for %s", #cond);              \
 	} while (0)
 
 static void world_start_relay(struct world *w, uint16_t port)
@@ -76,20 +76,24 @@ static void world_start_relay(struct world *w, uint16_t port)
 	char listen[64], *err;
 
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
-	assert_int_equal(settings_set(&w->settings, "relay.listen", listen,
-				      &err), 0);
+	assert_int_equal(
+		settings_set(&w->settings, "relay.listen", listen, &err), 0);
 	assert_int_equal(book_open(w->dir, &limits, &w->book, &err), 0);
 
 	const struct relay_params p = {
-		.loop = &w->loop, .settings = s, .key = w->key,
-		.book = w->book, .name = "test",
+		.loop = &w->loop,
+		.settings = s,
+		.key = w->key,
+		.book = w->book,
+		.name = "test",
 	};
 
 	assert_int_equal(relay_new(&p, &w->relay, &err), 0);
-	w->desk = (struct desk){ .book = w->book, .key = w->key,
+	w->desk = (struct desk){ .book = w->book,
+				 .key = w->key,
 				 .relay = w->relay };
-	assert_int_equal(place_find(s, relay_port(w->relay), &w->desk.place,
-				    &err), 0);
+	assert_int_equal(
+		place_find(s, relay_port(w->relay), &w->desk.place, &err), 0);
 	snprintf(w->at, sizeof(w->at), "127.0.0.1:%u", relay_port(w->relay));
 	w->relays[0] = w->at;
 }
@@ -142,10 +146,10 @@ struct dev {
 	uint64_t down_next_ms;
 	unsigned calls;
 	struct control_call call;
-	bool answers;	/* calls, with relayed_start() */
+	bool answers; /* calls, with relayed_start() */
 	struct relayed *relayed;
-	struct chan *chan;	/* inner, up */
-	bool is_over;		/* it has closed */
+	struct chan *chan; /* inner, up */
+	bool is_over;	   /* it has closed */
 	int wish_err;
 	char wish_text[RELAY_TEXT_MAX];
 	unsigned waits;
@@ -210,9 +214,13 @@ static void dev_answer(struct dev *d, const struct pin *client,
 		       uint64_t rendezvous)
 {
 	const struct relayed_params p = {
-		.loop = &d->w->loop, .key = d->key, .relays = d->w->relays,
-		.relay_count = 1, .relay_pin = *key_pin(d->w->key),
-		.what = RELAYED_ANSWER, .peer = *client,
+		.loop = &d->w->loop,
+		.key = d->key,
+		.relays = d->w->relays,
+		.relay_count = 1,
+		.relay_pin = *key_pin(d->w->key),
+		.what = RELAYED_ANSWER,
+		.peer = *client,
 		.rendezvous = rendezvous,
 	};
 
@@ -222,9 +230,14 @@ static void dev_answer(struct dev *d, const struct pin *client,
 static void dev_wish(struct dev *d, const struct dev *rig, bool wait)
 {
 	const struct relayed_params p = {
-		.loop = &d->w->loop, .key = d->key, .relays = d->w->relays,
-		.relay_count = 1, .relay_pin = *key_pin(d->w->key),
-		.what = RELAYED_WISH, .peer = *key_pin(rig->key), .wait = wait,
+		.loop = &d->w->loop,
+		.key = d->key,
+		.relays = d->w->relays,
+		.relay_count = 1,
+		.relay_pin = *key_pin(d->w->key),
+		.what = RELAYED_WISH,
+		.peer = *key_pin(rig->key),
+		.wait = wait,
 	};
 
 	d->wish_err = 0;
@@ -298,9 +311,13 @@ static void dev_control(struct dev *d, enum relay_role role, uint64_t life)
 						.on_call = dev_on_call,
 						.on_down = dev_on_down };
 	const struct control_params p = {
-		.loop = &d->w->loop, .key = d->key, .relays = d->w->relays,
-		.relay_count = 1, .relay_pin = *key_pin(d->w->key),
-		.role = role, .name = role == RELAY_RIG ? "desk" : "laptop",
+		.loop = &d->w->loop,
+		.key = d->key,
+		.relays = d->w->relays,
+		.relay_count = 1,
+		.relay_pin = *key_pin(d->w->key),
+		.role = role,
+		.name = role == RELAY_RIG ? "desk" : "laptop",
 		.incarnation = life,
 	};
 	unsigned ups = d->ups;
@@ -327,7 +344,10 @@ static int dev_redeem(struct dev *d, const struct code *code,
 		      enum relay_role role)
 {
 	const struct redeem_params p = {
-		.loop = &d->w->loop, .key = d->key, .code = code, .role = role,
+		.loop = &d->w->loop,
+		.key = d->key,
+		.code = code,
+		.role = role,
 		.name = role == RELAY_RIG ? "desk" : "laptop",
 	};
 	struct redeem *r;
@@ -355,20 +375,22 @@ static void relay_code_new(struct world *w, struct code *ret)
 /* What a rig puts at the relay for a laptop. */
 static void rig_invite(struct dev *rig, uint64_t ttl_s, struct code *ret)
 {
-	struct control_invite inv = { .role = RELAY_CLIENT, .ttl_s = ttl_s,
+	struct control_invite inv = { .role = RELAY_CLIENT,
+				      .ttl_s = ttl_s,
 				      .uses = 1 };
 	struct secret to_relay, to_rig;
 	unsigned dones = rig->dones;
 
-	*ret = (struct code){ .kind = CODE_CLIENT, .relay_count = 1,
+	*ret = (struct code){ .kind = CODE_CLIENT,
+			      .relay_count = 1,
 			      .relay_pin = *key_pin(rig->w->key),
 			      .rig_pin = *key_pin(rig->key) };
 	str_copy(ret->relay[0], sizeof(ret->relay[0]), rig->w->at);
 	random_bytes(ret->bits, sizeof(ret->bits));
 	code_secrets(ret->bits, &to_relay, &to_rig, inv.invite_id);
 	sha256(to_relay.b, sizeof(to_relay.b), inv.hash);
-	assert_int_equal(control_put_invite(rig->control, &inv, dev_on_done,
-					    rig), 0);
+	assert_int_equal(
+		control_put_invite(rig->control, &inv, dev_on_done, rig), 0);
 	until(rig->w, rig->dones > dones);
 	assert_int_equal(rig->done_err, 0);
 }
@@ -790,8 +812,8 @@ static void garbage_is_closed(void **state)
 	world_start_relay(&w, 0);
 	fd = knock(&w);
 	assert_int_equal(send(fd, "GET / HTTP/1.1\r\n\r\n", 18, 0), 18);
-	until(&w, is_closed(fd) || recv(fd, (char[64]){ 0 }, 64,
-					MSG_DONTWAIT) >= 0);
+	until(&w, is_closed(fd) ||
+			  recv(fd, (char[64]){ 0 }, 64, MSG_DONTWAIT) >= 0);
 	until(&w, relay_counts(w.relay).connections == 0);
 	close(fd);
 	world_close(&w);
@@ -863,7 +885,8 @@ static void a_rig_that_drops_a_device_cuts_it(void **state)
 	connect_two(&w, &rig, &laptop);
 	rig.dones = 0;
 	assert_int_equal(control_drop_device(rig.control, key_pin(laptop.key),
-					     dev_on_done, &rig), 0);
+					     dev_on_done, &rig),
+			 0);
 	until(&w, rig.dones == 1 && laptop.is_over);
 	assert_int_equal(rig.done_err, 0);
 	assert_null(book_find_device(w.book, key_pin(laptop.key)));
@@ -920,8 +943,8 @@ static void devices_see_their_fleet(void **state)
 	relay_code_new(&w, &code);
 	assert_int_equal(dev_redeem(&other, &code, RELAY_RIG), 0);
 	rig.dones = 0;
-	assert_int_equal(control_list(rig.control, on_list_row, dev_on_done,
-				      &rig), 0);
+	assert_int_equal(
+		control_list(rig.control, on_list_row, dev_on_done, &rig), 0);
 	until(&w, rig.dones == 1);
 	assert_int_equal(rig.done_err, 0);
 	assert_int_equal(rig.rows, 2);
@@ -1022,7 +1045,8 @@ static void rude_open(struct rude *r, struct dev *d, struct tls_ctx **ctx)
 	assert_int_equal(reach_relays_parse(&at, d->w->relays, 1), 0);
 	assert_int_equal(tls_ctx_new(d->key, TLS_CLIENT, RELAY_ALPN, ctx), 0);
 
-	const struct reach_params p = { .loop = &d->w->loop, .ctx = *ctx,
+	const struct reach_params p = { .loop = &d->w->loop,
+					.ctx = *ctx,
 					.relays = &at,
 					.pin = *key_pin(d->w->key),
 					.timeout_ms = 5000 };

@@ -163,8 +163,9 @@ static void *worker(void *arg)
 static void work_start(struct work *w, int fd, bool receives, uint64_t len,
 		       size_t step)
 {
-	*w = (struct work){ .fd = fd, .receives = receives, .len = len,
-			    .step = step };
+	*w = (struct work){
+		.fd = fd, .receives = receives, .len = len, .step = step
+	};
 	assert_int_equal(pthread_create(&w->thread, NULL, worker, w), 0);
 }
 
@@ -431,18 +432,17 @@ static void a_small_pair_is_served_among_bulk(void **state)
 
 		tcp_pair(a);
 		tcp_pair(b);
-		assert_int_equal(splice_start(r.sp,
-					      (struct splice_side){ a[1], 0 },
-					      (struct splice_side){ b[1], 0 },
-					      &group, on_end, &ends[i],
-					      &bulk[i]),
-				 0);
+		assert_int_equal(
+			splice_start(r.sp, (struct splice_side){ a[1], 0 },
+				     (struct splice_side){ b[1], 0 }, &group,
+				     on_end, &ends[i], &bulk[i]),
+			0);
 		work_start(&out[i], a[0], false, 64 << 20, 1 << 20);
 		work_start(&in[i], b[0], true, 64 << 20, 1 << 20);
 	}
 	for (int i = 0; i < 50; i++) {
-		uint64_t before = splicer_count(r.sp).pairs > 0 ?
-					  group.bytes : 0;
+		uint64_t before =
+			splicer_count(r.sp).pairs > 0 ? group.bytes : 0;
 
 		assert_int_equal(send(r.a, "k", 1, 0), 1);
 		while (recv(r.b, &c, 1, MSG_DONTWAIT) != 1)
@@ -482,8 +482,8 @@ static void pipes_are_capped_and_come_back(void **state)
 		tcp_pair(b[i]);
 		assert_int_equal(
 			splice_start(r.sp, (struct splice_side){ a[i][1], 0 },
-				     (struct splice_side){ b[i][1], 0 },
-				     &group, on_end, &ends[i], &pair[i]),
+				     (struct splice_side){ b[i][1], 0 }, &group,
+				     on_end, &ends[i], &pair[i]),
 			0);
 		stuff(&r, a[i][0], 65536); /* nobody reads */
 		assert_in_range(splicer_count(r.sp).pipes_lent, 0, 2);
