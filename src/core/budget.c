@@ -34,3 +34,37 @@ void budget_return(struct budget *b, uint64_t bytes)
 	CHECK(bytes <= b->lent);
 	b->lent -= bytes;
 }
+
+bool budget_enter(struct budget *b)
+{
+	if (b->streams >= budget_streams(b))
+		return false;
+	b->streams++;
+	return true;
+}
+
+void budget_leave(struct budget *b)
+{
+	CHECK(b->streams > 0);
+	b->streams--;
+}
+
+uint64_t budget_room(const struct budget *b, uint64_t len)
+{
+	uint64_t half = b->total / 2;
+	uint64_t beyond = b->kept < half ? (half - b->kept) / 4 : 0;
+	uint64_t floor = len < b->floor ? b->floor - len : 0;
+
+	return MAX(floor, beyond);
+}
+
+void budget_keep(struct budget *b, uint64_t bytes)
+{
+	b->kept += bytes;
+}
+
+void budget_forget(struct budget *b, uint64_t bytes)
+{
+	CHECK(bytes <= b->kept);
+	b->kept -= bytes;
+}

@@ -143,6 +143,12 @@ static int on_open(struct carrier *c, const struct frame *f)
 	st->known = st->sent_open = true;
 	st->peer_limit = get_be32(f->payload);
 	input_consumed(st, 0);
+	st->placed = budget_enter(s->p.budget);
+	if (!st->placed) {
+		stream_reset(st, RW_ERR_LIMIT,
+			     "no room for another connection");
+		return 0;
+	}
 	s->ops->on_open(s, st);
 	if (st->ops == NULL)
 		stream_reset(st, RW_ERR_NOT_ALLOWED, "nobody takes this stream");
@@ -236,9 +242,12 @@ static int on_state(struct carrier *c, struct stream *st,
 	st->peer_received = MAX(st->peer_received, received);
 	st->peer_consumed = MAX(st->peer_consumed, consumed);
 	st->peer_limit = MAX(st->peer_limit, limit);
-	if (MIN(consumed, st->out.end) > st->out.base)
-		chunkq_drop(&st->out, &st->s->pool,
-			    MIN(consumed, st->out.end));
+	if (MIN(consumed, st->out.end) > st->out.base) {
+		uint64_t to = MIN(consumed, st->out.end);
+
+		budget_forget(st->s->p.budget, to - st->out.base);
+		chunkq_drop(&st->out, &st->s->pool, to);
+	}
 	if (st->next < st->out.base)
 		st->next = st->out.base;
 	take_ride(st, c, received);

@@ -42,6 +42,7 @@ struct stream {
 	uint8_t due;	    /* bits of enum due */
 	bool mine;	    /* we opened it */
 	bool sent_open;	    /* an OPEN left on some carrier */
+	bool placed;	    /* it has a floor of the budget */
 	bool known;	    /* the peer's STATE showed that it knows it */
 	bool connected;	    /* the target is connected */
 	bool fin;	    /* the user wrote all; the end is at out.end */

@@ -66,9 +66,14 @@ int stream_open(struct session *s, enum stream_kind kind, const char *target,
 	 * more and is replaced by its owner. */
 	if (s->mine >= s->p.limits.max_streams || s->next_id > UINT32_MAX - 4)
 		return RW_ERR_LIMIT;
+	if (!budget_enter(s->p.budget))
+		return RW_ERR_LIMIT;
 	st = stream_new(s, s->next_id, true, kind, target, len);
-	if (st == NULL)
+	if (st == NULL) {
+		budget_leave(s->p.budget);
 		return RW_ERR_NOMEM;
+	}
+	st->placed = true;
 	s->next_id += 2;
 	st->ops = ops;
 	st->user = user;
@@ -222,6 +227,8 @@ static uint64_t room_left(const struct stream *st)
 	uint64_t unsent = st->ride != NULL ? st->next : st->out.base;
 
 	top = MIN(top, MAX(unsent, st->out.base) + BACKLOG_MAX);
+	top = MIN(top, st->out.end + budget_room(st->s->p.budget,
+						 chunkq_len(&st->out)));
 	return top > st->out.end ? top - st->out.end : 0;
 }
 
@@ -250,6 +257,7 @@ void stream_wrote(struct stream *st, size_t len)
 	}
 	CHECK(!st->fin);
 	chunkq_wrote(&st->out, len);
+	budget_keep(st->s->p.budget, len);
 	st->s->bytes_out += len;
 	st->s->data_at = st->s->now;
 	stream_run(st);
@@ -355,10 +363,14 @@ void stream_close(struct stream *st, int err, const char *text)
 	st->err = err;
 	if (text != NULL && text[0] != '\0')
 		st->text = strndup(text, STREAM_TEXT_MAX);
-	chunkq_clear(&st->out, &s->pool);
-	chunkq_clear(&st->in, &s->pool);
+	budget_forget(s->p.budget, chunkq_len(&st->out));
 	budget_return(s->p.budget, st->lent);
 	st->lent = 0;
+	if (st->placed)
+		budget_leave(s->p.budget);
+	st->placed = false;
+	chunkq_clear(&st->out, &s->pool);
+	chunkq_clear(&st->in, &s->pool);
 	list_del(&st->run);
 	list_del(&st->lag);
 	list_del(&st->room);
