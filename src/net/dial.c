@@ -16,9 +16,12 @@
 #include "base/str.h"
 #include "net/loop.h"
 #include "net/loop_local.h"
+#include "net/resolve.h"
 
 #define DIAL_STAGGER_MS 250	 /* RFC 8305, section 5 */
 #define DIAL_TIMEOUT_MS 15000
+/* What a name server gets before an address known from before is tried. */
+#define DIAL_STALE_MS	200
 #define DIAL_ADDRS_MAX	16	 /* a name with more is tried up to here */
 
 /* One address that is being connected to. */
@@ -41,8 +44,7 @@ struct dial {
 	struct deferred begin;
 	struct dial_params p;
 	char host[HOST_MAX + 1];
-	uv_getaddrinfo_t resolve;
-	bool is_resolving;
+	struct resolve resolve;
 	bool is_over; /* on_done ran or never will */
 	struct timer *stagger, *limit;
 	enum dial_stage stage;
@@ -93,21 +95,11 @@ static int dial_error(int sys)
 	}
 }
 
-static int dial_resolve_error(int uv)
-{
-	switch (uv) {
-	case UV_EAI_AGAIN: return RW_ERR_UNREACHABLE;
-	case UV_EAI_MEMORY:
-	case UV_ENOMEM: return RW_ERR_NOMEM;
-	default: return RW_ERR_NO_HOST;
-	}
-}
-
 /* -- the end */
 
 static void dial_maybe_free(struct dial *d)
 {
-	if (d->is_over && d->handles == 0 && !d->is_resolving)
+	if (d->is_over && d->handles == 0)
 		free(d);
 }
 
@@ -146,8 +138,7 @@ static void dial_stop(struct dial *d)
 	d->stagger = d->limit = NULL;
 	list_del(&d->item.link);
 	list_del(&d->begin.link);
-	if (d->is_resolving)
-		(void)uv_cancel((uv_req_t *)&d->resolve);
+	resolve_stop(&d->resolve);
 }
 
 static void dial_finish(struct dial *d, int err, int fd)
@@ -265,9 +256,16 @@ static void dial_next(struct dial *d)
 		dial_finish(d, d->err != 0 ? d->err : RW_ERR_NO_HOST, -1);
 }
 
+static bool dial_known(struct dial *d);
+
 static void dial_on_stagger(void *user)
 {
-	dial_next(user);
+	struct dial *d = user;
+
+	if (d->stage == DIAL_RESOLVING)
+		(void)dial_known(d);
+	else
+		dial_next(d);
 }
 
 static void dial_on_limit(void *user)
@@ -358,32 +356,38 @@ static void dial_connect(struct dial *d, const struct addrinfo *list)
 	dial_next(d);
 }
 
-static void dial_on_resolved(uv_getaddrinfo_t *req, int status,
-			     struct addrinfo *list)
+/* Goes on with what the name meant before, if that will do. */
+static bool dial_known(struct dial *d)
 {
-	struct dial *d = req->data;
+	const struct addrinfo *list =
+		d->p.peer_is_proven ? resolve_known(d->ll, d->host) : NULL;
 
-	d->is_resolving = false;
-	if (d->is_over)
-		dial_maybe_free(d);
-	else if (status < 0)
-		dial_finish(d, dial_resolve_error(status), -1);
-	else
-		dial_connect(d, list);
-	uv_freeaddrinfo(list);
+	if (list == NULL)
+		return false;
+	resolve_stop(&d->resolve);
+	dial_connect(d, list);
+	return true;
 }
 
-static const struct addrinfo dial_hints = {
-	.ai_family = AF_UNSPEC,
-	.ai_socktype = SOCK_STREAM,
-};
+static void dial_on_resolved(struct resolve *r, int err,
+			     const struct addrinfo *list)
+{
+	struct dial *d = container_of(r, struct dial, resolve);
+
+	timer_stop(d->stagger);
+	if (err == 0)
+		dial_connect(d, list);
+	else if (err == RW_ERR_NO_HOST || !dial_known(d))
+		dial_finish(d, err, -1);
+}
 
 /* A number needs no thread. False: it is a name. */
 static bool dial_numeric(struct dial *d)
 {
-	struct addrinfo hints = dial_hints, *list = NULL;
+	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST,
+				  .ai_socktype = SOCK_STREAM };
+	struct addrinfo *list = NULL;
 
-	hints.ai_flags = AI_NUMERICHOST;
 	if (getaddrinfo(d->host, NULL, &hints, &list) != 0)
 		return false;
 	dial_connect(d, list);
@@ -403,13 +407,12 @@ static void dial_on_begin(struct deferred *b)
 	}
 	if (dial_numeric(d))
 		return;
-	d->resolve.data = d;
-	r = uv_getaddrinfo(d->ll->loop, &d->resolve, dial_on_resolved, d->host,
-			   NULL, &dial_hints);
+	d->resolve.on_done = dial_on_resolved;
+	r = resolve_start(d->ll, &d->resolve, d->host);
 	if (r < 0)
-		dial_finish(d, dial_resolve_error(r), -1);
-	else
-		d->is_resolving = true;
+		dial_finish(d, r, -1);
+	else if (d->p.peer_is_proven)
+		timer_start(d->stagger, DIAL_STALE_MS);
 }
 
 int dial_start(uv_loop_t *loop, const struct dial_params *p, struct dial **ret)
@@ -430,6 +433,7 @@ int dial_start(uv_loop_t *loop, const struct dial_params *p, struct dial **ret)
 		    p->timeout_ms > 0 ? p->timeout_ms : DIAL_TIMEOUT_MS);
 	d->begin.on_turn = dial_on_begin;
 	list_init(&d->begin.link);
+	list_init(&d->resolve.link);
 	loop_item_add(d->ll, &d->item, dial_shut);
 	loop_defer(d->ll, &d->begin);
 	*ret = d;

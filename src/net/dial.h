@@ -24,6 +24,10 @@ struct dial_params {
 	const char *host; /* name or number, no brackets; copied */
 	uint16_t port;
 	uint64_t timeout_ms; /* for all of it; 0: 15 s */
+	/* The peer will prove by its key who it is, so an old address does no
+	 * harm: when name servers are silent, what the name meant before in
+	 * this process is tried after 200 ms. For relays, not for targets. */
+	bool peer_is_proven;
 	/* Asked for each address just before connecting, v4-mapped v6 already
 	 * made v4; NULL allows all. */
 	bool (*allow)(const struct sockaddr *addr, void *user);

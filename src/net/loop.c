@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "net/loop_local.h"
+#include "net/resolve.h"
 
 /* How often idle buffers and half-closed sockets are looked at. */
 #define SWEEP_MS 1000
@@ -326,6 +327,8 @@ struct loop_local *loop_local(uv_loop_t *loop)
 	list_init(&ll->deferred);
 	list_init(&ll->warm);
 	list_init(&ll->watched);
+	list_init(&ll->resolving);
+	list_init(&ll->known);
 	ll->read_mem = xmalloc(LOOP_READ_LEN);
 	ll->plain_mem = xmalloc(LOOP_PLAIN_LEN);
 	loop->data = ll;
@@ -447,12 +450,17 @@ void loop_run_close(uv_loop_t *loop)
 	timer_shut(&ll->sweep->item);
 	flusher_shut(&ll->turn->item);
 	uv_walk(loop, loop_close_foreign, NULL);
+	resolve_forget(ll);
 	loop_drain(loop);
+	resolve_forget(ll); /* an answer may have come just now */
+	if (!list_is_empty(&ll->resolving)) {
+		/* A resolver that does not answer holds a request whose
+		 * memory, and ll with it, is left to the process's end. */
+		return;
+	}
 	free(ll->read_mem);
 	free(ll->plain_mem);
 	free(ll);
 	loop->data = NULL;
-	/* Fails only while the resolver still holds a request: its memory is
-	 * then left to the end of the process. */
-	(void)uv_loop_close(loop);
+	CHECK(uv_loop_close(loop) == 0);
 }

@@ -52,6 +52,8 @@ struct loop_local {
 	struct list deferred;
 	struct list warm;
 	struct list watched;
+	struct list resolving, known; /* net/resolve.c */
+	size_t known_count;
 	struct flusher *turn;	/* runs the deferred calls */
 	struct timer *sweep;	/* runs while warm or watched has any */
 	uint64_t sweeps;

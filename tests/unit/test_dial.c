@@ -261,6 +261,71 @@ static void the_address_that_answers_wins(void **state)
 	listener_close(l);
 }
 
+/* The first address of "localhost" is silent; the other is tried after 250 ms
+ * (RFC 8305), not after the whole time. */
+static void a_silent_address_does_not_hold_up_the_next(void **state)
+{
+	struct sockaddr_in6 sa = { .sin6_family = AF_INET6,
+				   .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct listener *l = listener("127.0.0.1");
+	int deaf = socket(AF_INET6, SOCK_STREAM, 0), fill[8];
+	struct result watch = { .deny_family = AF_UNIX };
+	struct dial_params p = { .allow = allow, .user = &watch };
+	uint64_t began;
+	struct result r;
+
+	(void)state;
+	sa.sin6_port = htons(listener_port(l));
+	if (deaf < 0 || bind(deaf, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+		listener_close(l);
+		skip();
+		return;
+	}
+	assert_int_equal(listen(deaf, 0), 0);
+	for (size_t i = 0; i < ARRAY_LEN(fill); i++) {
+		fill[i] = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)connect(fill[i], (struct sockaddr *)&sa, sizeof(sa));
+	}
+	began = loop_now_us(NULL);
+	r = dial("localhost", listener_port(l), p);
+	assert_int_equal(r.err, 0);
+	if (r.asked > 1) { /* "localhost" is both here */
+		assert_memory_equal(r.first, "[::1]:", 6);
+		assert_true(loop_now_us(NULL) - began >= 240000);
+	}
+	assert_true(loop_now_us(NULL) - began < 5000000);
+	close(r.fd);
+	for (size_t i = 0; i < ARRAY_LEN(fill); i++)
+		close(fill[i]);
+	close(deaf);
+	listener_close(l);
+}
+
+/* Many dials to one name ask once, and each gets the answer. */
+static void dials_to_one_name_share_the_answer(void **state)
+{
+	struct listener *l = listener("localhost");
+	struct result r[20] = { 0 };
+	struct dial *d;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+		struct dial_params p = { .host = "localhost",
+					 .port = listener_port(l),
+					 .peer_is_proven = i % 2 == 0,
+					 .on_done = on_done,
+					 .user = &r[i] };
+
+		assert_int_equal(dial_start(&loop, &p, &d), 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+		run_until_done(&r[i]);
+		assert_int_equal(r[i].err, 0);
+		close(r[i].fd);
+	}
+	listener_close(l);
+}
+
 static void a_cancelled_dial_says_nothing(void **state)
 {
 	struct result r = { 0 };
@@ -473,6 +538,8 @@ int main(void)
 		T(no_answer_is_a_timeout),
 		T(each_address_is_asked_for_just_before),
 		T(the_address_that_answers_wins),
+		T(a_silent_address_does_not_hold_up_the_next),
+		T(dials_to_one_name_share_the_answer),
 		T(a_cancelled_dial_says_nothing),
 		T(a_taken_port_is_in_use),
 		T(a_closed_listener_frees_its_port_at_once),
