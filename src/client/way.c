@@ -167,6 +167,9 @@ static void on_live(struct session *s, struct carrier *c,
 	 * and must not be cut, or both would be gone. */
 	for (struct list *it = l->link.prev; it != &way->links; it = it->prev)
 		container_of(it, struct link, link)->is_old = true;
+	/* A ping, so that the round trip is known before anybody asks. */
+	carrier_suspect(c, way->env->limits.ping_timeout_us,
+			loop_now_us(way->env->loop));
 	log_info("%s: connected%s", way->row->name,
 		 welcome->fresh ? "" : ", nothing was lost");
 	way->row->welcomed = way->since;
