@@ -5,7 +5,10 @@
 
 #include "base/check.h"
 
-#define SLACK_US	10000	 /* a standing queue of 10 ms finds new room */
+/* A standing queue beyond the round trip finds new room on the path. It is as
+ * long as a keystroke then waits: twice the round trip, within bounds. */
+#define SLACK_LEAST_US	2000
+#define SLACK_MOST_US	10000
 #define RTT_KEEP_US	10000000 /* then the queue is drained to look again */
 #define CAP_FIRST	(64 * 1024)
 #define CAP_MOST	(UINT64_C(256) * 1024 * 1024)
@@ -110,10 +113,15 @@ void pace_rtt(struct pace *p, uint64_t rtt_us, uint64_t now_us)
 		p->drains = true;
 }
 
+static uint64_t slack_us(const struct pace *p)
+{
+	return MIN(MAX(2 * p->rtt_us, SLACK_LEAST_US), SLACK_MOST_US);
+}
+
 static void set_cap(struct pace *p, uint64_t got)
 {
 	uint64_t rate = rate_most(p);
-	uint64_t cap = rate * (p->rtt_us + SLACK_US) / 1000000;
+	uint64_t cap = rate * (p->rtt_us + slack_us(p)) / 1000000;
 
 	if (p->startup)
 		cap = MAX(cap, p->cap + got);
