@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: MIT */
+/* The relay's book: fleets, devices, invites, on disk; the door; the place. */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "config/settings.h"
+#include "relay/book.h"
+#include "relay/door.h"
+#include "relay/place.h"
+
+#define NOW  INT64_C(1800000000)
+#define HOUR 3600
+
+struct office {
+	char dir[64];
+	struct book *book;
+	struct book_limits limits;
+	struct fleet *fleet;
+	char text[BOOK_TEXT_CAP];
+};
+
+static void office_read(struct office *o)
+{
+	char *err;
+
+	assert_int_equal(book_open(o->dir, &o->limits, &o->book, &err), 0);
+}
+
+static void office_open(struct office *o)
+{
+	memset(o, 0, sizeof(*o));
+	o->limits = (struct book_limits){ 4, 3, 3 };
+	strcpy(o->dir, "/tmp/rigway-test-book-XXXXXX");
+	assert_non_null(mkdtemp(o->dir));
+	assert_false(book_exists(o->dir));
+	office_read(o);
+	assert_int_equal(book_add_fleet(o->book, NOW, &o->fleet, o->text), 0);
+	assert_true(book_exists(o->dir));
+}
+
+/* As after a restart: only what is on disk counts. */
+static void office_restart(struct office *o)
+{
+	char name[64];
+
+	strcpy(name, o->fleet->name);
+	book_free(o->book);
+	office_read(o);
+	o->fleet = book_find_fleet(o->book, name);
+	assert_non_null(o->fleet);
+}
+
+static void office_close(struct office *o)
+{
+	static const char *const files[] = { "fleets", "devices", "invites",
+					     "place" };
+
+	book_free(o->book);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		char *path = xasprintf("%s/%s", o->dir, files[i]);
+
+		unlink(path);
+		free(path);
+	}
+	assert_int_equal(rmdir(o->dir), 0); /* nothing else was left there */
+}
+
+static struct pin key(uint8_t n)
+{
+	struct pin p;
+
+	memset(&p, n, sizeof(p));
+	return p;
+}
+
+/* Invite n: its secret is 32 bytes of n. */
+static int invite(struct office *o, uint8_t n, enum relay_role role,
+		  struct pin issuer, unsigned uses)
+{
+	uint8_t id[RELAY_ID_LEN], secret[RELAY_SECRET_LEN], hash[HASH_LEN];
+
+	memset(id, n, sizeof(id));
+	memset(secret, n, sizeof(secret));
+	sha256(secret, sizeof(secret), hash);
+
+	const struct invite_params p = {
+		.fleet = o->fleet,
+		.id = id,
+		.hash = hash,
+		.role = role,
+		.issuer = issuer,
+		.now = NOW,
+		.ttl_s = HOUR,
+		.uses = uses,
+	};
+
+	return book_invite(o->book, &p, o->text);
+}
+
+static int redeem(struct office *o, uint8_t n, struct pin pin,
+		  enum relay_role role, int64_t now)
+{
+	uint8_t secret[RELAY_SECRET_LEN];
+	struct fleet *f;
+
+	memset(secret, n, sizeof(secret));
+
+	const struct redeem_try t = {
+		.secret = secret,
+		.pin = pin,
+		.role = role,
+		.name = "desk",
+		.now = now,
+	};
+
+	return book_redeem(o->book, &t, &f, o->text);
+}
+
+static const struct pin by_relay;
+
+static void a_code_works_once_and_again_for_the_same_key(void **state)
+{
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
+	assert_int_equal(redeem(&o, 1, key(7), RELAY_RIG, NOW + 1), 0);
+	assert_int_equal(redeem(&o, 1, key(7), RELAY_RIG, NOW + 2), 0);
+	assert_int_equal(redeem(&o, 1, key(8), RELAY_RIG, NOW + 3),
+			 RW_ERR_USED);
+	office_restart(&o);
+	assert_int_equal(redeem(&o, 1, key(7), RELAY_RIG, NOW + 4), 0);
+	assert_int_equal(redeem(&o, 1, key(8), RELAY_RIG, NOW + 5),
+			 RW_ERR_USED);
+	assert_int_equal(book_device_count(o.book), 1);
+	office_close(&o);
+}
+
+static void another_key_hears_when_and_by_whom(void **state)
+{
+	char who[PIN_SHORT_LEN + 1], when[FORMAT_CAP];
+	struct pin first = key(7);
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
+	assert_int_equal(redeem(&o, 1, first, RELAY_RIG, NOW + 60), 0);
+	assert_int_equal(redeem(&o, 1, key(8), RELAY_RIG, NOW + 90),
+			 RW_ERR_USED);
+	assert_non_null(strstr(o.text, pin_short(&first, who)));
+	assert_non_null(strstr(o.text, format_time(NOW + 60, when)));
+	office_close(&o);
+}
+
+static void a_code_for_several_serves_so_many_keys(void **state)
+{
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 2), 0);
+	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW), 0);
+	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW), 0);
+	assert_int_equal(redeem(&o, 1, key(2), RELAY_RIG, NOW), 0);
+	assert_int_equal(redeem(&o, 1, key(3), RELAY_RIG, NOW), RW_ERR_USED);
+	office_restart(&o);
+	assert_int_equal(redeem(&o, 1, key(2), RELAY_RIG, NOW), 0);
+	assert_int_equal(redeem(&o, 1, key(3), RELAY_RIG, NOW), RW_ERR_USED);
+	office_close(&o);
+}
+
+static void a_code_expires_for_everybody(void **state)
+{
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 2), 0);
+	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW + HOUR - 1), 0);
+	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW + HOUR),
+			 RW_ERR_EXPIRED);
+	assert_int_equal(redeem(&o, 1, key(2), RELAY_RIG, NOW + HOUR),
+			 RW_ERR_EXPIRED);
+	office_close(&o);
+}
+
+static void a_clock_before_the_issue_means_expired(void **state)
+{
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
+	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW - 1),
+			 RW_ERR_EXPIRED);
+	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW), 0);
+	office_close(&o);
+}
+
+static void a_wrong_code_burns_nothing(void **state)
+{
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
+	for (uint8_t n = 2; n < 200; n++)
+		assert_int_equal(redeem(&o, n, key(1), RELAY_RIG, NOW),
+				 RW_ERR_NOT_FOUND);
+	assert_int_equal(redeem(&o, 1, key(1), RELAY_CLIENT, NOW),
+			 RW_ERR_NOT_ALLOWED);
+	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW), 0);
+	office_close(&o);
+}
+
+static void limits_are_kept(void **state)
+{
+	struct office o;
+	struct fleet *f;
+
+	(void)state;
+	office_open(&o); /* 4 fleets, 3 devices and 3 open invites in each */
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 4), 0);
+	assert_int_equal(invite(&o, 2, RELAY_RIG, by_relay, 1), 0);
+	assert_int_equal(invite(&o, 3, RELAY_RIG, by_relay, 1), 0);
+	assert_int_equal(invite(&o, 4, RELAY_RIG, by_relay, 1), RW_ERR_LIMIT);
+	/* A used one is open no more. */
+	assert_int_equal(redeem(&o, 2, key(1), RELAY_RIG, NOW), 0);
+	assert_int_equal(invite(&o, 4, RELAY_RIG, by_relay, 1), 0);
+	assert_int_equal(redeem(&o, 1, key(2), RELAY_RIG, NOW), 0);
+	assert_int_equal(redeem(&o, 1, key(3), RELAY_RIG, NOW), 0);
+	assert_int_equal(redeem(&o, 1, key(4), RELAY_RIG, NOW), RW_ERR_LIMIT);
+	/* A full fleet does not burn the code. */
+	assert_int_equal(book_remove(o.book, &(struct pin){ { 0 } }, NULL),
+			 RW_ERR_NOT_FOUND);
+	struct pin gone = key(3);
+	assert_int_equal(book_remove(o.book, &gone, NULL), 0);
+	assert_int_equal(redeem(&o, 1, key(4), RELAY_RIG, NOW), 0);
+	assert_int_equal(invite(&o, 9, RELAY_RIG, by_relay, 0), RW_ERR_LIMIT);
+	assert_int_equal(invite(&o, 9, RELAY_RIG, by_relay, BOOK_USES_MAX + 1),
+			 RW_ERR_LIMIT);
+	for (int i = 0; i < 3; i++) {
+		struct fleet *was = o.fleet;
+
+		assert_int_equal(book_add_fleet(o.book, NOW, &f, o.text), 0);
+		o.fleet = f; /* with an invite it is not tidied away */
+		assert_int_equal(
+			invite(&o, (uint8_t)(20 + i), RELAY_RIG, by_relay, 1),
+			0);
+		o.fleet = was;
+	}
+	assert_int_equal(book_add_fleet(o.book, NOW, &f, o.text), RW_ERR_LIMIT);
+	/* Empty ones whose codes are over make room. */
+	assert_int_equal(book_add_fleet(o.book, NOW + 2 * HOUR, &f, o.text), 0);
+	office_close(&o);
+}
+
+/* A rig repeats its invites after each reconnect. */
+static void the_same_invite_again_is_fine(void **state)
+{
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
+	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW), 0);
+	assert_int_equal(invite(&o, 2, RELAY_CLIENT, key(1), 1), 0);
+	assert_int_equal(redeem(&o, 2, key(2), RELAY_CLIENT, NOW), 0);
+	assert_int_equal(invite(&o, 2, RELAY_CLIENT, key(1), 1), 0);
+	assert_int_equal(redeem(&o, 2, key(3), RELAY_CLIENT, NOW),
+			 RW_ERR_USED); /* it stays used */
+	assert_int_equal(invite(&o, 2, RELAY_CLIENT, key(9), 1),
+			 RW_ERR_EXISTS); /* and its issuer's */
+	office_close(&o);
+}
+
+static void a_removed_key_cannot_come_back_by_its_old_code(void **state)
+{
+	struct pin rig = key(1);
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 2), 0);
+	assert_int_equal(redeem(&o, 1, rig, RELAY_RIG, NOW), 0);
+	assert_int_equal(invite(&o, 2, RELAY_CLIENT, rig, 1), 0);
+	assert_int_equal(book_remove(o.book, &rig, NULL), 0);
+	assert_null(book_find_device(o.book, &rig));
+	assert_int_equal(redeem(&o, 1, rig, RELAY_RIG, NOW), RW_ERR_USED);
+	assert_non_null(strstr(o.text, "removed"));
+	/* What it issued is void. */
+	assert_int_equal(redeem(&o, 2, key(5), RELAY_CLIENT, NOW),
+			 RW_ERR_NOT_FOUND);
+	office_restart(&o);
+	assert_int_equal(redeem(&o, 1, rig, RELAY_RIG, NOW), RW_ERR_USED);
+	assert_int_equal(redeem(&o, 1, key(3), RELAY_RIG, NOW), 0);
+	office_close(&o);
+}
+
+static void a_rig_drops_only_whom_it_alone_let_in(void **state)
+{
+	struct pin a = key(1), b = key(2), c = key(3);
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 2), 0);
+	assert_int_equal(redeem(&o, 1, a, RELAY_RIG, NOW), 0);
+	assert_int_equal(redeem(&o, 1, b, RELAY_RIG, NOW), 0);
+	assert_int_equal(invite(&o, 2, RELAY_CLIENT, a, 1), 0);
+	assert_int_equal(redeem(&o, 2, c, RELAY_CLIENT, NOW), 0);
+	assert_int_equal(book_drop(o.book, &b, &c), 0); /* not b's */
+	assert_non_null(book_find_device(o.book, &c));
+	assert_int_equal(book_drop(o.book, &b, &a), 0); /* a rig */
+	assert_non_null(book_find_device(o.book, &a));
+	assert_int_equal(book_drop(o.book, &a, &c), 0);
+	assert_null(book_find_device(o.book, &c));
+	assert_int_equal(book_drop(o.book, &a, &c), 0); /* again */
+	assert_int_equal(redeem(&o, 2, c, RELAY_CLIENT, NOW), RW_ERR_USED);
+	/* Let in by both, dropped by one: it stays. */
+	assert_int_equal(invite(&o, 3, RELAY_CLIENT, a, 1), 0);
+	assert_int_equal(invite(&o, 4, RELAY_CLIENT, b, 1), 0);
+	assert_int_equal(redeem(&o, 3, c, RELAY_CLIENT, NOW), 0);
+	assert_int_equal(redeem(&o, 4, c, RELAY_CLIENT, NOW), 0);
+	office_restart(&o);
+	assert_int_equal(book_drop(o.book, &a, &c), 0);
+	assert_non_null(book_find_device(o.book, &c));
+	office_close(&o);
+}
+
+static void a_key_may_be_in_several_fleets(void **state)
+{
+	struct pin rig = key(1), laptop = key(2);
+	struct fleet *first, *second;
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	first = o.fleet;
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
+	assert_int_equal(redeem(&o, 1, rig, RELAY_RIG, NOW), 0);
+	assert_int_equal(book_add_fleet(o.book, NOW, &second, o.text), 0);
+	o.fleet = second;
+	assert_int_equal(invite(&o, 2, RELAY_RIG, by_relay, 1), 0);
+	assert_int_equal(invite(&o, 3, RELAY_CLIENT, by_relay, 1), 0);
+	assert_int_equal(redeem(&o, 3, laptop, RELAY_CLIENT, NOW), 0);
+	assert_null(book_common(o.book, &laptop, &rig));
+	assert_int_equal(redeem(&o, 2, rig, RELAY_RIG, NOW), 0);
+	assert_ptr_equal(book_common(o.book, &laptop, &rig), second);
+	assert_null(book_common(o.book, &rig, &laptop)); /* no rig */
+	assert_int_equal(book_device_count(o.book), 2);
+	assert_int_equal(book_remove(o.book, &rig, second), 0);
+	assert_null(book_common(o.book, &laptop, &rig));
+	assert_non_null(book_find_in(o.book, &rig, first));
+	office_close(&o);
+}
+
+/* The disk fails: the call says so, and the book is as it was. */
+static void a_disk_that_fails_changes_nothing(void **state)
+{
+	struct pin rig = key(1);
+	struct office o;
+	struct fleet *f;
+	char *devices, *invites;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 2), 0);
+	devices = o.book->devices_path;
+	invites = o.book->invites_path;
+	/* The invites cannot be written: nobody gets in. */
+	o.book->invites_path = "/dev/full/invites";
+	assert_true(redeem(&o, 1, rig, RELAY_RIG, NOW) < 0);
+	assert_non_null(strstr(o.text, "cannot write"));
+	assert_null(book_find_device(o.book, &rig));
+	assert_true(invite(&o, 2, RELAY_RIG, by_relay, 1) < 0);
+	o.book->invites_path = invites;
+	/* The devices cannot: nobody either, and the same key may retry. */
+	o.book->devices_path = "/dev/full/devices";
+	assert_true(redeem(&o, 1, rig, RELAY_RIG, NOW) < 0);
+	assert_null(book_find_device(o.book, &rig));
+	o.book->devices_path = devices;
+	assert_int_equal(redeem(&o, 1, rig, RELAY_RIG, NOW), 0);
+	assert_int_equal(redeem(&o, 1, key(2), RELAY_RIG, NOW), 0);
+	/* Nor is anybody removed by halves. */
+	o.book->devices_path = "/dev/full/devices";
+	assert_true(book_remove(o.book, &rig, NULL) < 0);
+	assert_non_null(book_find_device(o.book, &rig));
+	o.book->devices_path = devices;
+	devices = o.book->fleets_path;
+	o.book->fleets_path = "/dev/full/fleets";
+	assert_true(book_add_fleet(o.book, NOW, &f, o.text) < 0);
+	assert_int_equal(o.book->fleet_count, 1);
+	o.book->fleets_path = devices;
+	office_close(&o);
+}
+
+static void a_mangled_book_is_refused_with_its_line(void **state)
+{
+	struct office o;
+	struct book *b;
+	char *path, *err;
+	FILE *f;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
+	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW), 0);
+	path = xasprintf("%s/devices", o.dir);
+	f = fopen(path, "a");
+	fputs("fleet=f-none pin=x role=rig name=a admitted=1\n", f);
+	fclose(f);
+	assert_int_equal(book_open(o.dir, &o.limits, &b, &err), RW_ERR_FORMAT);
+	assert_non_null(strstr(err, "/devices:3: "));
+	free(err);
+	free(path);
+	office_close(&o);
+}
+
+/* -- the door -------------------------------------------------------------- */
+
+static uint64_t door_key_of(const char *ip)
+{
+	struct sockaddr_storage ss = { 0 };
+	struct sockaddr_in *a4 = (void *)&ss;
+	struct sockaddr_in6 *a6 = (void *)&ss;
+
+	if (inet_pton(AF_INET, ip, &a4->sin_addr) == 1)
+		ss.ss_family = AF_INET;
+	else if (inet_pton(AF_INET6, ip, &a6->sin6_addr) == 1)
+		ss.ss_family = AF_INET6;
+	return door_key(&ss);
+}
+
+static void the_door_counts_v6_by_its_64(void **state)
+{
+	(void)state;
+	assert_true(door_key_of("2001:db8:1:2::1") ==
+		    door_key_of("2001:db8:1:2:ffff::9"));
+	assert_true(door_key_of("2001:db8:1:2::1") !=
+		    door_key_of("2001:db8:1:3::1"));
+	assert_true(door_key_of("1.2.3.4") != door_key_of("1.2.3.5"));
+	assert_true(door_key_of("0.0.0.0") != door_key_of("::"));
+}
+
+static void the_door_limits_and_forgets(void **state)
+{
+	const uint64_t minute = 60000000;
+	struct door d;
+
+	(void)state;
+	door_init(&d, 2, 3);
+	assert_true(door_enter(&d, 1));
+	assert_true(door_enter(&d, 1));
+	assert_false(door_enter(&d, 1));
+	assert_true(door_enter(&d, 2));
+	door_leave(&d, 1);
+	assert_true(door_enter(&d, 1));
+	for (int i = 0; i < 3; i++) {
+		assert_true(door_may_guess(&d, 1, minute));
+		door_guessed(&d, 1, minute);
+	}
+	assert_false(door_may_guess(&d, 1, minute));
+	assert_false(door_may_guess(&d, 1, 2 * minute - 1));
+	assert_true(door_may_guess(&d, 2, minute));
+	assert_true(door_may_guess(&d, 1, 2 * minute));
+	door_guessed(&d, 1, 2 * minute);
+	assert_true(door_may_guess(&d, 1, 2 * minute));
+	/* Those who have gone and not guessed leave nothing behind. */
+	door_leave(&d, 2);
+	assert_int_equal(map_count(&d.guests), 1);
+	door_done(&d);
+}
+
+/* -- the place ------------------------------------------------------------- */
+
+static bool is_public(const char *ip)
+{
+	struct sockaddr_storage ss = { 0 };
+	struct sockaddr_in *a4 = (void *)&ss;
+	struct sockaddr_in6 *a6 = (void *)&ss;
+
+	if (inet_pton(AF_INET, ip, &a4->sin_addr) == 1)
+		ss.ss_family = AF_INET;
+	else if (inet_pton(AF_INET6, ip, &a6->sin6_addr) == 1)
+		ss.ss_family = AF_INET6;
+	return place_is_public((struct sockaddr *)&ss);
+}
+
+static void private_addresses_are_known(void **state)
+{
+	static const char *const no[] = {
+		"10.0.0.1",    "127.0.0.1",  "192.168.1.1", "172.16.0.1",
+		"172.31.9.9",  "100.64.0.1", "169.254.1.1", "0.0.0.0",
+		"224.0.0.1",   "::1",	     "fe80::1",	    "fd00::1",
+		"2001:db8::1", "::",
+	};
+	static const char *const yes[] = { "8.8.8.8", "172.32.0.1",
+					   "100.128.0.1", "2a01:4f8::1" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(no); i++)
+		assert_false(is_public(no[i]));
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+		assert_true(is_public(yes[i]));
+}
+
+static void set(struct settings *s, const char *name, const char *text)
+{
+	char *err;
+
+	assert_int_equal(settings_set(s, name, text, &err), 0);
+}
+
+static void a_name_goes_before_an_address(void **state)
+{
+	struct settings s;
+	struct place p;
+	char *err;
+
+	(void)state;
+	settings_init(&s);
+	set(&s, "relay.listen", "127.0.0.1:7443");
+	assert_int_equal(place_find(&s.relay, 7443, &p, &err), 0);
+	assert_int_equal(p.count, 1);
+	assert_string_equal(p.at[0], "127.0.0.1:7443");
+	set(&s, "relay.name", "relay.example.org,other.example.org:444");
+	assert_int_equal(place_find(&s.relay, 7443, &p, &err), 0);
+	assert_int_equal(p.count, 2);
+	assert_string_equal(p.at[0], "relay.example.org:7443");
+	assert_string_equal(p.at[1], "other.example.org:444");
+	settings_done(&s);
+}
+
+static void the_place_is_kept(void **state)
+{
+	struct place p = { .at = { "a:1", "[::1]:2" }, .count = 2 }, got;
+	struct office o;
+	char *path, *err;
+
+	(void)state;
+	office_open(&o);
+	path = xasprintf("%s/place", o.dir);
+	assert_int_equal(place_load(path, &got, &err), -ENOENT);
+	assert_int_equal(place_save(&p, path), 0);
+	assert_int_equal(place_load(path, &got, &err), 0);
+	assert_int_equal(got.count, 2);
+	assert_string_equal(got.at[0], "a:1");
+	assert_string_equal(got.at[1], "[::1]:2");
+	free(path);
+	office_close(&o);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_code_works_once_and_again_for_the_same_key),
+		cmocka_unit_test(another_key_hears_when_and_by_whom),
+		cmocka_unit_test(a_code_for_several_serves_so_many_keys),
+		cmocka_unit_test(a_code_expires_for_everybody),
+		cmocka_unit_test(a_clock_before_the_issue_means_expired),
+		cmocka_unit_test(a_wrong_code_burns_nothing),
+		cmocka_unit_test(limits_are_kept),
+		cmocka_unit_test(the_same_invite_again_is_fine),
+		cmocka_unit_test(
+			a_removed_key_cannot_come_back_by_its_old_code),
+		cmocka_unit_test(a_rig_drops_only_whom_it_alone_let_in),
+		cmocka_unit_test(a_key_may_be_in_several_fleets),
+		cmocka_unit_test(a_disk_that_fails_changes_nothing),
+		cmocka_unit_test(a_mangled_book_is_refused_with_its_line),
+		cmocka_unit_test(the_door_counts_v6_by_its_64),
+		cmocka_unit_test(the_door_limits_and_forgets),
+		cmocka_unit_test(private_addresses_are_known),
+		cmocka_unit_test(a_name_goes_before_an_address),
+		cmocka_unit_test(the_place_is_kept),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
