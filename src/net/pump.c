@@ -73,22 +73,30 @@ static void pump_on_handle_closed(uv_handle_t *h)
 	pump_maybe_done(p);
 }
 
+/* Whether closing the socket is a reset. It is from the start, so that the end
+ * of this process (killed, out of memory) is no end of file either. */
+static void pump_set_reset(struct pump *p, bool reset)
+{
+	struct linger now = { .l_onoff = reset, .l_linger = 0 };
+
+	if (sock_is_tcp(&p->sock))
+		(void)setsockopt(sock_fd(&p->sock), SOL_SOCKET, SO_LINGER,
+				 &now, sizeof(now));
+}
+
 /* Closes the socket; the program at its other end sees a reset if the stream
  * did not end well. Where there are no resets (unix sockets) it is on_done's
  * err that tells. */
 static void pump_close_sock(struct pump *p, bool reset)
 {
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
 	if (p->is_closing)
 		return;
 	p->is_closing = true;
 	list_del(&p->item.link);
 	list_del(&p->push.link);
 	list_del(&p->watch.link);
-	if (reset && sock_is_tcp(&p->sock))
-		(void)setsockopt(sock_fd(&p->sock), SOL_SOCKET, SO_LINGER,
-				 &now, sizeof(now));
+	if (!reset)
+		pump_set_reset(p, false);
 	uv_close(&p->sock.handle, pump_on_handle_closed);
 }
 
@@ -433,6 +441,7 @@ int pump_new(uv_loop_t *loop, int fd, struct stream *st,
 		return pump_refuse(st, r);
 	}
 	p->st = st;
+	pump_set_reset(p, true);
 	loop_conn_add(p->ll, &p->item, pump_shut);
 	stream_take(st, &pump_ops_of_stream, p);
 	/* Bytes may have come before the socket was there. */
