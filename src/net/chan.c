@@ -201,7 +201,8 @@ int chan_write(struct chan *c, const void *data, size_t len)
 		return RW_ERR_CLOSING;
 	if (c->tls == NULL)
 		return buf_append(&c->out, data, len);
-	CHECK(c->state == CHAN_UP);
+	if (c->state != CHAN_UP)
+		return RW_ERR_BUSY;
 	r = tls_write(c->tls, data, len);
 	if (r < 0)
 		chan_end(c, r);

@@ -60,9 +60,9 @@ void chan_set_ops(struct chan *c, const struct chan_ops *ops, void *user);
 int chan_start_tls(struct chan *c, struct tls_ctx *ctx,
 		   const struct pin *expect);
 
-/* Encrypts data, if there is TLS (which must be up), and adds it to the queue.
- * 0, RW_ERR_NOMEM, RW_ERR_CLOSING after chan_close() or chan_finish(); after
- * any other error the chan closes by itself. */
+/* Encrypts data, if there is TLS, and adds it to the queue. 0, RW_ERR_NOMEM,
+ * RW_ERR_BUSY while TLS is not up yet, RW_ERR_CLOSING after chan_close() or
+ * chan_finish(); after any other error the chan closes by itself. */
 int chan_write(struct chan *c, const void *data, size_t len);
 /* Sends the queue: one system call now, the rest when the kernel has room. */
 void chan_flush(struct chan *c);
