@@ -8,9 +8,9 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
 #include "crypto/pin.h"
+#include "net/loop.h"
 #include "wire/code.h"
 #include "wire/relay_msg.h"
 struct chan;

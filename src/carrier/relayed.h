@@ -9,10 +9,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
 #include "crypto/key.h"
 #include "crypto/pin.h"
+#include "net/loop.h"
 #include "wire/relay_msg.h"
 struct chan;
 struct relayed;

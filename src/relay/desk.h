@@ -7,9 +7,9 @@
 #pragma once
 #include <jansson.h>
 #include <stddef.h>
-#include <uv.h>
 
 #include "crypto/key.h"
+#include "net/loop.h"
 #include "relay/book.h"
 #include "relay/place.h"
 struct relay;

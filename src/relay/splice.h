@@ -11,9 +11,9 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
 #include "base/buf.h"
+#include "net/loop.h"
 
 struct splicer;
 struct splice;

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+/* What the relay refuses: wrong codes, strangers, too much, and bad manners. */
+#include "relay_world.h"
+
+static void codes_are_judged_over_the_wire(void **state)
+{
+	struct world w;
+	struct dev a, b;
+	struct code code, wrong;
+
+	(void)state;
+	world_open(&w);
+	world_start_relay(&w, 0);
+	dev_open(&a, &w);
+	dev_open(&b, &w);
+	relay_code_new(&w, &code);
+	wrong = code;
+	wrong.bits[0] ^= 1;
+	assert_int_equal(dev_redeem(&a, &wrong, RELAY_RIG), RW_ERR_NOT_FOUND);
+	assert_int_equal(dev_redeem(&a, &code, RELAY_CLIENT),
+			 RW_ERR_NOT_ALLOWED);
+	assert_int_equal(dev_redeem(&a, &code, RELAY_RIG), 0);
+	assert_int_equal(dev_redeem(&a, &code, RELAY_RIG), 0); /* again */
+	assert_int_equal(dev_redeem(&b, &code, RELAY_RIG), RW_ERR_USED);
+	assert_non_null(strstr(b.wish_text, "used at"));
+	assert_int_equal(book_device_count(w.book), 1);
+	/* The key in the code is not this relay's. */
+	code.relay_pin.b[0] ^= 1;
+	assert_int_equal(dev_redeem(&b, &code, RELAY_RIG), RW_ERR_PIN);
+	assert_non_null(strstr(b.wish_text, "the key"));
+	dev_close(&a);
+	dev_close(&b);
+	world_close(&w);
+}
+
+static void a_failed_dial_says_name_or_port(void **state)
+{
+	struct world w;
+	struct dev a;
+	struct code code;
+
+	(void)state;
+	world_open(&w);
+	world_start_relay(&w, 0);
+	dev_open(&a, &w);
+	relay_code_new(&w, &code);
+	str_copy(code.relay[0], sizeof(code.relay[0]), "127.0.0.1:1");
+	assert_int_equal(dev_redeem(&a, &code, RELAY_RIG), RW_ERR_REFUSED);
+	assert_non_null(strstr(a.wish_text, "the port"));
+	str_copy(code.relay[0], sizeof(code.relay[0]), "no-such.invalid:1");
+	assert_int_equal(dev_redeem(&a, &code, RELAY_RIG), RW_ERR_NO_HOST);
+	assert_non_null(strstr(a.wish_text, "the name"));
+	/* A second address that works is enough. */
+	code.relay_count = 2;
+	str_copy(code.relay[1], sizeof(code.relay[1]), w.at);
+	assert_int_equal(dev_redeem(&a, &code, RELAY_RIG), 0);
+	dev_close(&a);
+	world_close(&w);
+}
+
+static void wrong_codes_are_limited_and_burn_nothing(void **state)
+{
+	struct world w;
+	struct dev a;
+	struct code code, wrong;
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.guesses_per_minute = 3;
+	world_start_relay(&w, 0);
+	dev_open(&a, &w);
+	relay_code_new(&w, &code);
+	wrong = code;
+	for (uint8_t i = 1; i <= 3; i++) {
+		wrong.bits[0] = (uint8_t)(code.bits[0] ^ i);
+		assert_int_equal(dev_redeem(&a, &wrong, RELAY_RIG),
+				 RW_ERR_NOT_FOUND);
+	}
+	assert_int_equal(dev_redeem(&a, &wrong, RELAY_RIG), RW_ERR_LIMIT);
+	assert_int_equal(book_device_count(w.book), 0);
+	/* A minute later: here, the door forgets. */
+	door_done(&w.relay->door);
+	door_init(&w.relay->door, 64, 3);
+	dev_close(&a);
+	dev_open(&a, &w);
+	assert_int_equal(dev_redeem(&a, &code, RELAY_RIG), 0);
+	dev_close(&a);
+	world_close(&w);
+}
+
+static void an_unknown_key_may_only_redeem(void **state)
+{
+	struct world w;
+	struct dev rig, laptop, stranger;
+
+	(void)state;
+	world_open(&w);
+	world_start_relay(&w, 0);
+	make_two(&w, &rig, &laptop);
+	dev_open(&stranger, &w);
+	dev_wish(&stranger, &rig, true);
+	until(&w, stranger.wish_err != 0);
+	assert_int_equal(stranger.wish_err, RW_ERR_NOT_ALLOWED);
+	assert_int_equal(rig.calls, 0);
+	dev_close(&stranger);
+	dev_close(&rig);
+	dev_close(&laptop);
+	world_close(&w);
+}
+
+static void fleets_do_not_see_each_other(void **state)
+{
+	struct world w;
+	struct dev rig, laptop, other;
+	struct code code;
+
+	(void)state;
+	world_open(&w);
+	world_start_relay(&w, 0);
+	make_two(&w, &rig, &laptop);
+	dev_open(&other, &w);
+	relay_code_new(&w, &code);
+	assert_int_equal(dev_redeem(&other, &code, RELAY_RIG), 0);
+	dev_wish(&other, &rig, true);
+	until(&w, other.wish_err != 0);
+	assert_int_equal(other.wish_err, RW_ERR_NOT_FOUND);
+	assert_int_equal(rig.calls, 0);
+	dev_close(&other);
+	dev_close(&rig);
+	dev_close(&laptop);
+	world_close(&w);
+}
+
+static void waiting_wishes_of_one_device_are_limited(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+	struct relayed *first;
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.max_waiting = 1;
+	world_start_relay(&w, 0);
+	make_two(&w, &rig, &laptop);
+	control_stop(rig.control);
+	rig.control = NULL;
+	until(&w, relay_counts(w.relay).controls == 0);
+	dev_wish(&laptop, &rig, true);
+	until(&w, laptop.waits == 1);
+	first = laptop.relayed;
+	dev_wish(&laptop, &rig, true);
+	until(&w, laptop.wish_err != 0);
+	assert_int_equal(laptop.wish_err, RW_ERR_LIMIT);
+	relayed_cancel(first);
+	until(&w, relay_counts(w.relay).waiting == 0);
+	dev_wish(&laptop, &rig, true);
+	until(&w, laptop.waits == 2);
+	dev_close(&rig);
+	dev_close(&laptop);
+	world_close(&w);
+}
+
+static void pairs_of_one_fleet_are_limited(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+	struct chan *c[2];
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.max_pairs = 1;
+	world_start_relay(&w, 0);
+	make_two(&w, &rig, &laptop);
+	connect_two(&w, &rig, &laptop);
+	c[0] = rig.chan;
+	c[1] = laptop.chan;
+	until(&w, relay_counts(w.relay).pairs == 1);
+	dev_wish(&laptop, &rig, true);
+	until(&w, laptop.wish_err != 0);
+	assert_int_equal(laptop.wish_err, RW_ERR_LIMIT);
+	assert_true(rig.chan == c[0] && laptop.chan == c[1]);
+	dev_close(&rig);
+	dev_close(&laptop);
+	world_close(&w);
+}
+
+/* A connection that has shown no admitted key: plain TCP, silent. */
+static int knock(struct world *w)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons(relay_port(w->relay)),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	return fd;
+}
+
+static bool is_closed(int fd)
+{
+	char c;
+	ssize_t n = recv(fd, &c, 1, MSG_DONTWAIT);
+
+	return n == 0 || (n < 0 && errno != EAGAIN);
+}
+
+static void unproven_connections_of_one_address_are_limited(void **state)
+{
+	struct world w;
+	int fd[4];
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.max_unproven_per_address = 3;
+	w.settings.relay.handshake_timeout_ms = 300;
+	world_start_relay(&w, 0);
+	for (int i = 0; i < 4; i++)
+		fd[i] = knock(&w);
+	until(&w, is_closed(fd[3]));
+	assert_int_equal(relay_counts(w.relay).connections, 3);
+	assert_int_equal(relay_counts(w.relay).refused_at_door, 1);
+	/* Who says nothing is closed in time, and makes room. */
+	until(&w, is_closed(fd[0]) && is_closed(fd[1]) && is_closed(fd[2]));
+	until(&w, relay_counts(w.relay).connections == 0);
+	for (int i = 0; i < 4; i++)
+		close(fd[i]);
+	world_close(&w);
+}
+
+static void all_connections_are_limited(void **state)
+{
+	struct world w;
+	int fd[17];
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.max_connections = 16;
+	world_start_relay(&w, 0);
+	for (int i = 0; i < 17; i++)
+		fd[i] = knock(&w);
+	until(&w, is_closed(fd[16]));
+	assert_int_equal(relay_counts(w.relay).connections, 16);
+	for (int i = 0; i < 17; i++)
+		close(fd[i]);
+	world_close(&w);
+}
+
+static void garbage_is_closed(void **state)
+{
+	struct world w;
+	int fd;
+
+	(void)state;
+	world_open(&w);
+	world_start_relay(&w, 0);
+	fd = knock(&w);
+	assert_int_equal(send(fd, "GET / HTTP/1.1\r\n\r\n", 18, 0), 18);
+	until(&w, is_closed(fd) ||
+			  recv(fd, (char[64]){ 0 }, 64, MSG_DONTWAIT) >= 0);
+	until(&w, relay_counts(w.relay).connections == 0);
+	close(fd);
+	world_close(&w);
+}
+
+/* -- a device that does not keep to the protocol --------------------------- */
+
+struct rude {
+	struct chan *chan;
+	bool is_closed;
+	uint8_t got[4096];
+	size_t len;
+};
+
+static size_t rude_on_data(struct chan *c, const uint8_t *data, size_t len)
+{
+	struct rude *r = chan_user(c);
+
+	memcpy(r->got + r->len, data, MIN(len, sizeof(r->got) - r->len));
+	r->len += len;
+	return len;
+}
+
+static void rude_on_closed(struct chan *c, int err)
+{
+	(void)err;
+	((struct rude *)chan_user(c))->is_closed = true;
+}
+
+static void rude_on_reached(void *user, int err, const char *text,
+			    struct chan *c, const char *relay)
+{
+	static const struct chan_ops ops = { .on_data = rude_on_data,
+					     .on_closed = rude_on_closed };
+	struct rude *r = user;
+
+	(void)text, (void)relay;
+	assert_int_equal(err, 0);
+	r->chan = c;
+	chan_set_ops(c, &ops, r);
+}
+
+static void rude_open(struct rude *r, struct dev *d, struct tls_ctx **ctx)
+{
+	struct reach_relays at;
+	struct reach *reach;
+
+	memset(r, 0, sizeof(*r));
+	assert_int_equal(reach_relays_parse(&at, d->w->relays, 1), 0);
+	assert_int_equal(tls_ctx_new(d->key, TLS_CLIENT, RELAY_ALPN, ctx), 0);
+
+	const struct reach_params p = { .loop = &d->w->loop,
+					.ctx = *ctx,
+					.relays = &at,
+					.pin = *key_pin(d->w->key),
+					.timeout_ms = 5000 };
+
+	assert_int_equal(reach_start(&p, rude_on_reached, r, &reach), 0);
+	until(d->w, r->chan != NULL);
+}
+
+static void a_byte_between_wish_and_ready_closes_it(void **state)
+{
+	struct relay_msg m = { .type = R_HELLO };
+	uint8_t frame[RELAY_FRAME_MAX + 1];
+	struct world w;
+	struct dev rig, laptop;
+	struct tls_ctx *ctx;
+	struct rude r;
+	size_t n;
+
+	(void)state;
+	world_open(&w);
+	world_start_relay(&w, 0);
+	make_two(&w, &rig, &laptop);
+	rig.answers = false;
+	m.hello.version_min = m.hello.version_max = RELAY_VERSION;
+	m.hello.purpose = RELAY_WISH;
+	m.hello.role = RELAY_CLIENT;
+	m.hello.rig = *key_pin(rig.key);
+	m.hello.wait = 1;
+	m.hello.present = MSG_BIT(R_TAG_RIG) | MSG_BIT(R_TAG_WAIT);
+	n = relay_msg_write(&m, frame);
+	frame[n] = 0x16;
+	/* In one record with the wish. */
+	rude_open(&r, &laptop, &ctx);
+	assert_int_equal(chan_write(r.chan, frame, n + 1), 0);
+	chan_flush(r.chan);
+	until(&w, r.is_closed);
+	assert_int_equal(r.len, 0);
+	tls_ctx_free(ctx);
+	/* And later. */
+	rude_open(&r, &laptop, &ctx);
+	assert_int_equal(chan_write(r.chan, frame, n), 0);
+	chan_flush(r.chan);
+	until(&w, relay_counts(w.relay).waiting == 1 && rig.calls > 0);
+	assert_int_equal(chan_write(r.chan, "x", 1), 0);
+	chan_flush(r.chan);
+	until(&w, r.is_closed);
+	assert_int_equal(relay_counts(w.relay).waiting, 0);
+	tls_ctx_free(ctx);
+	dev_close(&rig);
+	dev_close(&laptop);
+	world_close(&w);
+}
+
+static void a_message_of_the_relay_from_a_device_closes_it(void **state)
+{
+	struct relay_msg m = { .type = R_READY };
+	struct world w;
+	struct dev rig, laptop;
+	struct tls_ctx *ctx;
+	struct rude r;
+
+	(void)state;
+	world_open(&w);
+	world_start_relay(&w, 0);
+	make_two(&w, &rig, &laptop);
+	rude_open(&r, &laptop, &ctx);
+	assert_int_equal(reach_send(r.chan, &m), 0);
+	until(&w, r.is_closed);
+	tls_ctx_free(ctx);
+	/* An admitted device that begins with something else than HELLO. */
+	m.type = R_PING;
+	rude_open(&r, &laptop, &ctx);
+	assert_int_equal(reach_send(r.chan, &m), 0);
+	until(&w, r.is_closed);
+	tls_ctx_free(ctx);
+	dev_close(&rig);
+	dev_close(&laptop);
+	world_close(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(codes_are_judged_over_the_wire),
+		cmocka_unit_test(a_failed_dial_says_name_or_port),
+		cmocka_unit_test(wrong_codes_are_limited_and_burn_nothing),
+		cmocka_unit_test(an_unknown_key_may_only_redeem),
+		cmocka_unit_test(fleets_do_not_see_each_other),
+		cmocka_unit_test(waiting_wishes_of_one_device_are_limited),
+		cmocka_unit_test(pairs_of_one_fleet_are_limited),
+		cmocka_unit_test(
+			unproven_connections_of_one_address_are_limited),
+		cmocka_unit_test(all_connections_are_limited),
+		cmocka_unit_test(garbage_is_closed),
+		cmocka_unit_test(a_byte_between_wish_and_ready_closes_it),
+		cmocka_unit_test(
+			a_message_of_the_relay_from_a_device_closes_it),
+	};
+
+	log_set_level(LOG_LEVEL_WARN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
