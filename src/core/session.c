@@ -29,6 +29,10 @@ int session_new(const struct session_params *p, struct session **ret)
 	s->next_carrier = 1;
 	s->next_id = p->is_client ? 1 : 2;
 	s->peer_floor = p->budget->floor;
+	/* A rig that forgot a session and makes it anew is another one to the
+	 * client: what it held is lost. So the session's beginning counts. */
+	if (!p->is_client && (s->p.incarnation += p->now_us) == 0)
+		s->p.incarnation = 1;
 	list_init(&s->carriers);
 	list_init(&s->streams);
 	list_init(&s->unopened);

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: MIT */
+/* Carriers come, go and replace each other; sessions outlive them. */
+#include "core_pair.h"
+
+static struct wire *w;
+
+static int setup(void **state)
+{
+	(void)state;
+	pair_init();
+	pair_start();
+	w = wire_up();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	pair_done();
+	return 0;
+}
+
+static struct session *client(void)
+{
+	return pair.side[CLIENT].s;
+}
+
+static struct session *rig(void)
+{
+	return pair.side[RIG].s;
+}
+
+/* The rig's process is another one now; nothing of the old is left. */
+static void restart_rig(uint64_t incarnation)
+{
+	for (size_t i = 0; i < pair.wire_count; i++)
+		pair.wires[i]->c[RIG] = NULL;
+	session_free(rig());
+	pair.side[RIG].come_count = 0;
+	assert_int_equal(side_new(RIG, incarnation), 0);
+}
+
+/* --- greetings --------------------------------------------------------------- */
+
+static void both_ends_hear_that_a_carrier_is_live(void **state)
+{
+	(void)state;
+	assert_int_equal(pair.side[CLIENT].lives, 1);
+	assert_int_equal(pair.side[RIG].lives, 1);
+	assert_true(session_is_live(client()));
+	assert_true(session_is_live(rig()));
+	assert_ptr_equal(session_carrier_next(rig(), NULL), w->c[RIG]);
+	assert_null(session_carrier_next(rig(), w->c[RIG]));
+}
+
+static void a_lost_welcome_is_harmless(void **state)
+{
+	(void)state;
+	struct seen *e = open_at(CLIENT, "a:1");
+
+	write_at(CLIENT, e, 1000);
+	settle();
+	for (int k = 0; k < 3; k++) {
+		wire_cut(w);
+		w = wire_dial();
+		wire_pull(w, CLIENT);
+		wire_deliver(w, RIG);
+		assert_true(session_is_live(rig()));
+		assert_false(session_is_live(client()));
+	}
+	wire_cut(w);
+	w = wire_up();
+	send_at(CLIENT, e, 1000);
+	check_got(pair.side[RIG].come[0], 2000);
+	assert_int_equal(e->closed, 0);
+}
+
+static void hello_numbers_the_carrier_and_lists_the_live_ones(void **state)
+{
+	struct hello h;
+	size_t len;
+
+	(void)state;
+	wire_up();
+	struct wire *w3 = wire_dial();
+
+	wire_pull(w3, CLIENT);
+	const uint8_t *data = buf_peek(&w3->q[RIG], &len);
+
+	assert_true(hello_read(data, len, &h) > 0);
+	assert_int_equal(h.carrier, 3);
+	assert_int_equal(h.live_count, 2);
+	assert_int_equal(h.live[0], 1);
+	assert_int_equal(h.live[1], 2);
+	assert_int_equal(h.welcomed_by, rig()->p.incarnation);
+	assert_int_equal(h.incarnation, 11);
+	assert_memory_equal(h.session, session_id(client()), SESSION_ID_LEN);
+}
+
+static void a_carrier_that_hello_does_not_list_is_dropped(void **state)
+{
+	(void)state;
+	struct carrier *c = w->c[CLIENT];
+
+	w->c[CLIENT] = NULL; /* only the client knows that it is dead */
+	carrier_close(c, pair.now);
+	struct wire *w2 = wire_up();
+
+	assert_null(w->c[RIG]);
+	assert_int_equal(pair.side[RIG].drop_err, RW_ERR_GONE);
+	assert_non_null(w2->c[RIG]);
+	assert_int_equal(rig()->carrier_count, 1);
+}
+
+/* It overtook this one: an older HELLO knows nothing of it. */
+static void a_late_hello_does_not_drop_a_younger_carrier(void **state)
+{
+	(void)state;
+	struct wire *late = wire_dial();
+
+	wire_pull(late, CLIENT);
+	struct buf held = late->q[RIG];
+
+	buf_init(&late->q[RIG]);
+	struct wire *young = wire_up();
+
+	assert_int_equal(rig()->carrier_count, 2);
+	late->q[RIG] = held;
+	settle();
+	assert_int_equal(rig()->carrier_count, 3);
+	assert_non_null(young->c[RIG]);
+	assert_non_null(late->c[RIG]);
+}
+
+static void carriers_are_limited_at_both_ends(void **state)
+{
+	(void)state;
+	for (unsigned k = 1; k < pair.limits.carriers_max; k++)
+		assert_non_null(wire_up());
+	assert_null(wire_dial());
+	rig()->p.limits.carriers_max = 4;
+	client()->p.limits.carriers_max = 8;
+	struct wire *more = wire_dial();
+
+	assert_non_null(more);
+	settle();
+	assert_null(more->c[RIG]);
+	assert_int_equal(rig()->carrier_count, 4);
+}
+
+static void an_unanswered_hello_is_given_up(void **state)
+{
+	(void)state;
+	wire_cut(w);
+	struct wire *w2 = wire_dial();
+
+	wire_pull(w2, CLIENT);
+	buf_reset(&w2->q[RIG]);
+	assert_int_equal(session_tick(client(), pair.now),
+			 pair.now + HELLO_US);
+	pair.now += HELLO_US - 1;
+	tick();
+	assert_non_null(w2->c[CLIENT]);
+	pair.now += 1;
+	tick();
+	assert_null(w2->c[CLIENT]);
+	assert_int_equal(pair.side[CLIENT].drop_err, RW_ERR_TIMEOUT);
+}
+
+static void nothing_but_the_greeting_is_taken_before_it(void **state)
+{
+	(void)state;
+	struct wire *w2 = wire_dial();
+
+	assert_int_equal(inject(w2, CLIENT, raw_u64(FRAME_PING, 0, 1)),
+			 RW_ERR_PROTO);
+	w2 = wire_dial();
+	assert_int_equal(inject(w2, CLIENT, raw_open(2, FLOOR)),
+			 RW_ERR_PROTO);
+	assert_int_equal(client()->carrier_count, 1);
+}
+
+/* --- streams and their carriers --------------------------------------------------- */
+
+static void the_other_carriers_take_over_when_one_dies(void **state)
+{
+	(void)state;
+	struct seen *e = open_at(CLIENT, "b:2");
+
+	settle();
+	struct wire *w2 = wire_up();
+
+	write_at(CLIENT, e, 10000);
+	wire_pull(w, CLIENT);
+	wire_cut(w);
+	settle();
+	send_at(CLIENT, e, 90000);
+	check_got(pair.side[RIG].come[0], 100000);
+	assert_ptr_equal(e->st->ride, w2->c[CLIENT]);
+	assert_int_equal(pair.side[CLIENT].lives, 2);
+}
+
+/* A carrier dies that owed a statement for a stream which rides elsewhere. */
+static void what_was_owed_on_a_dead_carrier_is_owed_elsewhere(void **state)
+{
+	(void)state;
+	struct seen *e = open_at(CLIENT, "c:3"), *r;
+
+	settle();
+	r = pair.side[RIG].come[0];
+	struct wire *w2 = wire_up();
+
+	/* The rig is asked on the second and so owes a statement there; its
+	 * reset joins that; then the second dies. */
+	assert_int_equal(inject(w2, RIG, raw_empty(FRAME_ASK, 1)), 0);
+	assert_int_equal(inject(w, RIG, raw_data(1, 0, 1)), 0);
+	e->st->sent = e->st->out.end = e->st->out.base = e->st->next = 1;
+	reset_at(RIG, r, RW_ERR_IO, "broken");
+	wire_cut(w2);
+	settle();
+	assert_int_equal(e->closed, 1);
+	assert_int_equal(e->err, RW_ERR_IO);
+}
+
+static void late_frames_of_an_old_carrier_are_harmless(void **state)
+{
+	struct frame f;
+	struct raw old, fin, late;
+
+	(void)state;
+	struct seen *e = open_at(CLIENT, "d:4");
+
+	send_at(CLIENT, e, 5000);
+	struct wire *w2 = wire_up();
+
+	/* A statement from before all that follows. */
+	late = raw_state(1, 100, 50, FLOOR);
+	old = raw_data(1, 0, 5000);
+	send_at(CLIENT, e, 60000);
+	advance(100000);
+	uint64_t limit = e->st->peer_limit, base = e->st->out.base;
+
+	assert_int_equal(inject(w2, CLIENT, late), 0);
+	assert_int_equal(e->st->peer_limit, limit);
+	assert_int_equal(e->st->out.base, base);
+	assert_int_equal(inject(w2, RIG, old), 0);
+	assert_int_equal(inject(w2, RIG, raw_open(1, 1)), 0);
+	assert_int_equal(inject(w2, CLIENT, raw_u64(FRAME_PONG, 0, 99)), 0);
+	finish_at(CLIENT, e);
+	settle();
+	fin = raw_u64(FRAME_FIN, 1, 65000);
+	assert_int_equal(inject(w2, RIG, fin), 0);
+	check_got(pair.side[RIG].come[0], 65000);
+	assert_int_equal(pair.side[RIG].come[0]->eofs, 1);
+	/* Of streams that are over, too. */
+	finish_at(RIG, pair.side[RIG].come[0]);
+	settle();
+	assert_int_equal(e->closed, 1);
+	assert_int_equal(inject(w2, RIG, old), 0);
+	assert_int_equal(inject(w2, RIG, fin), 0);
+	assert_int_equal(inject(w2, RIG, raw_empty(FRAME_ASK, 1)), 0);
+	assert_int_equal(inject(w2, CLIENT, late), 0);
+	assert_int_equal(inject(w2, CLIENT, raw_empty(FRAME_GONE, 1)), 0);
+	assert_int_equal(inject(w2, CLIENT, raw_reset(1, 22, "late")), 0);
+	wire_pull(w2, RIG);
+	assert_false(on_its_way(w2, CLIENT, FRAME_RESET, &f));
+	assert_int_equal(pair.side[RIG].come_count, 1);
+}
+
+/* --- another incarnation ------------------------------------------------------------- */
+
+static void a_restarted_rig_resets_what_was_sent_and_the_rest_goes_on(
+	void **state)
+{
+	(void)state;
+	struct seen *sent = open_at(CLIENT, "e:5"), *unsent, *rigs;
+
+	write_at(CLIENT, sent, 10);
+	rigs = open_at(RIG, "e:6");
+	settle();
+	wire_cut(w);
+	unsent = open_at(CLIENT, "e:7");
+	write_at(CLIENT, unsent, 20);
+	restart_rig(33);
+	w = wire_up();
+	assert_int_equal(sent->err, RW_ERR_RESTARTED);
+	assert_int_equal(rigs->closed, 1);
+	assert_int_equal(pair.side[CLIENT].come[0]->err, RW_ERR_RESTARTED);
+	assert_int_equal(unsent->closed, 0);
+	assert_int_equal(unsent->connected, 1);
+	assert_int_equal(pair.side[RIG].come_count, 1);
+	check_got(pair.side[RIG].come[0], 20);
+	/* And the rig may open streams again. */
+	rigs = open_at(RIG, "e:8");
+	settle();
+	assert_int_equal(rigs->connected, 1);
+}
+
+/* The rig dropped the absent session and made it anew from the same id. */
+static void a_rig_that_forgot_the_session_counts_as_restarted(void **state)
+{
+	(void)state;
+	struct seen *e = open_at(CLIENT, "f:6");
+
+	write_at(CLIENT, e, 10);
+	settle();
+	wire_cut(w);
+	pair.now += 1;
+	restart_rig(22); /* the same process */
+	w = wire_up();
+	assert_int_equal(e->err, RW_ERR_RESTARTED);
+}
+
+static void the_control_stream_starts_anew_with_the_rig(void **state)
+{
+	(void)state;
+	struct seen *e = seen_new(SIZE_MAX), *e2 = seen_new(SIZE_MAX), *r;
+
+	e->st = session_control(client());
+	stream_take(e->st, &pair_stream_ops, e);
+	write_at(CLIENT, e, 10);
+	settle();
+	wire_cut(w);
+	restart_rig(33);
+	r = seen_new(SIZE_MAX);
+	r->st = session_control(rig());
+	stream_take(r->st, &pair_stream_ops, r);
+	w = wire_up();
+	assert_int_equal(e->err, RW_ERR_RESTARTED);
+	e2->st = session_control(client());
+	assert_non_null(e2->st);
+	stream_take(e2->st, &pair_stream_ops, e2);
+	write_at(CLIENT, e2, 100);
+	settle();
+	check_got(r, 100);
+}
+
+static void carriers_to_the_old_rig_are_dropped(void **state)
+{
+	(void)state;
+	struct wire *w2 = wire_up();
+
+	restart_rig(33);
+	struct wire *w3 = wire_up();
+
+	assert_null(w->c[CLIENT]);
+	assert_null(w2->c[CLIENT]);
+	assert_non_null(w3->c[CLIENT]);
+	assert_int_equal(pair.side[CLIENT].drop_err, RW_ERR_RESTARTED);
+}
+
+/* Two dials were under way when the session was new: the second is answered
+ * first, and the first one's WELCOME says fresh. */
+static void a_fresh_answer_that_comes_late_restarts_nothing(void **state)
+{
+	(void)state;
+	pair_done();
+	pair_init();
+	pair_start();
+	struct wire *a = wire_dial(), *b = wire_dial();
+
+	wire_pull(a, CLIENT);
+	wire_pull(b, CLIENT);
+	wire_greet(a, true);
+	wire_pull(a, RIG);
+	wire_greet(b, false);
+	wire_pull(b, RIG);
+	wire_deliver(b, CLIENT);
+	struct seen *e = open_at(CLIENT, "g:7");
+
+	wire_pull(b, CLIENT);
+	wire_deliver(b, RIG);
+	assert_true(wire_deliver(a, CLIENT) > 0);
+	settle();
+	assert_int_equal(e->closed, 0);
+	assert_int_equal(e->connected, 1);
+}
+
+/* Two dials, and the rig restarted between their answers: the late one is from
+ * a rig that is no more. */
+static void an_answer_of_an_older_incarnation_is_not_believed(void **state)
+{
+	(void)state;
+	wire_cut(w);
+	struct wire *a = wire_dial(), *b = wire_dial();
+
+	wire_pull(a, CLIENT);
+	wire_pull(b, CLIENT);
+	wire_greet(a, false);
+	wire_pull(a, RIG); /* the old rig's WELCOME, held up */
+	restart_rig(33);
+	wire_greet(b, true);
+	wire_pull(b, RIG);
+	wire_deliver(b, CLIENT);
+	struct seen *e = open_at(CLIENT, "h:8");
+
+	settle();
+	assert_int_equal(e->connected, 1);
+	assert_int_equal(client()->peer_incarnation, rig()->p.incarnation);
+	assert_null(a->c[CLIENT]); /* closed when its answer came */
+	assert_int_equal(e->closed, 0);
+	wire_cut(b);
+	w = wire_up();
+	send_at(CLIENT, e, 1000);
+	check_got(pair.side[RIG].come[0], 1000);
+}
+
+/* --- the end of a session -------------------------------------------------------------- */
+
+static void replaced_ends_the_session(void **state)
+{
+	(void)state;
+	struct wire *w2 = wire_up();
+
+	session_say_end(rig(), RW_ERR_REPLACED, "another process took over");
+	wire_pull(w, RIG);
+	assert_int_equal(wire_deliver(w, CLIENT), RW_ERR_REPLACED);
+	wire_pull(w2, RIG);
+	assert_int_equal(wire_deliver(w2, CLIENT), RW_ERR_REPLACED);
+	assert_int_equal(pair.side[CLIENT].ends, 2);
+	assert_int_equal(pair.side[CLIENT].end_err, RW_ERR_REPLACED);
+	assert_string_equal(pair.side[CLIENT].end_text,
+			    "another process took over");
+	/* Nothing more begins at the side that said it. */
+	struct stream *st;
+
+	assert_int_equal(stream_open(rig(), STREAM_TCP, "i:9",
+				     &pair_stream_ops, NULL, &st),
+			 RW_ERR_CLOSING);
+}
+
+static void a_refused_hello_ends_the_session_with_the_reason(void **state)
+{
+	struct refused r = { .code = reason_to_wire(RW_ERR_NOT_ALLOWED),
+			     .text = "not on the list" };
+	struct raw raw;
+
+	(void)state;
+	wire_cut(w);
+	w = wire_dial();
+	raw.len = refused_write(&r, raw.b);
+	assert_int_equal(inject(w, CLIENT, raw), RW_ERR_NOT_ALLOWED);
+	assert_int_equal(pair.side[CLIENT].end_err, RW_ERR_NOT_ALLOWED);
+	assert_string_equal(pair.side[CLIENT].end_text, "not on the list");
+}
+
+static void freeing_a_session_closes_its_streams(void **state)
+{
+	(void)state;
+	struct seen *e[3];
+
+	for (int k = 0; k < 3; k++) {
+		e[k] = open_at(CLIENT, "j:10");
+		write_at(CLIENT, e[k], 1000);
+	}
+	settle();
+	w->c[CLIENT] = NULL;
+	session_free(client());
+	pair.side[CLIENT].s = NULL;
+	for (int k = 0; k < 3; k++)
+		assert_int_equal(e[k]->err, RW_ERR_CANCELLED);
+	assert_int_equal(pair.side[CLIENT].budget.kept, 0);
+}
+
+/* --- liveness ---------------------------------------------------------------------------- */
+
+static void silence_brings_a_ping_and_then_the_end(void **state)
+{
+	uint64_t began = pair.now;
+	struct frame f;
+
+	(void)state;
+	pair.now = began + pair.limits.ping_interval_us - 1;
+	tick();
+	assert_int_equal(wire_pull(w, CLIENT), 0);
+	pair.now = began + pair.limits.ping_interval_us;
+	assert_int_equal(session_tick(client(), pair.now),
+			 pair.now + pair.limits.ping_timeout_us);
+	wire_pull(w, CLIENT);
+	assert_true(on_its_way(w, RIG, FRAME_PING, &f));
+	buf_reset(&w->q[RIG]);
+	pair.now += pair.limits.ping_timeout_us - 1;
+	tick();
+	assert_non_null(w->c[CLIENT]);
+	pair.now += 1;
+	tick();
+	assert_null(w->c[CLIENT]);
+	assert_int_equal(pair.side[CLIENT].drop_err, RW_ERR_SUSPECT);
+	/* At most ten seconds, as the design says. */
+	assert_true(pair.now - began <= 10000000);
+}
+
+static void a_ping_is_answered_and_gives_a_round_trip(void **state)
+{
+	struct session_stats stats;
+
+	(void)state;
+	pair.now += pair.limits.ping_interval_us;
+	tick();
+	wire_pull(w, CLIENT);
+	pair.now += 30000;
+	wire_deliver(w, RIG);
+	wire_pull(w, RIG);
+	wire_deliver(w, CLIENT);
+	tick();
+	session_stats(client(), &stats);
+	assert_int_equal(stats.rtt_us, 30000);
+	assert_int_equal(stats.last_heard_us, pair.now);
+	for (int k = 0; k < 100; k++)
+		advance(1000000);
+	assert_int_equal(pair.side[CLIENT].drops, 0);
+	assert_int_equal(pair.side[RIG].drops, 0);
+}
+
+static void any_byte_proves_life_even_behind_a_full_queue(void **state)
+{
+	(void)state;
+	pair.now += pair.limits.ping_interval_us;
+	tick();
+	/* The ping cannot leave: nothing is pulled. Part of a frame comes. */
+	pair.now += 1000000;
+	assert_int_equal(carrier_input(w->c[CLIENT],
+				       (const uint8_t[]){ FRAME_PING }, 1,
+				       pair.now), 0);
+	pair.now += pair.limits.ping_timeout_us;
+	tick();
+	assert_non_null(w->c[CLIENT]);
+	/* But then it has to go on living. */
+	for (int k = 0; k < 10; k++) {
+		pair.now += 1000000;
+		session_tick(client(), pair.now);
+	}
+	assert_null(w->c[CLIENT]);
+}
+
+static void a_suspect_must_prove_itself_by_its_own_deadline(void **state)
+{
+	(void)state;
+	struct wire *w2 = wire_up();
+
+	carrier_suspect(w->c[CLIENT], 2000000, pair.now);
+	carrier_suspect(w2->c[CLIENT], 2000000, pair.now);
+	wire_pull(w, CLIENT);
+	wire_pull(w2, CLIENT);
+	buf_reset(&w->q[RIG]); /* lost */
+	pair.now += 500000;
+	wire_deliver(w2, RIG);
+	wire_pull(w2, RIG);
+	wire_deliver(w2, CLIENT);
+	pair.now += 1500000;
+	tick();
+	assert_null(w->c[CLIENT]);
+	assert_non_null(w2->c[CLIENT]);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(both_ends_hear_that_a_carrier_is_live),
+		T(a_lost_welcome_is_harmless),
+		T(hello_numbers_the_carrier_and_lists_the_live_ones),
+		T(a_carrier_that_hello_does_not_list_is_dropped),
+		T(a_late_hello_does_not_drop_a_younger_carrier),
+		T(carriers_are_limited_at_both_ends),
+		T(an_unanswered_hello_is_given_up),
+		T(nothing_but_the_greeting_is_taken_before_it),
+		T(the_other_carriers_take_over_when_one_dies),
+		T(what_was_owed_on_a_dead_carrier_is_owed_elsewhere),
+		T(late_frames_of_an_old_carrier_are_harmless),
+		T(a_restarted_rig_resets_what_was_sent_and_the_rest_goes_on),
+		T(a_rig_that_forgot_the_session_counts_as_restarted),
+		T(the_control_stream_starts_anew_with_the_rig),
+		T(carriers_to_the_old_rig_are_dropped),
+		T(a_fresh_answer_that_comes_late_restarts_nothing),
+		T(an_answer_of_an_older_incarnation_is_not_believed),
+		T(replaced_ends_the_session),
+		T(a_refused_hello_ends_the_session_with_the_reason),
+		T(freeing_a_session_closes_its_streams),
+		T(silence_brings_a_ping_and_then_the_end),
+		T(a_ping_is_answered_and_gives_a_round_trip),
+		T(any_byte_proves_life_even_behind_a_full_queue),
+		T(a_suspect_must_prove_itself_by_its_own_deadline),
+	};
+
+	return cmocka_run_group_tests_name("carriers", tests, NULL, NULL);
+}
