@@ -21,7 +21,7 @@ struct ask {
 	void *user;
 	struct timer *deadline;
 	uint32_t number;
-	bool sent;	/* it stands in out, or has left */
+	bool sent; /* it stands in out, or has left */
 	size_t len;
 	uint8_t msg[];
 };
@@ -204,8 +204,8 @@ struct asks *asks_new(uv_loop_t *loop, struct way *way)
 	a->loop = loop;
 	a->way = way;
 	list_init(&a->asks);
-	a->watch = (struct way_watch){ .on_live = on_live,
-					  .on_ended = on_ended };
+	a->watch =
+		(struct way_watch){ .on_live = on_live, .on_ended = on_ended };
 	list_init(&a->watch.link);
 	return a;
 }
@@ -244,9 +244,8 @@ int asks_put(struct asks *a, struct request *q, const struct ask_ops *ops,
 	k->user = user;
 	k->number = q->number;
 	k->deadline = timer_new(a->loop, on_deadline, k);
-	timer_start(k->deadline, way_state(a->way) == WAY_ENDED
-					 ? 0
-					 : ASKS_TIMEOUT_MS);
+	timer_start(k->deadline,
+		    way_state(a->way) == WAY_ENDED ? 0 : ASKS_TIMEOUT_MS);
 	list_push(&a->asks, &k->link);
 	a->count++;
 	*ret = k;

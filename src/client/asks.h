@@ -6,8 +6,8 @@
  */
 #pragma once
 #include <stdint.h>
-#include <uv.h>
 
+#include "net/loop.h"
 #include "wire/request.h"
 struct asks;
 struct ask;

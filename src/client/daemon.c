@@ -20,6 +20,7 @@
 #include "client/asks.h"
 #include "client/directory.h"
 #include "client/join.h"
+#include "client/orders.h"
 #include "client/self.h"
 #include "client/ssh_config.h"
 #include "client/verbs.h"
@@ -27,10 +28,10 @@
 #include "net/local.h"
 #include "net/loop.h"
 
-#define TICK_MS	    1000
+#define TICK_MS	     1000
 #define TICK_LATE_MS 2000 /* then the machine slept, or we did */
-#define STOP_MS	    2000
-#define LOG_MAX	    (4 * 1024 * 1024)
+#define STOP_MS	     2000
+#define LOG_MAX	     (4 * 1024 * 1024)
 
 /* -- rigs */
 
@@ -132,8 +133,7 @@ static bool take_lock(struct daemon *d)
 	}
 	err = file_lock(path, &d->lock_fd);
 	if (err == RW_ERR_BUSY)
-		log_error("another rigway serves this home already (%s)",
-			  path);
+		log_error("another rigway serves this home already (%s)", path);
 	else if (err < 0)
 		log_error("cannot lock %s: %s", path, err_text(err));
 	free(path);
@@ -360,9 +360,8 @@ static bool watch_signals(struct daemon *d)
 
 static bool set_up(struct daemon *d)
 {
-	return read_settings(d) && take_lock(d) && read_key(d) &&
-	       make_env(d) && read_rigs(d) && read_forwards(d) &&
-	       watch_signals(d) && serve(d);
+	return read_settings(d) && take_lock(d) && read_key(d) && make_env(d) &&
+	       read_rigs(d) && read_forwards(d) && watch_signals(d) && serve(d);
 }
 
 static void say_ready(int ready_fd)
@@ -417,7 +416,7 @@ static void release_rigs(struct daemon *d)
 static void tear_down(struct daemon *d)
 {
 	d->is_stopping = true;
-	verbs_end_all(d);
+	orders_end_all(d);
 	join_end_all(d);
 	if (d->forwards.path != NULL)
 		forwards_close(&d->forwards);

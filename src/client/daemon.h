@@ -6,7 +6,6 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
 
 #include "base/list.h"
 #include "client/forward.h"
@@ -16,6 +15,7 @@
 #include "config/settings.h"
 #include "core/budget.h"
 #include "crypto/key.h"
+#include "net/loop.h"
 struct directory;
 struct local;
 
@@ -32,8 +32,8 @@ struct daemon {
 	struct directory *directory; /* who is online */
 	struct local *local;
 	struct list joins;  /* client/join.c */
-	struct list orders; /* client/verbs.c: held forwards */
-	char *ssh_config;  /* client/ssh_config.c: these two files */
+	struct list orders; /* client/orders.c: held forwards */
+	char *ssh_config;   /* client/ssh_config.c: these two files */
 	char *known_hosts;
 	int64_t started;
 	unsigned leavers; /* ways that are being released */

@@ -14,7 +14,9 @@
 #include "client/way.h"
 #include "net/loop.h"
 
-#define ROWS_MAX 4096 /* relay.max_devices of a relay that lists more is cut */
+#define ROWS_MAX                                                               \
+	4096 /* relay.max_devices of a relay that lists more is cut            \
+	      */
 
 /* The connection to one relay. */
 struct place {
@@ -117,8 +119,7 @@ static void on_row(void *user, const struct relay_row *row)
 
 	if (row->role != RELAY_RIG || p->fresh_count >= ROWS_MAX)
 		return;
-	p->fresh = xrealloc(p->fresh,
-			    (p->fresh_count + 1) * sizeof(*p->fresh));
+	p->fresh = xrealloc(p->fresh, (p->fresh_count + 1) * sizeof(*p->fresh));
 	p->fresh[p->fresh_count++] = *row;
 }
 
@@ -156,8 +157,7 @@ static void on_up(void *user, const char *fleet, const char *relay_name,
 	place_list(p);
 }
 
-static void on_down(void *user, int err, const char *text,
-		    uint64_t next_try_ms)
+static void on_down(void *user, int err, const char *text, uint64_t next_try_ms)
 {
 	struct place *p = user;
 
@@ -252,8 +252,7 @@ void directory_free(struct directory *d)
 	free(d);
 }
 
-void directory_ask(struct directory *d, void (*on_done)(void *user),
-		   void *user)
+void directory_ask(struct directory *d, void (*on_done)(void *user), void *user)
 {
 	struct question *q = xcalloc(1, sizeof(*q));
 

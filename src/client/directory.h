@@ -15,8 +15,10 @@ struct rigs;
 struct rigs_row;
 struct way_env;
 
-#define DIRECTORY_WAIT_MS   3000  /* for the slowest relay */
-#define DIRECTORY_LINGER_MS 60000 /* connections stay after the last question */
+#define DIRECTORY_WAIT_MS 3000 /* for the slowest relay */
+#define DIRECTORY_LINGER_MS                                                    \
+	60000 /* connections stay after the last question                      \
+	       */
 
 struct directory *directory_new(const struct way_env *env,
 				const struct rigs *rigs);

@@ -179,8 +179,7 @@ struct forward *forward_next(const struct forwards *f, struct forward *after,
 			     const struct rigs_row *rig, const char *bind,
 			     uint16_t port)
 {
-	const struct list *it =
-		after != NULL ? after->link.next : f->rows.next;
+	const struct list *it = after != NULL ? after->link.next : f->rows.next;
 
 	for (; it != &f->rows; it = it->next) {
 		struct forward *fw = container_of(it, struct forward, link);
@@ -231,8 +230,8 @@ int forward_open(struct forwards *f, struct rigs_row *rig,
 		 const struct target_spec *spec, struct forward **ret,
 		 bool *ret_made, char **ret_err)
 {
-	const char *bind = spec->bind[0] != '\0' ? spec->bind
-						 : f->settings->bind;
+	const char *bind =
+		spec->bind[0] != '\0' ? spec->bind : f->settings->bind;
 	struct forward *fw = forward_next(f, NULL, NULL, bind, spec->port);
 	int err;
 
@@ -251,7 +250,8 @@ int forward_open(struct forwards *f, struct rigs_row *rig,
 	}
 	if (f->count >= (size_t)f->settings->max_forwards) {
 		*ret_err = xasprintf("%zu forwards are open, and no more are "
-				     "allowed (client.max_forwards)", f->count);
+				     "allowed (client.max_forwards)",
+				     f->count);
 		return RW_ERR_LIMIT;
 	}
 	fw = forward_new(f, rig, spec);
@@ -273,14 +273,16 @@ void forward_keep(struct forward *fw)
 
 /* -- the file */
 
-static const char *const keys[] = { "rig", "bind", "port", "kind", "target",
-				    NULL };
+static const char *const keys[] = { "rig",  "bind",   "port",
+				    "kind", "target", NULL };
 
 static struct state_format forwards_format(const struct forwards *f)
 {
 	return (struct state_format){
-		.kind = "forwards", .version = 1,
-		.max_rows = (size_t)f->settings->max_forwards, .keys = keys,
+		.kind = "forwards",
+		.version = 1,
+		.max_rows = (size_t)f->settings->max_forwards,
+		.keys = keys,
 	};
 }
 

@@ -8,13 +8,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
 #include "base/list.h"
 #include "client/target.h"
+#include "net/loop.h"
 struct rigs;
 struct rigs_row;
-struct timer;
 struct listener;
 struct settings_client;
 
@@ -36,8 +35,8 @@ struct forward {
 	struct list link;
 	struct forwards *all;
 	struct rigs_row *rig;
-	struct target_spec spec; /* bind as it was typed; "": the setting */
-	bool kept;		 /* in the file */
+	struct target_spec spec;   /* bind as it was typed; "": the setting */
+	bool kept;		   /* in the file */
 	struct listener *listener; /* NULL: text says why, retry runs */
 	struct timer *retry;
 	char text[200];

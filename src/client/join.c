@@ -66,9 +66,8 @@ static void restore_row(struct join *j)
 	memcpy(row->fleet, j->before.fleet, sizeof(row->fleet));
 }
 
-__attribute__((format(printf, 2, 3))) static void join_fail(struct join *j,
-							     const char *fmt,
-							     ...)
+__attribute__((format(printf, 2, 3))) static void
+join_fail(struct join *j, const char *fmt, ...)
 {
 	struct local_req *req = j->req;
 	char text[1200];
@@ -97,18 +96,18 @@ static void join_succeed(struct join *j)
 	err = daemon_save_rigs(j->d);
 	if (err < 0) {
 		row->pending = is_new;
-		join_fail(j, "%s let this machine in, but that cannot be "
-			     "written down here: %s; the code can be used "
-			     "again", row->name, err_text(err));
+		join_fail(j,
+			  "%s let this machine in, but that cannot be "
+			  "written down here: %s; the code can be used "
+			  "again",
+			  row->name, err_text(err));
 		return;
 	}
 	log_info("%s: joined", row->name);
-	local_reply_json(req, json_pack("{s:s, s:s, s:s, s:s, s:b}",
-					"rig", row->name,
-					"host", row->info.host,
-					"user", row->info.user,
-					"role", row->info.role,
-					"new", (int)is_new));
+	local_reply_json(req, json_pack("{s:s, s:s, s:s, s:s, s:b}", "rig",
+					row->name, "host", row->info.host,
+					"user", row->info.user, "role",
+					row->info.role, "new", (int)is_new));
 	j->req = NULL;
 	join_free(j);
 	local_end(req, true, 0, NULL);
@@ -126,8 +125,9 @@ static void on_timer(void *user)
 		return;
 	}
 	way_report(j->row->way, &r);
-	join_fail(j, "%s cannot be reached now: %s. The code is good until it "
-		     "expires: start the rig (rigway rig) and repeat this",
+	join_fail(j,
+		  "%s cannot be reached now: %s. The code is good until it "
+		  "expires: start the rig (rigway rig) and repeat this",
 		  j->row->name,
 		  r.text[0] != '\0' ? r.text : err_text(RW_ERR_TIMEOUT));
 }
@@ -154,13 +154,12 @@ static void set_relays(struct rigs_row *row, const struct code *code,
 {
 	row->relay_count = 0;
 	if (worked != NULL && worked[0] != '\0')
-		str_copy(row->relays[row->relay_count++], HOSTPORT_CAP,
-			 worked);
+		str_copy(row->relays[row->relay_count++], HOSTPORT_CAP, worked);
 	for (size_t i = 0; i < code->relay_count; i++)
 		if (row->relay_count < CODE_RELAYS_MAX &&
 		    (worked == NULL || strcmp(code->relay[i], worked) != 0))
-			str_copy(row->relays[row->relay_count++],
-				 HOSTPORT_CAP, code->relay[i]);
+			str_copy(row->relays[row->relay_count++], HOSTPORT_CAP,
+				 code->relay[i]);
 	row->relay_pin = code->relay_pin;
 }
 
@@ -190,8 +189,10 @@ static void ask_rig(struct join *j, const char *fleet, const char *relay)
 	struct rigs_row *row = take_row(j);
 
 	if (row == NULL) {
-		join_fail(j, "%zu rigs are known here, and no more are allowed "
-			     "(client.max_rigs)", j->d->rigs.count);
+		join_fail(j,
+			  "%zu rigs are known here, and no more are allowed "
+			  "(client.max_rigs)",
+			  j->d->rigs.count);
 		return;
 	}
 	j->row = row;
@@ -233,8 +234,7 @@ static const char *parse_error(int err)
 		return "the end of the code is missing; copy all of it";
 	case RW_ERR_MANGLED:
 		return "some characters of the code are wrong; copy it again";
-	default:
-		return "this is not a code; one begins with rw1";
+	default: return "this is not a code; one begins with rw1";
 	}
 }
 
@@ -263,13 +263,12 @@ static bool is_joined(struct daemon *d, const struct code *code,
 {
 	const struct rigs_row *row = rigs_find_pin(&d->rigs, &code->rig_pin);
 
-	if (row == NULL || row->pending ||
-	    way_state(row->way) != WAY_LIVE)
+	if (row == NULL || row->pending || way_state(row->way) != WAY_LIVE)
 		return false;
 	local_reply_json(r, json_pack("{s:s, s:s, s:s, s:s, s:b}", "rig",
-				      row->name, "host", row->info.host,
-				      "user", row->info.user, "role",
-				      row->info.role, "new", 0));
+				      row->name, "host", row->info.host, "user",
+				      row->info.user, "role", row->info.role,
+				      "new", 0));
 	local_end(r, true, 0, NULL);
 	return true;
 }
@@ -299,9 +298,10 @@ void join_start(struct daemon *d, const char *text, const char *name,
 		return;
 	}
 	if (code.kind != CODE_CLIENT) {
-		local_end(r, false, 1,
-			  "this code makes a machine a rig; type it on your GPU "
-			  "machine, which then prints the code for this one");
+		local_end(
+			r, false, 1,
+			"this code makes a machine a rig; type it on your GPU "
+			"machine, which then prints the code for this one");
 		return;
 	}
 	if (is_joined(d, &code, r))
@@ -317,8 +317,8 @@ void join_start(struct daemon *d, const char *text, const char *name,
 	code_wipe(&code);
 	if (name != NULL)
 		str_copy(j->name, sizeof(j->name), name);
-	j->watch = (struct way_watch){ .on_live = on_live,
-					  .on_ended = on_ended };
+	j->watch =
+		(struct way_watch){ .on_live = on_live, .on_ended = on_ended };
 	list_init(&j->watch.link);
 	j->timer = timer_new(&d->loop, on_timer, j);
 	list_push(&d->joins, &j->link);

@@ -95,8 +95,8 @@ static void passage_open(struct passage *c)
 	int fd = c->fd, err;
 
 	timer_stop(c->timer);
-	err = stream_open(way_session(c->way), c->target.kind,
-			  c->target.to, pump_stream_ops(), NULL, &st);
+	err = stream_open(way_session(c->way), c->target.kind, c->target.to,
+			  pump_stream_ops(), NULL, &st);
 	if (err == 0) {
 		c->fd = -1;
 		err = pump_new(c->loop, fd, st, &pump_ops, c, &c->pump);
@@ -156,15 +156,13 @@ struct passage *passage_new(const struct passage_params *p)
 	c->fd = p->fd;
 	c->target = *p->target;
 	c->wait_ms = p->wait_ms;
-	c->watch = (struct way_watch){ .on_live = on_live,
-					  .on_ended = on_ended };
+	c->watch =
+		(struct way_watch){ .on_live = on_live, .on_ended = on_ended };
 	list_init(&c->watch.link);
 	c->timer = timer_new(p->loop, on_timer, c);
 	way_want(c->way);
 	switch (way_state(c->way)) {
-	case WAY_LIVE:
-		passage_open(c);
-		break;
+	case WAY_LIVE: passage_open(c); break;
 	case WAY_ENDED:
 		way_report(c->way, &r);
 		fail_soon(c, RW_ERR_REFUSED, r.text);

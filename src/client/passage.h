@@ -7,9 +7,9 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
 
 #include "client/target.h"
+#include "net/loop.h"
 struct passage;
 struct way;
 
@@ -39,4 +39,5 @@ void passage_abort(struct passage *c, int err);
 /* Still waiting for the rig. */
 bool passage_is_waiting(const struct passage *c);
 /* Bytes that came from the socket and that were written to it. */
-void passage_bytes(const struct passage *c, uint64_t *ret_in, uint64_t *ret_out);
+void passage_bytes(const struct passage *c, uint64_t *ret_in,
+		   uint64_t *ret_out);

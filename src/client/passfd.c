@@ -42,9 +42,9 @@ static void on_done(void *user, int err, const char *text)
 {
 	struct door *door = user;
 	const char *rig = way_row(door->way)->name;
-	char *words = err == 0 ? NULL
-			       : xasprintf("%s %s: %s", rig, door->target.to,
-					   text);
+	char *words =
+		err == 0 ? NULL
+			 : xasprintf("%s %s: %s", rig, door->target.to, text);
 
 	if (err != 0)
 		log_debug("%s", words);
@@ -59,9 +59,8 @@ static const struct passage_ops passage_ops = {
 	.on_done = on_done,
 };
 
-void passfd_start(uv_loop_t *loop, struct way *way,
-		 const struct target *target, uint64_t wait_ms,
-		 struct local_req *r)
+void passfd_start(uv_loop_t *loop, struct way *way, const struct target *target,
+		  uint64_t wait_ms, struct local_req *r)
 {
 	struct door *door;
 	struct passage_params p = {

@@ -14,8 +14,9 @@
 
 static void set_str(json_t *o, const char *key, const char *s)
 {
-	json_object_set_new(o, key, s != NULL && s[0] != '\0' ? json_string(s)
-							      : json_null());
+	json_object_set_new(o, key,
+			    s != NULL && s[0] != '\0' ? json_string(s)
+						      : json_null());
 }
 
 static void set_int(json_t *o, const char *key, uint64_t v)

@@ -14,15 +14,17 @@
 #include "config/state.h"
 
 static const char *const rigs_keys[] = {
-	"name",	   "pin",  "relays", "relay_pin", "fleet",     "added",
-	"welcomed", "user", "host",   "sshd_port", "host_keys", "version",
-	"role",	   NULL,
+	"name",	     "pin",	 "relays", "relay_pin", "fleet",
+	"added",     "welcomed", "user",   "host",	"sshd_port",
+	"host_keys", "version",	 "role",   NULL,
 };
 
 static struct state_format rigs_format(size_t max)
 {
 	return (struct state_format){
-		.kind = "rigs", .version = 1, .max_rows = max,
+		.kind = "rigs",
+		.version = 1,
+		.max_rows = max,
 		.keys = rigs_keys,
 	};
 }
@@ -77,8 +79,7 @@ static int read_number(struct state_row *row, const char *key, int64_t max,
 					   : 0;
 }
 
-static int read_row(struct rigs *r, struct state_row *row,
-		    struct rigs_row *ret)
+static int read_row(struct rigs *r, struct state_row *row, struct rigs_row *ret)
 {
 	const char *name;
 	int64_t port;
@@ -108,8 +109,7 @@ static int read_row(struct rigs *r, struct state_row *row,
 	read_text(row, "fleet", ret->fleet, sizeof(ret->fleet));
 	read_text(row, "user", ret->info.user, sizeof(ret->info.user));
 	read_text(row, "host", ret->info.host, sizeof(ret->info.host));
-	read_text(row, "version", ret->info.version,
-		  sizeof(ret->info.version));
+	read_text(row, "version", ret->info.version, sizeof(ret->info.version));
 	read_text(row, "role", ret->info.role, sizeof(ret->info.role));
 	read_text(row, "host_keys", ret->info.host_keys,
 		  sizeof(ret->info.host_keys));
@@ -288,8 +288,8 @@ static char *which_text(const char *const *names, size_t count)
 	return text;
 }
 
-int rigs_resolve(const struct rigs *r, const char *name,
-		 struct rigs_row **ret, char **ret_err)
+int rigs_resolve(const struct rigs *r, const char *name, struct rigs_row **ret,
+		 char **ret_err)
 {
 	size_t count;
 	const char **names = known_names(r, &count);

@@ -55,8 +55,8 @@ struct rigs_row *rigs_find(const struct rigs *r, const char *name);
 struct rigs_row *rigs_find_pin(const struct rigs *r, const struct pin *pin);
 /* The rig a user means: by name or, where name is NULL, the only one. On
  * failure a sentence that suggests what was meant: RW_ERR_NOT_FOUND. */
-int rigs_resolve(const struct rigs *r, const char *name,
-		 struct rigs_row **ret, char **ret_err);
+int rigs_resolve(const struct rigs *r, const char *name, struct rigs_row **ret,
+		 char **ret_err);
 
 /* A new pending row named like label, or label-2 and so on where that is
  * taken. NULL when max is reached. */

@@ -152,7 +152,7 @@ static char *shell_quote(const char *text)
 	int err = buf_append(&b, "'", 1);
 
 	for (const char *p = text; *p != '\0' && err == 0; p++)
-		err = *p == '\'' ? buf_append(&b, "'\\''", 4)
+		err = *p == '\''  ? buf_append(&b, "'\\''", 4)
 		      : *p == '%' ? buf_append(&b, "%%", 2)
 				  : buf_append(&b, p, 1);
 	if (err == 0)
@@ -171,7 +171,8 @@ char *ssh_config_proxy(const struct ssh_config_params *p)
 
 	if (home != NULL)
 		out = xasprintf("env RIGWAY_HOME=%s %s connect --fdpass "
-				"%%h %%h:%%p", home, self);
+				"%%h %%h:%%p",
+				home, self);
 	else
 		out = xasprintf("%s connect --fdpass %%h %%h:%%p", self);
 	free(home);
@@ -195,10 +196,11 @@ static int write_rig(const struct rigs_row *row, struct buf *out)
 
 /* ServerAliveInterval and TCPKeepAlive off: rigway carries the session over a
  * cut, which ssh itself would take for the end. */
-int ssh_config_write(const struct rigs *rigs,
-		     const struct ssh_config_params *p, struct buf *out)
+int ssh_config_write(const struct rigs *rigs, const struct ssh_config_params *p,
+		     struct buf *out)
 {
-	char *proxy = ssh_config_proxy(p), *hosts = ssh_config_percent(p->known_hosts);
+	char *proxy = ssh_config_proxy(p),
+	     *hosts = ssh_config_percent(p->known_hosts);
 	int err = buf_printf(out, "# Written by `rigway ssh-config`; changes "
 				  "are lost.\n");
 
@@ -291,7 +293,8 @@ static size_t find_line(const char *text, size_t len, const char *line)
 		size_t have = next - at;
 
 		/* The last line may lack its end. */
-		if ((have == line_len || (end == NULL && have + 1 == line_len)) &&
+		if ((have == line_len ||
+		     (end == NULL && have + 1 == line_len)) &&
 		    memcmp(text + at, line, MIN(have, line_len)) == 0)
 			return at;
 		at = next;
@@ -385,8 +388,8 @@ int ssh_config_install(const char *file, const char *path, bool install)
 			&out);
 	if (err == 1) {
 		data = buf_peek(&out, &len);
-		err = file_write_atomic(target, data != NULL ? data
-							     : (const void *)"",
+		err = file_write_atomic(target,
+					data != NULL ? data : (const void *)"",
 					len, st.st_mode & 07777);
 		err = err == 0 ? 1 : err;
 	}

@@ -22,9 +22,9 @@ struct ssh_config_params {
 /* What the commands work on, read from this machine's state. */
 struct ssh_config_files {
 	struct rigs rigs;
-	char *config;	   /* the block's place, once it is installed */
+	char *config; /* the block's place, once it is installed */
 	char *known_hosts;
-	char *error;	   /* a sentence when opening failed */
+	char *error; /* a sentence when opening failed */
 };
 
 /* A negative error with f->error; f needs ssh_config_close() in both cases. */
@@ -35,8 +35,8 @@ void ssh_config_close(struct ssh_config_files *f);
  * freed. */
 char *ssh_config_percent(const char *text);
 /* The block for all rigs. 0 or RW_ERR_NOMEM. */
-int ssh_config_write(const struct rigs *rigs,
-		     const struct ssh_config_params *p, struct buf *out);
+int ssh_config_write(const struct rigs *rigs, const struct ssh_config_params *p,
+		     struct buf *out);
 /* The value of ProxyCommand for %h and %p. To be freed. */
 char *ssh_config_proxy(const struct ssh_config_params *p);
 /* The account ssh uses on the rig, or NULL where it is not known or not one

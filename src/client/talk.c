@@ -20,8 +20,8 @@
 #include "config/paths.h"
 #include "net/local.h"
 
-#define LOG_TAIL    4096
-#define RETRY_MS    20
+#define LOG_TAIL       4096
+#define RETRY_MS       20
 #define OTHER_START_MS 3000 /* for a daemon that somebody else started */
 
 /* -- starting the daemon */
@@ -111,8 +111,7 @@ static int connect_to_other(const char *path)
 static int start_daemon(const char *log, char **ret_words)
 {
 	char *self = self_path(), *home = self_home();
-	int log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-			  0600);
+	int log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	off_t from = log_fd >= 0 ? lseek(log_fd, 0, SEEK_END) : 0;
 	int pipe_fds[2], ready = 0, status;
 	pid_t pid = -1;

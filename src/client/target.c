@@ -82,7 +82,8 @@ static bool is_bind(const char *s)
 	struct in6_addr addr;
 
 	return *s == '\0' || strcmp(s, "*") == 0 ||
-	       strcmp(s, "localhost") == 0 || inet_pton(AF_INET, s, &addr) == 1 ||
+	       strcmp(s, "localhost") == 0 ||
+	       inet_pton(AF_INET, s, &addr) == 1 ||
 	       inet_pton(AF_INET6, s, &addr) == 1;
 }
 
@@ -110,7 +111,7 @@ static int set_path(const char *text, const char *path, struct target *ret,
 	return 0;
 }
 
-#define SPEC_FORMS \
+#define SPEC_FORMS                                                             \
 	"expected [BIND:]PORT, [BIND:]PORT:HOST or [BIND:]PORT:HOST:PORT"
 
 static int read_port(const char *text, const char *part, uint16_t *ret,
@@ -132,8 +133,9 @@ static int read_far_end(const char *text, const struct parts *p, size_t i,
 	int err;
 
 	if (p->path != NULL)
-		return left == 0 ? set_path(text, p->path, &ret->target, ret_err)
-				 : refuse(ret_err, text, SPEC_FORMS);
+		return left == 0
+			       ? set_path(text, p->path, &ret->target, ret_err)
+			       : refuse(ret_err, text, SPEC_FORMS);
 	if (left == 0)
 		return set_tcp(text, "127.0.0.1", port, &ret->target, ret_err);
 	if (left == 1 && is_number(p->text[i]) && !p->bracketed[i]) {
@@ -152,8 +154,7 @@ static int read_far_end(const char *text, const struct parts *p, size_t i,
 	return set_tcp(text, p->text[i], port, &ret->target, ret_err);
 }
 
-int target_parse_spec(const char *text, struct target_spec *ret,
-		      char **ret_err)
+int target_parse_spec(const char *text, struct target_spec *ret, char **ret_err)
 {
 	struct target_spec spec = { .port = 0 };
 	struct parts p;
@@ -167,8 +168,8 @@ int target_parse_spec(const char *text, struct target_spec *ret,
 	if (p.count > 1 && (p.bracketed[0] || !is_number(p.text[0]))) {
 		if (!is_bind(p.text[0])) {
 			*ret_err = xasprintf("'%s': '%s' is neither a port nor "
-					     "an address to listen on", text,
-					     p.text[0]);
+					     "an address to listen on",
+					     text, p.text[0]);
 			return RW_ERR_FORMAT;
 		}
 		str_copy(spec.bind, sizeof(spec.bind),

@@ -14,6 +14,7 @@
 #include "client/daemon.h"
 #include "client/directory.h"
 #include "client/join.h"
+#include "client/orders.h"
 #include "client/report.h"
 #include "client/passfd.h"
 #include "net/local.h"
@@ -40,9 +41,8 @@ static void misused(struct local_req *r, char *text)
 	free(text);
 }
 
-/* The rig that msg means; ends r and returns NULL when there is none. */
-static struct rigs_row *get_rig(struct daemon *d, struct local_req *r,
-				const json_t *msg)
+struct rigs_row *verbs_rig(struct daemon *d, struct local_req *r,
+			   const json_t *msg)
 {
 	struct rigs_row *row;
 	char *text;
@@ -74,8 +74,8 @@ static void reply_rigs(struct daemon *d, struct local_req *r,
 		struct rigs_row *row = container_of(it, struct rigs_row, link);
 
 		if (!row->pending)
-			local_reply_json(r, json_pack("{s:o}", "rig",
-						      report(d, row)));
+			local_reply_json(
+				r, json_pack("{s:o}", "rig", report(d, row)));
 	}
 }
 
@@ -107,10 +107,10 @@ static void do_status(struct daemon *d, struct local_req *r, json_t *msg)
 	local_reply_json(r, json_pack("{s:o}", "daemon", report_daemon(d)));
 	reply_rigs(d, r, report_status);
 	list_for_each (it, &d->forwards.rows)
-		local_reply_json(
-			r, json_pack("{s:o}", "forward",
-				     report_forward(container_of(
-					     it, struct forward, link))));
+		local_reply_json(r,
+				 json_pack("{s:o}", "forward",
+					   report_forward(container_of(
+						   it, struct forward, link))));
 	local_end(r, true, 0, NULL);
 }
 
@@ -127,214 +127,11 @@ static void do_rigs(struct daemon *d, struct local_req *r, json_t *msg)
 	local_end(r, true, 0, NULL);
 }
 
-/* -- forwards: all SPECs of a request, or none */
-
-#define SPECS_MAX 64
-
-struct order {
-	struct list link; /* daemon.orders while held */
-	struct daemon *d;
-	struct local_req *req;
-	struct rigs_row *rig;
-	struct target_spec *specs;
-	size_t count;
-	bool hold; /* while the asker stays, and not on disk */
-	struct forward *made[SPECS_MAX];
-	size_t made_count;
-	bool was_kept[SPECS_MAX];
-	struct forward *rows[SPECS_MAX];
-};
-
-static void order_free(struct order *o)
-{
-	list_del(&o->link);
-	free(o->specs);
-	free(o);
-}
-
-static void order_undo(struct order *o, bool cut)
-{
-	while (o->made_count > 0)
-		forward_close(o->made[--o->made_count], cut);
-}
-
-static bool read_specs(struct order *o, const json_t *specs, char **ret_err)
-{
-	size_t i;
-	json_t *it;
-
-	if (json_array_size(specs) == 0 || json_array_size(specs) > SPECS_MAX) {
-		*ret_err = xasprintf("one to %d SPECs are expected", SPECS_MAX);
-		return false;
-	}
-	o->specs = xcalloc(json_array_size(specs), sizeof(*o->specs));
-	json_array_foreach (specs, i, it) {
-		const char *text = json_string_value(it);
-
-		if (target_parse_spec(text != NULL ? text : "", &o->specs[i],
-				      ret_err) < 0)
-			return false;
-		o->count++;
-	}
-	return true;
-}
-
-static bool open_all(struct order *o, char **ret_err)
-{
-	for (size_t i = 0; i < o->count; i++) {
-		struct forward *fw;
-		bool is_new;
-
-		if (forward_open(&o->d->forwards, o->rig, &o->specs[i], &fw,
-				 &is_new, ret_err) < 0)
-			return false;
-		if (!is_new && o->hold) {
-			*ret_err = xasprintf("port %u is forwarded already, "
-					     "and stays so without this",
-					     fw->spec.port);
-			return false;
-		}
-		if (is_new)
-			o->made[o->made_count++] = fw;
-		o->rows[i] = fw;
-	}
-	return true;
-}
-
-static bool keep_all(struct order *o, char **ret_err)
-{
-	int err;
-
-	for (size_t i = 0; i < o->count; i++) {
-		o->was_kept[i] = o->rows[i]->kept;
-		forward_keep(o->rows[i]);
-	}
-	err = forwards_save(&o->d->forwards);
-	if (err == 0)
-		return true;
-	for (size_t i = 0; i < o->count; i++)
-		o->rows[i]->kept = o->was_kept[i];
-	*ret_err = xasprintf("cannot write down the forward: %s",
-			     err_text(err));
-	return false;
-}
-
-/* `forward --foreground` left: its ports and connections go. */
-static void order_gone(struct local_req *r, void *user)
-{
-	struct order *o = user;
-
-	(void)r;
-	order_undo(o, true);
-	order_free(o);
-}
-
-static void order_reply(struct order *o)
-{
-	for (size_t i = 0; i < o->count; i++)
-		local_reply_json(o->req,
-				 json_pack("{s:o}", "forward",
-					   report_forward(o->rows[i])));
-}
-
-static void do_forward(struct daemon *d, struct local_req *r, json_t *msg)
-{
-	struct rigs_row *rig;
-	struct order *o = xcalloc(1, sizeof(*o));
-	char *text = NULL;
-
-	list_init(&o->link);
-	o->d = d;
-	o->req = r;
-	o->hold = json_is_true(json_object_get(msg, "hold"));
-	if (!read_specs(o, json_object_get(msg, "specs"), &text)) {
-		misused(r, text);
-		order_free(o);
-		return;
-	}
-	rig = get_rig(d, r, msg);
-	if (rig == NULL) {
-		order_free(o);
-		return;
-	}
-	o->rig = rig;
-	if (!open_all(o, &text) || (!o->hold && !keep_all(o, &text))) {
-		order_undo(o, true);
-		order_free(o);
-		fail(r, text);
-		return;
-	}
-	order_reply(o);
-	if (o->hold) {
-		list_push(&d->orders, &o->link);
-		local_set_gone(r, order_gone, o);
-		return;
-	}
-	order_free(o);
-	local_end(r, true, 0, NULL);
-}
-
-void verbs_end_all(struct daemon *d)
-{
-	struct list *it;
-
-	while ((it = list_first(&d->orders)) != NULL) {
-		struct order *o = container_of(it, struct order, link);
-		struct local_req *r = o->req;
-
-		order_undo(o, true);
-		order_free(o);
-		local_end(r, false, 1, "rigway is stopping");
-	}
-}
-
-/* "8888" means every forward of that port; a whole SPEC its port and, where
- * it says one, its address. */
-static void do_unforward(struct daemon *d, struct local_req *r, json_t *msg)
-{
-	const char *text = get_str(msg, "spec");
-	struct target_spec spec;
-	struct rigs_row *rig = NULL;
-	struct forward *fw, *next;
-	size_t n = 0;
-	char *words;
-	int err;
-
-	if (target_parse_spec(text != NULL ? text : "", &spec, &words) < 0) {
-		misused(r, words);
-		return;
-	}
-	if (get_str(msg, "rig") != NULL && (rig = get_rig(d, r, msg)) == NULL)
-		return;
-	for (fw = forward_next(&d->forwards, NULL, rig, spec.bind, spec.port);
-	     fw != NULL; fw = next) {
-		next = forward_next(&d->forwards, fw, rig, spec.bind,
-				    spec.port);
-		if (!fw->kept)
-			continue;
-		local_reply_json(r, json_pack("{s:o}", "forward",
-					      report_forward(fw)));
-		forward_close(fw, false);
-		n++;
-	}
-	err = n > 0 ? forwards_save(&d->forwards) : 0;
-	if (n == 0)
-		fail(r, xasprintf("port %u is not forwarded%s%s", spec.port,
-				  rig != NULL ? " to " : "",
-				  rig != NULL ? rig->name : ""));
-	else if (err < 0)
-		fail(r, xasprintf("the port is closed, but that cannot be "
-				  "written down: %s; it comes back at the "
-				  "next start", err_text(err)));
-	else
-		local_end(r, true, 0, NULL);
-}
-
 /* -- connections */
 
 static void do_connect(struct daemon *d, struct local_req *r, json_t *msg)
 {
-	struct rigs_row *row = get_rig(d, r, msg);
+	struct rigs_row *row = verbs_rig(d, r, msg);
 	const char *text = get_str(msg, "target");
 	struct target target;
 	char *words;
@@ -346,7 +143,7 @@ static void do_connect(struct daemon *d, struct local_req *r, json_t *msg)
 		misused(r, words);
 	else
 		passfd_start(&d->loop, row->way, &target,
-			    d->settings.client.wait_ms, r);
+			     d->settings.client.wait_ms, r);
 }
 
 /* -- requests to a rig */
@@ -417,7 +214,7 @@ static void put_request(struct daemon *d, struct local_req *r,
 
 static void do_invite(struct daemon *d, struct local_req *r, json_t *msg)
 {
-	struct rigs_row *row = get_rig(d, r, msg);
+	struct rigs_row *row = verbs_rig(d, r, msg);
 	struct request q = { .type = Q_INVITE };
 	const char *services = get_str(msg, "services");
 	json_int_t ttl = json_integer_value(json_object_get(msg, "ttl"));
@@ -427,9 +224,9 @@ static void do_invite(struct daemon *d, struct local_req *r, json_t *msg)
 		return;
 	q.q_invite.ttl_s = ttl > 0 ? (uint64_t)ttl : 0;
 	q.q_invite.uses = uses > 0 && uses <= UINT16_MAX ? (uint16_t)uses : 0;
-	if (services != NULL && !str_copy(q.q_invite.services,
-					  sizeof(q.q_invite.services),
-					  services))
+	if (services != NULL &&
+	    !str_copy(q.q_invite.services, sizeof(q.q_invite.services),
+		      services))
 		misused(r, xstrdup("the list of services is too long"));
 	else
 		put_request(d, r, row, &q);
@@ -437,7 +234,7 @@ static void do_invite(struct daemon *d, struct local_req *r, json_t *msg)
 
 static void do_authorize(struct daemon *d, struct local_req *r, json_t *msg)
 {
-	struct rigs_row *row = get_rig(d, r, msg);
+	struct rigs_row *row = verbs_rig(d, r, msg);
 	const char *key = get_str(msg, "key");
 	struct request q = { .type = Q_AUTHORIZE };
 
@@ -471,9 +268,8 @@ static void renewal_end(struct renewal *n, bool ok, const char *text)
 	timer_free(n->timer);
 	way_unwant(n->row->way);
 	if (r != NULL) {
-		local_reply_json(r, json_pack("{s:s, s:b}", "rig",
-					      n->row->name, "connected",
-					      (int)ok));
+		local_reply_json(r, json_pack("{s:s, s:b}", "rig", n->row->name,
+					      "connected", (int)ok));
 		local_end(r, ok, ok ? 0 : 1, words);
 	}
 	free(words);
@@ -510,7 +306,7 @@ static void renewal_gone(struct local_req *r, void *user)
 
 static void do_reconnect(struct daemon *d, struct local_req *r, json_t *msg)
 {
-	struct rigs_row *row = get_rig(d, r, msg);
+	struct rigs_row *row = verbs_rig(d, r, msg);
 	struct renewal *n;
 
 	if (row == NULL)
@@ -552,8 +348,8 @@ static const struct verb {
 	{ "ls", do_ls },
 	{ "status", do_status },
 	{ "rigs", do_rigs },
-	{ "forward", do_forward },
-	{ "unforward", do_unforward },
+	{ "forward", orders_forward },
+	{ "unforward", orders_unforward },
 	{ "connect", do_connect },
 	{ "invite", do_invite },
 	{ "authorize", do_authorize },

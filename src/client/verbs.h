@@ -8,8 +8,11 @@
 #include <jansson.h>
 struct daemon;
 struct local_req;
+struct rigs_row;
 
 /* user is the struct daemon. */
 void verbs_on_request(struct local_req *r, json_t *msg, void *user);
-/* The daemon stops: held forwards end. */
-void verbs_end_all(struct daemon *d);
+/* The rig that msg's "rig" means; ends r and returns NULL when there is
+ * none. */
+struct rigs_row *verbs_rig(struct daemon *d, struct local_req *r,
+			   const json_t *msg);

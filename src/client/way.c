@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* Over 500 lines: session, connections and wants share one set of flags, and
+ * settle() is the one place that brings them together. */
 #include "client/way.h"
 
 #include <stdio.h>
@@ -11,8 +13,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "carrier/relayed.h"
 #include "client/backoff.h"
+#include "client/dials.h"
 #include "client/rigs.h"
 #include "crypto/hash.h"
 #include "net/chan.h"
@@ -22,16 +24,7 @@
 #define RENEW_US    10000000 /* then the present connection is kept */
 #define LINKS_MAX   4	     /* that have not been welcomed yet */
 #define WAITED_US   10000000
-#define PATIENCE_US 1000000  /* a new demand does not wait longer */
-
-/* One dial. */
-struct try {
-	struct list link;
-	struct way *way;
-	struct relayed *relayed;
-	bool waiting; /* the relay has it in line for the absent rig */
-	uint64_t start_us;
-};
+#define PATIENCE_US 1000000 /* a new demand does not wait longer */
 
 /* One connection that the session has or wants to have. */
 struct link {
@@ -50,8 +43,8 @@ struct way {
 	unsigned wants;
 	struct session *session;
 	struct hello_extra extra;
-	struct list tries, links, watches;
-	unsigned try_count;
+	struct dials *dials;
+	struct list links, watches;
 	bool is_live;	  /* one of links is */
 	bool is_ended;	  /* err and text say why */
 	bool is_doomed;	  /* the session is to be freed */
@@ -90,21 +83,6 @@ static void settle_soon(struct way *way)
 	timer_start(way->settle_timer, 0);
 }
 
-static bool has_waiting_try(const struct way *way)
-{
-	list_for_each (it, &way->tries)
-		if (container_of(it, struct try, link)->waiting)
-			return true;
-	return false;
-}
-
-static void drop_try(struct try *t)
-{
-	list_del(&t->link);
-	t->way->try_count--;
-	free(t);
-}
-
 static void close_link(struct link *l, int err)
 {
 	if (l->is_closing)
@@ -118,7 +96,8 @@ static void close_stale_links(struct way *way)
 {
 	unsigned n = 0;
 
-	for (struct list *it = way->links.prev; it != &way->links; it = it->prev) {
+	for (struct list *it = way->links.prev; it != &way->links;
+	     it = it->prev) {
 		struct link *l = container_of(it, struct link, link);
 
 		if (!l->is_live && ++n >= LINKS_MAX)
@@ -135,8 +114,7 @@ static void tell(struct way *way, bool live)
 	list_init(&told);
 	list_move_all(&told, &way->watches);
 	while ((it = list_pop(&told)) != NULL) {
-		struct way_watch *w =
-			container_of(it, struct way_watch, link);
+		struct way_watch *w = container_of(it, struct way_watch, link);
 
 		if (live)
 			w->on_live(w);
@@ -207,10 +185,8 @@ static bool is_final(int err)
 	case RW_ERR_EXPIRED:
 	case RW_ERR_USED:
 	case RW_ERR_PIN:
-	case RW_ERR_VERSION:
-		return true;
-	default: /* it closes down, it is full, ... */
-		return false;
+	case RW_ERR_VERSION: return true;
+	default: /* it closes down, it is full, ... */ return false;
 	}
 }
 
@@ -298,7 +274,9 @@ static void on_link_end(void *user, int err, const char *text)
 	list_for_each (it, &way->links)
 		any_live |= container_of(it, struct link, link)->is_live;
 	if (!l->is_closing && !way->is_ended) {
-		set_text(way, err, text);
+		set_text(way, err,
+			 err == RW_ERR_TRUNCATED ? "the connection was cut"
+						 : text);
 		if (l->is_live)
 			log_info("%s: connection lost: %s", way->row->name,
 				 way->text);
@@ -320,14 +298,12 @@ static const struct bearer_ops bearer_ops = {
 
 static const struct chan_ops no_chan_ops = { .on_up = NULL };
 
-static void on_try_up(void *user, struct chan *c, const char *peer_addr)
+static void on_dial_up(void *user, struct chan *c, const char *peer_addr)
 {
-	struct try *t = user;
-	struct way *way = t->way;
+	struct way *way = user;
 	struct link *l = xcalloc(1, sizeof(*l));
 	int err;
 
-	drop_try(t);
 	close_stale_links(way);
 	l->way = way;
 	str_copy(l->peer_addr, sizeof(l->peer_addr), peer_addr);
@@ -344,10 +320,10 @@ static void on_try_up(void *user, struct chan *c, const char *peer_addr)
 	settle_soon(way);
 }
 
-static void on_try_failed(void *user, int err, const char *text)
+static void on_dial_failed(void *user, int err, const char *text,
+			   uint64_t waited_us)
 {
-	struct try *t = user;
-	struct way *way = t->way;
+	struct way *way = user;
 
 	/* Once for each new reason: there may be two dials a second. */
 	if (!way->is_live && strcmp(way->text, text) != 0)
@@ -356,81 +332,29 @@ static void on_try_failed(void *user, int err, const char *text)
 	if (!way->is_ended)
 		set_text(way, err, text);
 	/* The path was fine until now: this is a new outage. */
-	if (t->waiting && loop_now_us(way->env->loop) > t->start_us + WAITED_US) {
+	if (waited_us > WAITED_US) {
 		backoff_reset(&way->backoff, loop_now_us(way->env->loop));
 		timer_start(way->dial_timer, 0);
 	}
-	drop_try(t);
 	settle_soon(way);
 }
 
-static void on_try_waiting(void *user, const char *why)
+static void on_dial_waiting(void *user, const char *why, bool is_news)
 {
-	struct try *t = user;
-	struct way *way = t->way;
+	struct way *way = user;
 
-	if (!t->waiting)
+	if (is_news)
 		log_info("%s: %s", way->row->name, why);
-	t->waiting = true;
 	if (!way->is_ended)
 		set_text(way, RW_ERR_OFFLINE, why);
 	settle_soon(way);
 }
 
-static const struct relayed_ops relayed_ops = {
-	.on_waiting = on_try_waiting,
-	.on_up = on_try_up,
-	.on_failed = on_try_failed,
+static const struct dials_ops dials_ops = {
+	.on_up = on_dial_up,
+	.on_failed = on_dial_failed,
+	.on_waiting = on_dial_waiting,
 };
-
-/* Makes room for a fresh dial. The oldest keeps its full time (a far relay
- * may need it), the rest gives way in turn: a SYN sent into a hole is asked
- * for again too late. */
-static void make_room(struct way *way)
-{
-	struct list *oldest = list_first(&way->tries);
-	struct try *t;
-
-	if (way->try_count < WAY_TRIES_MAX)
-		return;
-	t = container_of(oldest->next, struct try, link);
-	relayed_cancel(t->relayed);
-	drop_try(t);
-}
-
-static int start_try(struct way *way)
-{
-	const char *relays[CODE_RELAYS_MAX];
-	struct relayed_params p = {
-		.loop = way->env->loop,
-		.key = way->env->key,
-		.relays = relays,
-		.relay_count = way->row->relay_count,
-		.relay_pin = way->row->relay_pin,
-		.what = RELAYED_WISH,
-		.peer = way->row->pin,
-		.invite_id = way->extra.redeems ? way->extra.invite_id : NULL,
-		.wait = true,
-		.timeout_ms = WAY_DIAL_MS,
-	};
-	struct try *t;
-	int err;
-
-	for (size_t i = 0; i < way->row->relay_count; i++)
-		relays[i] = way->row->relays[i];
-	make_room(way);
-	t = xcalloc(1, sizeof(*t));
-	t->way = way;
-	t->start_us = loop_now_us(way->env->loop);
-	err = relayed_start(&p, &relayed_ops, t, &t->relayed);
-	if (err < 0) {
-		free(t);
-		return err;
-	}
-	list_push(&way->tries, &t->link);
-	way->try_count++;
-	return 0;
-}
 
 static void dial_later(struct way *way)
 {
@@ -456,8 +380,10 @@ static void dial_due(void *user)
 	}
 	err = make_session(way);
 	/* One in line at the relay is a standing order: nobody polls. */
-	if (err == 0 && !has_waiting_try(way))
-		err = start_try(way);
+	if (err == 0 && !dials_is_waiting(way->dials))
+		err = dials_start(way->dials, way->extra.redeems
+						      ? way->extra.invite_id
+						      : NULL);
 	if (err < 0) {
 		set_text(way, err, NULL);
 		log_warn("%s: cannot dial: %s", way->row->name, way->text);
@@ -468,22 +394,14 @@ static void dial_due(void *user)
 /* -- putting things in order, outside of everybody's callbacks */
 
 /* Cancels the dials that are not wanted any more. */
-static void settle_tries(struct way *way)
+static void settle_dials(struct way *way)
 {
-	bool all = !wants_dial(way), kept = false;
-
-	list_for_each_safe (it, &way->tries) {
-		struct try *t = container_of(it, struct try, link);
-
-		if (!all && (!has_waiting_try(way) || (t->waiting && !kept))) {
-			kept |= t->waiting;
-			continue;
-		}
-		relayed_cancel(t->relayed);
-		drop_try(t);
-	}
-	if (all)
+	if (!wants_dial(way)) {
+		dials_cancel(way->dials, true);
 		timer_stop(way->dial_timer);
+	} else if (dials_is_waiting(way->dials)) {
+		dials_cancel(way->dials, false);
+	}
 }
 
 static void settle_links(struct way *way)
@@ -503,6 +421,7 @@ static void destroy(struct way *way)
 	void (*on_released)(void *user) = way->on_released;
 	void *user = way->released_user;
 
+	dials_free(way->dials);
 	timer_free(way->dial_timer);
 	timer_free(way->settle_timer);
 	timer_free(way->linger_timer);
@@ -515,7 +434,7 @@ static void settle(void *user)
 {
 	struct way *way = user;
 
-	settle_tries(way);
+	settle_dials(way);
 	settle_links(way);
 	if (way->is_doomed && list_is_empty(&way->links)) {
 		if (way->session != NULL)
@@ -560,10 +479,10 @@ struct way *way_new(const struct way_env *env, struct rigs_row *row)
 	way->env = env;
 	way->row = row;
 	way->since = time(NULL);
-	list_init(&way->tries);
 	list_init(&way->links);
 	list_init(&way->watches);
 	str_copy(way->extra.name, sizeof(way->extra.name), env->device);
+	way->dials = dials_new(env, row, &dials_ops, way);
 	way->dial_timer = timer_new(env->loop, dial_due, way);
 	way->settle_timer = timer_new(env->loop, settle, way);
 	way->linger_timer = timer_new(env->loop, linger_over, way);
@@ -588,7 +507,7 @@ void way_want(struct way *way)
 	timer_stop(way->linger_timer);
 	way->wants++;
 	if (wants_dial(way) && (!timer_is_running(way->dial_timer) ||
-			      way->next_dial_us > now + PATIENCE_US)) {
+				way->next_dial_us > now + PATIENCE_US)) {
 		backoff_reset(&way->backoff, now);
 		way->next_dial_us = now;
 		timer_start(way->dial_timer, 0);
@@ -625,8 +544,7 @@ void way_kick(struct way *way)
 	if (!wants_dial(way))
 		return;
 	/* One in line may stand on a path that is gone: it starts anew. */
-	list_for_each (it, &way->tries)
-		container_of(it, struct try, link)->waiting = false;
+	dials_doubt(way->dials);
 	backoff_reset(&way->backoff, now);
 	timer_start(way->dial_timer, 0);
 }
@@ -648,7 +566,7 @@ void way_renew(struct way *way)
 }
 
 void way_pair(struct way *way, const uint8_t invite_id[INVITE_ID_LEN],
-		 const uint8_t secret[INVITE_SECRET_LEN])
+	      const uint8_t secret[INVITE_SECRET_LEN])
 {
 	revive(way);
 	way->extra.redeems = true;
@@ -701,8 +619,8 @@ void way_report(const struct way *way, struct way_report *ret)
 		.state = way_state(way),
 		.text = way->text,
 		.next_dial_ms = UINT64_MAX,
-		.dials = way->try_count,
-		.waits_at_relay = has_waiting_try(way),
+		.dials = dials_count(way->dials),
+		.waits_at_relay = dials_is_waiting(way->dials),
 		.since = way->since,
 		.path = way->row->relay_count > 0 ? way->row->relays[0] : "",
 		.peer_addr = "",

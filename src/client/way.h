@@ -11,21 +11,18 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
 
 #include "base/list.h"
 #include "carrier/bearer.h"
 #include "crypto/key.h"
 #include "core/session.h"
+#include "net/loop.h"
 struct rigs_row;
 struct way;
 
-/* Dials at once; each gets WAY_DIAL_MS. */
-#define WAY_TRIES_MAX 8
-#define WAY_DIAL_MS	 10000
 /* How long a session that nobody wants stays, so that the next ssh is quick. */
 #define WAY_LINGER_MS (10 * 60 * 1000)
-#define WAY_TEXT_CAP	 512
+#define WAY_TEXT_CAP  512
 
 /* What all ways of the daemon share; outlives them. */
 struct way_env {
@@ -42,10 +39,10 @@ struct way_env {
 };
 
 enum way_state {
-	WAY_IDLE,	/* nobody wants it */
+	WAY_IDLE,    /* nobody wants it */
 	WAY_DIALING, /* the path is down, or the relay waits for the rig */
-	WAY_LIVE,	/* WELCOME was read */
-	WAY_ENDED,	/* refused for good: no dials until asked for */
+	WAY_LIVE,    /* WELCOME was read */
+	WAY_ENDED,   /* refused for good: no dials until asked for */
 };
 
 /* Who waits for the state to change. Each may remove itself, or others, or
@@ -78,7 +75,7 @@ void way_renew(struct way *way);
 /* While pairing: HELLO redeems this invite, and the relay is shown its id.
  * Revives an ended one. way_unpair() forgets the secret. */
 void way_pair(struct way *way, const uint8_t invite_id[INVITE_ID_LEN],
-		 const uint8_t secret[INVITE_SECRET_LEN]);
+	      const uint8_t secret[INVITE_SECRET_LEN]);
 void way_unpair(struct way *way);
 enum way_state way_state(const struct way *way);
 const char *way_state_name(enum way_state state);
@@ -88,13 +85,13 @@ struct rigs_row *way_row(const struct way *way);
 
 struct way_report {
 	enum way_state state;
-	const char *text;	/* the last failure, or why it waits; "" */
-	uint64_t next_dial_ms;	/* UINT64_MAX: none is planned */
-	unsigned dials;		/* that run now */
+	const char *text;      /* the last failure, or why it waits; "" */
+	uint64_t next_dial_ms; /* UINT64_MAX: none is planned */
+	unsigned dials;	       /* that run now */
 	bool waits_at_relay;
-	int64_t since;		/* unix seconds: live, or not live, since */
-	const char *path;	/* of the newest connection: "relay HOST:PORT" */
-	const char *peer_addr;	/* the rig's as the relay sees it; "" */
+	int64_t since;	       /* unix seconds: live, or not live, since */
+	const char *path;      /* of the newest connection: "relay HOST:PORT" */
+	const char *peer_addr; /* the rig's as the relay sees it; "" */
 	unsigned links;
 	unsigned wants;
 };

@@ -94,8 +94,10 @@ static int read_verdict(int control, bool until_connected)
 		int err = local_next(control, -1, &line, NULL), status;
 
 		if (err < 0) {
-			fprintf(stderr, "rigway: the background process "
-					"ended: %s\n", err_text(err));
+			fprintf(stderr,
+				"rigway: the background process "
+				"ended: %s\n",
+				err_text(err));
 			return EXIT_FAILED;
 		}
 		event = json_string_value(json_object_get(line, "event"));
@@ -146,7 +148,8 @@ static int pass_fd(int sock)
 	char byte = '\0';
 	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
 		.msg_control = control.room,
 		.msg_controllen = sizeof(control.room),
 	};
@@ -180,13 +183,11 @@ static int hand_over(int control, int sock)
 	_exit(EXIT_DONE);
 }
 
-
 /* The first line brings the socket; or there is only a last one. */
-static int ask(int control, const char *rig, const char *target,
-	       int *ret_sock)
+static int ask(int control, const char *rig, const char *target, int *ret_sock)
 {
-	json_t *msg = json_pack("{s:s, s:s?, s:s}", "do", "connect", "rig",
-				rig, "target", target);
+	json_t *msg = json_pack("{s:s, s:s?, s:s}", "do", "connect", "rig", rig,
+				"target", target);
 	json_t *line;
 	const char *text;
 	int err = local_ask(control, msg), status;
@@ -240,8 +241,8 @@ int cmd_connect(int argc, char **argv)
 	}
 	if (argc - optind < 1 || argc - optind > 2)
 		return command_misuse("connect");
-	if (fdpass && (fstat(STDOUT_FILENO, &st) < 0 ||
-		       !S_ISSOCK(st.st_mode))) {
+	if (fdpass &&
+	    (fstat(STDOUT_FILENO, &st) < 0 || !S_ISSOCK(st.st_mode))) {
 		fprintf(stderr, "rigway: --fdpass is for ssh with "
 				"ProxyUseFdpass yes\n");
 		return EXIT_MISUSE;

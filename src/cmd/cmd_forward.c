@@ -29,8 +29,10 @@ static void warn_open_to_all(const json_t *fw)
 
 	if (strncmp(bind, "127.", 4) != 0 && strcmp(bind, "::1") != 0 &&
 	    strcmp(bind, "localhost") != 0)
-		fprintf(stderr, "rigway: everybody who can reach this machine "
-				"at %s can use this port\n", str_of(fw, "listen"));
+		fprintf(stderr,
+			"rigway: everybody who can reach this machine "
+			"at %s can use this port\n",
+			str_of(fw, "listen"));
 }
 
 static int on_line(void *user, json_t *line, int fd)
@@ -49,8 +51,8 @@ static int on_line(void *user, json_t *line, int fd)
 	if (cmd->as_json)
 		talk_print(fw);
 	else
-		printf("%s -> %s %s\n", str_of(fw, "listen"),
-		       str_of(fw, "rig"), str_of(fw, "target"));
+		printf("%s -> %s %s\n", str_of(fw, "listen"), str_of(fw, "rig"),
+		       str_of(fw, "target"));
 	fflush(stdout);
 	return 0;
 }
@@ -74,8 +76,7 @@ static bool is_spec(const char *word)
 	return false;
 }
 
-static json_t *request(const struct forward_command *cmd, int argc,
-		       char **argv)
+static json_t *request(const struct forward_command *cmd, int argc, char **argv)
 {
 	json_t *specs = json_array();
 	const char *rig = NULL;

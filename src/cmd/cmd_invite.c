@@ -44,13 +44,11 @@ static bool read_option(struct invite_command *cmd, int c)
 	case 'e':
 		return parse_duration(optarg, &cmd->ttl_ms) == 0 &&
 		       cmd->ttl_ms >= 1000;
-	case 'u':
-		return parse_u64(optarg, 1, 65535, &cmd->uses) == 0;
+	case 'u': return parse_u64(optarg, 1, 65535, &cmd->uses) == 0;
 	case 'j':
 		cmd->codes = cmd->codes != NULL ? cmd->codes : json_array();
 		return true;
-	default:
-		return false;
+	default: return false;
 	}
 }
 

@@ -19,7 +19,9 @@ static const char *online_word(const json_t *rig)
 {
 	const json_t *online = json_object_get(rig, "online");
 
-	return json_is_true(online) ? "yes" : json_is_false(online) ? "no" : "?";
+	return json_is_true(online)    ? "yes"
+	       : json_is_false(online) ? "no"
+				       : "?";
 }
 
 static const char *rtt_text(const json_t *rig, char out[static FORMAT_CAP])
@@ -39,7 +41,8 @@ static void print_table(const json_t *rigs)
 	size_t i;
 	json_t *rig;
 
-	json_array_foreach (rigs, i, rig) {
+	json_array_foreach(rigs, i, rig)
+	{
 		int n = (int)strlen(str_of(rig, "name", ""));
 		int p = (int)strlen(str_of(rig, "path", "-"));
 
@@ -48,7 +51,8 @@ static void print_table(const json_t *rigs)
 	}
 	printf("%-*s  ONLINE  %-*s  %-9s  SINCE\n", name_w, "NAME", path_w,
 	       "PATH", "RTT");
-	json_array_foreach (rigs, i, rig) {
+	json_array_foreach(rigs, i, rig)
+	{
 		const char *note = str_of(rig, "note", NULL);
 
 		printf("%-*s  %-6s  %-*s  %-9s  %s%s%s%s\n", name_w,
@@ -65,7 +69,8 @@ static json_t *pick(const json_t *lines, const char *key)
 	json_t *out = json_array(), *line;
 	size_t i;
 
-	json_array_foreach (lines, i, line) {
+	json_array_foreach(lines, i, line)
+	{
 		json_t *o = json_object_get(line, key);
 
 		if (o != NULL)

@@ -8,9 +8,9 @@
 
 static int reconnect(const char *rig)
 {
-	int status = talk(json_pack("{s:s, s:s?}", "do", "reconnect", "rig",
-				    rig),
-			  NULL, NULL);
+	int status =
+		talk(json_pack("{s:s, s:s?}", "do", "reconnect", "rig", rig),
+		     NULL, NULL);
 
 	if (status == 0)
 		fprintf(stderr, "%s: connected\n", rig);
@@ -46,7 +46,8 @@ int cmd_reconnect(int argc, char **argv)
 	if (status == 0 && json_array_size(names) == 0)
 		fprintf(stderr, "no rigs yet; type 'rigway join CODE' with the "
 				"code that the rig printed\n");
-	json_array_foreach (names, i, name) {
+	json_array_foreach(names, i, name)
+	{
 		int one = reconnect(json_string_value(name));
 
 		status = one > status ? one : status;

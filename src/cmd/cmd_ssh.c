@@ -96,8 +96,8 @@ static void add_rig(struct ssh_args *a, const struct rigs_row *row,
 
 static int run_ssh(const struct ssh_args *own, int argc, char **argv)
 {
-	char **all = xcalloc((size_t)own->count + (size_t)argc + 1,
-			     sizeof(*all));
+	char **all =
+		xcalloc((size_t)own->count + (size_t)argc + 1, sizeof(*all));
 
 	memcpy(all, own->argv, (size_t)own->count * sizeof(*all));
 	memcpy(all + own->count, argv, (size_t)argc * sizeof(*all));
@@ -109,8 +109,8 @@ static int run_ssh(const struct ssh_args *own, int argc, char **argv)
 }
 
 /* argv[0] of what is left may be [USER@]RIG. */
-static int with_rigs(const struct rigs *rigs, const char *known_hosts,
-		     int argc, char **argv)
+static int with_rigs(const struct rigs *rigs, const char *known_hosts, int argc,
+		     char **argv)
 {
 	struct ssh_args own = { .count = 0 };
 	struct rigs_row *row;

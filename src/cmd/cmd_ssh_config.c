@@ -26,8 +26,9 @@ static char *user_file(void)
 	if (home == NULL || home[0] == '\0')
 		home = pw != NULL ? pw->pw_dir : "/";
 	else if (pw != NULL && strcmp(home, pw->pw_dir) != 0)
-		fprintf(stderr, "rigway: HOME is %s, but ssh reads its "
-				"configuration in %s unless told -F\n",
+		fprintf(stderr,
+			"rigway: HOME is %s, but ssh reads its "
+			"configuration in %s unless told -F\n",
 			home, pw->pw_dir);
 	return xasprintf("%s/.ssh/config", home);
 }
@@ -61,8 +62,8 @@ static int print_block(const struct ssh_config_files *files)
 static void say_installed(const struct ssh_config_files *files,
 			  const char *file, bool changed)
 {
-	fprintf(stderr, changed ? "%s now includes %s\n"
-				: "%s includes %s already\n",
+	fprintf(stderr,
+		changed ? "%s now includes %s\n" : "%s includes %s already\n",
 		file, files->config);
 	list_for_each (it, &files->rigs.rows)
 		fprintf(stderr, "  ssh %s.rig\n",
@@ -97,8 +98,9 @@ static int uninstall(const struct ssh_config_files *files)
 
 	if (err >= 0) {
 		unlink(files->config);
-		fprintf(stderr, err == 1 ? "%s does not include %s any more\n"
-					 : "%s does not include %s\n",
+		fprintf(stderr,
+			err == 1 ? "%s does not include %s any more\n"
+				 : "%s does not include %s\n",
 			file, files->config);
 	}
 	free(file);
@@ -115,8 +117,10 @@ static int run(const struct ssh_config_files *files, int what)
 		      : what == 'u' ? uninstall(files)
 				    : print_block(files);
 	if (err < 0)
-		fprintf(stderr, "rigway: cannot write ssh's configuration: "
-				"%s\n", err_text(err));
+		fprintf(stderr,
+			"rigway: cannot write ssh's configuration: "
+			"%s\n",
+			err_text(err));
 	return err < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 

@@ -88,8 +88,7 @@ static void print_forward(const json_t *fw)
 	       open ? "" : ": ", open ? "" : str_of(fw, "text", ""),
 	       (unsigned long long)int_of(fw, "connections"),
 	       (unsigned long long)int_of(fw, "total"),
-	       json_is_true(json_object_get(fw, "kept")) ? ""
-							 : ", foreground");
+	       json_is_true(json_object_get(fw, "kept")) ? "" : ", foreground");
 }
 
 struct gathered {
@@ -116,10 +115,8 @@ static void print_all(const struct gathered *g)
 	size_t i;
 	json_t *o;
 
-	json_array_foreach (g->rigs, i, o)
-		print_rig(o);
-	json_array_foreach (g->forwards, i, o)
-		print_forward(o);
+	json_array_foreach(g->rigs, i, o) print_rig(o);
+	json_array_foreach(g->forwards, i, o) print_forward(o);
 	if (json_array_size(g->rigs) == 0)
 		fprintf(stderr, "no rigs yet; type 'rigway join CODE' with the "
 				"code that the rig printed\n");

@@ -10,8 +10,8 @@
 
 static int unforward(const char *rig, const char *spec, json_t *gone)
 {
-	return talk(json_pack("{s:s, s:s?, s:s}", "do", "unforward", "rig",
-			      rig, "spec", spec),
+	return talk(json_pack("{s:s, s:s?, s:s}", "do", "unforward", "rig", rig,
+			      "spec", spec),
 		    talk_gather, gone);
 }
 
@@ -20,7 +20,8 @@ static void print_gone(const json_t *gone)
 	size_t i;
 	json_t *line;
 
-	json_array_foreach (gone, i, line) {
+	json_array_foreach(gone, i, line)
+	{
 		json_t *fw = json_object_get(line, "forward");
 
 		fprintf(stderr, "closed %s -> %s %s\n",

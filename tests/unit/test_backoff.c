@@ -29,8 +29,8 @@ static void for_a_minute_a_dial_starts_every_half_second(void **state)
 
 static void after_it_the_pauses_grow_to_30_s_and_no_further(void **state)
 {
-	static const uint64_t most[] = { 1000, 2000, 4000, 8000, 16000,
-					 30000, 30000, 30000 };
+	static const uint64_t most[] = { 1000,	2000,  4000,  8000,
+					 16000, 30000, 30000, 30000 };
 	struct backoff b;
 	uint64_t now = 100 * SECOND;
 

@@ -121,9 +121,12 @@ static void names_are_unique_whatever_their_case(void **state)
 static void a_label_becomes_a_name(void **state)
 {
 	static const char *const rows[][2] = {
-		{ "my desk!", "mydesk" },   { "8888", "rig-8888" },
-		{ "", "rig" },		    { "../x", "x" },
-		{ "desk.rig", "desk" },	    { "\xc3\xa4", "rig" },
+		{ "my desk!", "mydesk" },
+		{ "8888", "rig-8888" },
+		{ "", "rig" },
+		{ "../x", "x" },
+		{ "desk.rig", "desk" },
+		{ "\xc3\xa4", "rig" },
 	};
 	struct place *at = *state;
 
@@ -158,8 +161,8 @@ static void a_mistyped_name_is_told_the_near_one(void **state)
 	free(text);
 	add(&at->rigs, 1, "workstation")->pending = false;
 	assert_int_equal(rigs_resolve(&at->rigs, NULL, &row, &text), 0);
-	assert_int_equal(rigs_resolve(&at->rigs, "WorkStation.rig", &row,
-				      &text), 0);
+	assert_int_equal(
+		rigs_resolve(&at->rigs, "WorkStation.rig", &row, &text), 0);
 	assert_int_equal(rigs_resolve(&at->rigs, "workstaton", &row, &text),
 			 RW_ERR_NOT_FOUND);
 	assert_non_null(strstr(text, "did you mean 'workstation'"));
@@ -198,8 +201,8 @@ static void a_wrong_file_is_an_error_with_its_line(void **state)
 		char *text = NULL;
 		struct rigs again;
 
-		assert_int_equal(file_write_atomic(at->path, all, strlen(all),
-						   0600), 0);
+		assert_int_equal(
+			file_write_atomic(at->path, all, strlen(all), 0600), 0);
 		assert_int_not_equal(rigs_load(&again, at->path, 4, &text), 0);
 		assert_non_null(strstr(text, ":2"));
 		free(text);

@@ -52,7 +52,7 @@ static void the_line_stands_first_once(void **state)
 static void the_rest_stays_byte_for_byte(void **state)
 {
 	static const char *const rest[] = {
-		"", "\n", "Host a\r\n\tUser b\r\n", "no end of line",
+		"",	   "\n",     "Host a\r\n\tUser b\r\n", "no end of line",
 		"# " LINE, " " LINE, "Include " PATH ".old\n",
 	};
 
@@ -150,7 +150,9 @@ static void write_block(struct rigs *rigs, const char *self, const char *home,
 			struct buf *out)
 {
 	struct ssh_config_params p = {
-		.self = self, .home = home, .known_hosts = "/s/known 100%",
+		.self = self,
+		.home = home,
+		.known_hosts = "/s/known 100%",
 	};
 
 	assert_int_equal(ssh_config_write(rigs, &p, out), 0);
@@ -187,8 +189,12 @@ static void the_block_says_what_ssh_must_know(void **state)
 static void a_rig_cannot_write_into_the_users_configuration(void **state)
 {
 	static const char *const users[] = {
-		"a\n\tProxyCommand evil", "a b", "-oProxyCommand=x", "",
-		"a\"b", "%r",
+		"a\n\tProxyCommand evil",
+		"a b",
+		"-oProxyCommand=x",
+		"",
+		"a\"b",
+		"%r",
 	};
 	struct pin pin = { .b = { 1 } };
 	struct rigs rigs = { .max = 2 };
@@ -219,18 +225,18 @@ static void only_sound_host_keys_reach_known_hosts(void **state)
 	list_init(&rigs.rows);
 	row = rigs_add(&rigs, &pin, "Desk");
 	row->pending = false;
-	strcpy(row->info.host_keys,
-	       "ssh-ed25519 AAAAC3Nz+/=\n"
-	       "@cert-authority * ssh-rsa AAAA\n"
-	       "evil\n"
-	       "ssh-rsa AAAA comment\n"
-	       "ecdsa-sha2-nistp256 AAAB");
-	assert_int_equal(ssh_config_refresh(&rigs, "/nonexistent/x",
-					    at->link), 0);
+	strcpy(row->info.host_keys, "ssh-ed25519 AAAAC3Nz+/=\n"
+				    "@cert-authority * ssh-rsa AAAA\n"
+				    "evil\n"
+				    "ssh-rsa AAAA comment\n"
+				    "ecdsa-sha2-nistp256 AAAB");
+	assert_int_equal(ssh_config_refresh(&rigs, "/nonexistent/x", at->link),
+			 0);
 	check_file(at->link,
 		   "# Written by rigway; changes are lost.\n"
 		   "desk.rig ssh-ed25519 AAAAC3Nz+/=\n"
-		   "desk.rig ecdsa-sha2-nistp256 AAAB\n", 0600);
+		   "desk.rig ecdsa-sha2-nistp256 AAAB\n",
+		   0600);
 	rigs_done(&rigs);
 }
 

@@ -31,8 +31,7 @@ static const struct {
 	{ "127.0.0.1:8080:h:80", "127.0.0.1", 8080, STREAM_TCP, "h:80" },
 	{ "localhost:8080:[2001:db8::1]:80", "localhost", 8080, STREAM_TCP,
 	  "[2001:db8::1]:80" },
-	{ "127.0.0.1:8888:node2", "127.0.0.1", 8888, STREAM_TCP,
-	  "node2:8888" },
+	{ "127.0.0.1:8888:node2", "127.0.0.1", 8888, STREAM_TCP, "node2:8888" },
 	{ "8080:/run/x.sock", "", 8080, STREAM_UNIX, "/run/x.sock" },
 	{ "*:8080:/run/a:b", "*", 8080, STREAM_UNIX, "/run/a:b" },
 };
@@ -44,8 +43,7 @@ static void every_form_of_a_spec_is_read(void **state)
 		struct target_spec s;
 		char *text;
 
-		assert_int_equal(target_parse_spec(good[i].text, &s, &text),
-				 0);
+		assert_int_equal(target_parse_spec(good[i].text, &s, &text), 0);
 		assert_string_equal(s.bind, good[i].bind);
 		assert_int_equal(s.port, good[i].port);
 		assert_int_equal(s.target.kind, good[i].kind);
@@ -60,8 +58,7 @@ static void a_printed_spec_is_read_back(void **state)
 		struct target_spec s, again;
 		char text[TARGET_SPEC_CAP], *err;
 
-		assert_int_equal(target_parse_spec(good[i].text, &s, &err),
-				 0);
+		assert_int_equal(target_parse_spec(good[i].text, &s, &err), 0);
 		target_format_spec(&s, text);
 		assert_int_equal(target_parse_spec(text, &again, &err), 0);
 		assert_memory_equal(&s, &again, sizeof(s));
@@ -71,11 +68,30 @@ static void a_printed_spec_is_read_back(void **state)
 static void a_bad_spec_is_refused_in_words(void **state)
 {
 	static const char *const bad[] = {
-		"", ":", "::", "0", "65536", "8888:", "desk", "desk:8888",
-		"8888:h:", "8888:h:0", "8888:h:70000", "8888:a:b:c",
-		"1:2:3:4:5", "::1:8888:h:80", "[::1:8888:h:80",
-		"[::1]x:8888", "8888:a b", "8888:a@b:80", "-1", "08888",
-		"/run/x", "8888:h:/x", "8888:[]:80", "8888::80",
+		"",
+		":",
+		"::",
+		"0",
+		"65536",
+		"8888:",
+		"desk",
+		"desk:8888",
+		"8888:h:",
+		"8888:h:0",
+		"8888:h:70000",
+		"8888:a:b:c",
+		"1:2:3:4:5",
+		"::1:8888:h:80",
+		"[::1:8888:h:80",
+		"[::1]x:8888",
+		"8888:a b",
+		"8888:a@b:80",
+		"-1",
+		"08888",
+		"/run/x",
+		"8888:h:/x",
+		"8888:[]:80",
+		"8888::80",
 	};
 
 	(void)state;
@@ -126,8 +142,8 @@ static void port_22_of_the_rig_is_its_sshd(void **state)
 		struct target t;
 		char *err;
 
-		assert_int_equal(target_parse_dest(rows[i].text, "desk", &t,
-						   &err), 0);
+		assert_int_equal(
+			target_parse_dest(rows[i].text, "desk", &t, &err), 0);
 		assert_int_equal(t.kind, rows[i].kind);
 		assert_string_equal(t.to, rows[i].to);
 	}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "client/orders.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "client/daemon.h"
+#include "client/report.h"
+#include "client/verbs.h"
+#include "net/local.h"
+
+#define SPECS_MAX 64
+
+/* NULL where the member is missing or no string. */
+static const char *get_str(const json_t *msg, const char *key)
+{
+	return json_string_value(json_object_get(msg, key));
+}
+
+/* Ends r with the sentence, which is freed. */
+static void fail(struct local_req *r, int status, char *text)
+{
+	local_end(r, false, status, text);
+	free(text);
+}
+
+/* One request. */
+struct order {
+	struct list link; /* daemon.orders while held */
+	struct daemon *d;
+	struct local_req *req;
+	struct rigs_row *rig;
+	struct target_spec *specs;
+	size_t count;
+	bool hold; /* while the asker stays, and not on disk */
+	struct forward *made[SPECS_MAX];
+	size_t made_count;
+	bool was_kept[SPECS_MAX];
+	struct forward *rows[SPECS_MAX];
+};
+
+static void order_free(struct order *o)
+{
+	list_del(&o->link);
+	free(o->specs);
+	free(o);
+}
+
+static void order_undo(struct order *o, bool cut)
+{
+	while (o->made_count > 0)
+		forward_close(o->made[--o->made_count], cut);
+}
+
+static bool read_specs(struct order *o, const json_t *specs, char **ret_err)
+{
+	size_t i;
+	json_t *it;
+
+	if (json_array_size(specs) == 0 || json_array_size(specs) > SPECS_MAX) {
+		*ret_err = xasprintf("one to %d SPECs are expected", SPECS_MAX);
+		return false;
+	}
+	o->specs = xcalloc(json_array_size(specs), sizeof(*o->specs));
+	json_array_foreach(specs, i, it)
+	{
+		const char *text = json_string_value(it);
+
+		if (target_parse_spec(text != NULL ? text : "", &o->specs[i],
+				      ret_err) < 0)
+			return false;
+		o->count++;
+	}
+	return true;
+}
+
+static bool open_all(struct order *o, char **ret_err)
+{
+	for (size_t i = 0; i < o->count; i++) {
+		struct forward *fw;
+		bool is_new;
+
+		if (forward_open(&o->d->forwards, o->rig, &o->specs[i], &fw,
+				 &is_new, ret_err) < 0)
+			return false;
+		if (!is_new && o->hold) {
+			*ret_err = xasprintf("port %u is forwarded already, "
+					     "and stays so without this",
+					     fw->spec.port);
+			return false;
+		}
+		if (is_new)
+			o->made[o->made_count++] = fw;
+		o->rows[i] = fw;
+	}
+	return true;
+}
+
+static bool keep_all(struct order *o, char **ret_err)
+{
+	int err;
+
+	for (size_t i = 0; i < o->count; i++) {
+		o->was_kept[i] = o->rows[i]->kept;
+		forward_keep(o->rows[i]);
+	}
+	err = forwards_save(&o->d->forwards);
+	if (err == 0)
+		return true;
+	for (size_t i = 0; i < o->count; i++)
+		o->rows[i]->kept = o->was_kept[i];
+	*ret_err =
+		xasprintf("cannot write down the forward: %s", err_text(err));
+	return false;
+}
+
+/* `forward --foreground` left: its ports and connections go. */
+static void order_gone(struct local_req *r, void *user)
+{
+	struct order *o = user;
+
+	(void)r;
+	order_undo(o, true);
+	order_free(o);
+}
+
+static void order_reply(struct order *o)
+{
+	for (size_t i = 0; i < o->count; i++)
+		local_reply_json(o->req, json_pack("{s:o}", "forward",
+						   report_forward(o->rows[i])));
+}
+
+void orders_forward(struct daemon *d, struct local_req *r, json_t *msg)
+{
+	struct rigs_row *rig;
+	struct order *o = xcalloc(1, sizeof(*o));
+	char *text = NULL;
+
+	list_init(&o->link);
+	o->d = d;
+	o->req = r;
+	o->hold = json_is_true(json_object_get(msg, "hold"));
+	if (!read_specs(o, json_object_get(msg, "specs"), &text)) {
+		fail(r, 2, text);
+		order_free(o);
+		return;
+	}
+	rig = verbs_rig(d, r, msg);
+	if (rig == NULL) {
+		order_free(o);
+		return;
+	}
+	o->rig = rig;
+	if (!open_all(o, &text) || (!o->hold && !keep_all(o, &text))) {
+		order_undo(o, true);
+		order_free(o);
+		fail(r, 1, text);
+		return;
+	}
+	order_reply(o);
+	if (o->hold) {
+		list_push(&d->orders, &o->link);
+		local_set_gone(r, order_gone, o);
+		return;
+	}
+	order_free(o);
+	local_end(r, true, 0, NULL);
+}
+
+void orders_end_all(struct daemon *d)
+{
+	struct list *it;
+
+	while ((it = list_first(&d->orders)) != NULL) {
+		struct order *o = container_of(it, struct order, link);
+		struct local_req *r = o->req;
+
+		order_undo(o, true);
+		order_free(o);
+		local_end(r, false, 1, "rigway is stopping");
+	}
+}
+
+/* "8888" means every forward of that port; a whole SPEC its port and, where
+ * it says one, its address. */
+void orders_unforward(struct daemon *d, struct local_req *r, json_t *msg)
+{
+	const char *text = get_str(msg, "spec");
+	struct target_spec spec;
+	struct rigs_row *rig = NULL;
+	struct forward *fw, *next;
+	size_t n = 0;
+	char *words;
+	int err;
+
+	if (target_parse_spec(text != NULL ? text : "", &spec, &words) < 0) {
+		fail(r, 2, words);
+		return;
+	}
+	if (get_str(msg, "rig") != NULL && (rig = verbs_rig(d, r, msg)) == NULL)
+		return;
+	for (fw = forward_next(&d->forwards, NULL, rig, spec.bind, spec.port);
+	     fw != NULL; fw = next) {
+		next = forward_next(&d->forwards, fw, rig, spec.bind,
+				    spec.port);
+		if (!fw->kept)
+			continue;
+		local_reply_json(
+			r, json_pack("{s:o}", "forward", report_forward(fw)));
+		forward_close(fw, false);
+		n++;
+	}
+	err = n > 0 ? forwards_save(&d->forwards) : 0;
+	if (n == 0)
+		fail(r, 1,
+		     xasprintf("port %u is not forwarded%s%s", spec.port,
+			       rig != NULL ? " to " : "",
+			       rig != NULL ? rig->name : ""));
+	else if (err < 0)
+		fail(r, 1,
+		     xasprintf("the port is closed, but that cannot be "
+			       "written down: %s; it comes back at the "
+			       "next start",
+			       err_text(err)));
+	else
+		local_end(r, true, 0, NULL);
+}
