@@ -38,6 +38,12 @@ static const struct command_option join_options[] = {
 	{ "no-authorize-key", NULL, "do not offer that" },
 	END,
 };
+static const struct command_option invite_options[] = {
+	{ "uses", "N", "for so many laptops" },
+	{ "expires", "TIME", "valid so long, as 90s, 2h, 7d" },
+	JSON,
+	END,
+};
 static const struct command_option forward_options[] = {
 	{ "foreground", NULL, "stay here, and end it with Ctrl-C" },
 	JSON,
@@ -104,8 +110,8 @@ const struct command commands[] = {
 	  rig_more },
 	{ "join", "CODE [OPTION...]", "pair this machine, with a code",
 	  cmd_join, NULL, join_options, join_more },
-	{ "invite", "[RIG...]", "print a code for one more laptop", cmd_invite,
-	  NULL, no_options, NULL },
+	{ "invite", "[OPTION...] [RIG...]", "print a code for one more laptop", cmd_invite,
+	  NULL, invite_options, NULL },
 	{ "ls", "[--json]", "list the rigs", cmd_ls, NULL, json_options, NULL },
 	{ "status", "[--json]", "show connections and forwards", cmd_status,
 	  NULL, json_options, NULL },
