@@ -27,8 +27,8 @@
 #define FINISH_MAX (4 * 1024 * 1024)
 
 enum chan_state {
-	CHAN_FRESH,	/* on_up comes at the turn's end unless TLS is begun */
-	CHAN_SHAKING,	/* the TLS handshake runs */
+	CHAN_FRESH,   /* on_up comes at the turn's end unless TLS is begun */
+	CHAN_SHAKING, /* the TLS handshake runs */
 	CHAN_UP,
 	CHAN_FINISHING, /* chan_finish(): waits for the peer's end */
 	CHAN_CLOSING,	/* the handle closes; on_closed follows */
@@ -43,21 +43,21 @@ struct chan {
 	const struct chan_ops *ops;
 	void *user;
 	enum chan_state state;
-	int err;	      /* for on_closed */
-	struct tls *tls;      /* NULL without TLS */
-	struct buf rest;      /* plaintext that on_data left */
-	struct buf out;	      /* to be sent; TLS writes here */
-	struct buf sending;   /* with libuv, out of reach; empty if none */
+	int err;	    /* for on_closed */
+	struct tls *tls;    /* NULL without TLS */
+	struct buf rest;    /* plaintext that on_data left */
+	struct buf out;	    /* to be sent; TLS writes here */
+	struct buf sending; /* with libuv, out of reach; else spare memory */
 	uv_write_t write;
 	struct timer *finish; /* NULL unless finishing */
 	uint64_t bytes_in, bytes_out;
-	size_t dropped;	      /* while finishing */
+	size_t dropped; /* while finishing */
 	bool is_paused;
-	bool is_shown;	      /* inside on_data: rest is not up to date */
-	bool is_handed;	      /* new ops or new TLS came inside a callback */
-	bool is_detached;     /* no on_closed */
-	bool is_read_full;    /* the last read filled its memory */
-	bool is_shut;	      /* our FIN was sent */
+	bool is_shown;	   /* inside on_data: rest is not up to date */
+	bool is_handed;	   /* new ops or new TLS came inside a callback */
+	bool is_detached;  /* no on_closed */
+	bool is_read_full; /* the last read filled its memory */
+	bool is_shut;	   /* our FIN was sent */
 };
 
 static void chan_run(struct chan *c);
@@ -103,22 +103,24 @@ static void chan_shut(struct loop_item *item)
 	chan_end(container_of(item, struct chan, item), RW_ERR_CANCELLED);
 }
 
+static bool chan_is_sending(const struct chan *c)
+{
+	return c->sending.len > 0;
+}
+
 static void chan_on_idle(struct warm *w)
 {
 	struct chan *c = container_of(w, struct chan, warm);
 
 	buf_release(&c->rest);
 	buf_release(&c->out);
+	if (!chan_is_sending(c))
+		buf_release(&c->sending);
 	if (c->tls != NULL)
 		tls_release(c->tls);
 }
 
 /* -- writing */
-
-static bool chan_is_sending(const struct chan *c)
-{
-	return c->sending.len > 0;
-}
 
 static void chan_on_sent(struct chan *c);
 
@@ -133,7 +135,7 @@ static void chan_on_write(uv_write_t *req, int err)
 		return;
 	}
 	c->bytes_out += c->sending.len;
-	buf_done(&c->sending);
+	buf_reset(&c->sending);
 	chan_flush(c);
 	if (!chan_is_sending(c))
 		chan_on_sent(c);
@@ -143,13 +145,14 @@ static void chan_on_write(uv_write_t *req, int err)
  * not touch. */
 static void chan_send_rest(struct chan *c)
 {
+	struct buf spare = c->sending;
 	uv_buf_t b;
 	size_t len;
 	uint8_t *data;
 	int r;
 
 	c->sending = c->out;
-	buf_init(&c->out);
+	c->out = spare;
 	data = buf_peek(&c->sending, &len);
 	b = uv_buf_init((char *)data, (unsigned int)len);
 	c->write.data = c;
@@ -613,8 +616,7 @@ int chan_open_fd(uv_loop_t *loop, int fd, const struct chan_ops *ops,
 	r = sock_open(loop, &c->sock, fd);
 	c->sock.handle.data = c;
 	if (r == 0)
-		r = uv_read_start(&c->sock.stream, chan_on_alloc,
-				  chan_on_read);
+		r = uv_read_start(&c->sock.stream, chan_on_alloc, chan_on_read);
 	if (r < 0) {
 		uv_close(&c->sock.handle, chan_on_never_opened);
 		return r;
@@ -726,8 +728,7 @@ char *chan_peer_addr(const struct chan *c, char text[CHAN_ADDR_CAP])
 
 	if (getpeername(sock_fd(&c->sock), (struct sockaddr *)&ss, &len) < 0)
 		ss.ss_family = AF_UNSPEC;
-	return sockaddr_text((const struct sockaddr *)&ss, text,
-			     CHAN_ADDR_CAP);
+	return sockaddr_text((const struct sockaddr *)&ss, text, CHAN_ADDR_CAP);
 }
 
 void *chan_user(const struct chan *c)

@@ -18,17 +18,17 @@
 #include "net/loop_local.h"
 #include "net/resolve.h"
 
-#define DIAL_STAGGER_MS 250	 /* RFC 8305, section 5 */
+#define DIAL_STAGGER_MS 250 /* RFC 8305, section 5 */
 #define DIAL_TIMEOUT_MS 15000
 /* What a name server gets before an address known from before is tried. */
-#define DIAL_STALE_MS	200
-#define DIAL_ADDRS_MAX	16	 /* a name with more is tried up to here */
+#define DIAL_STALE_MS  200
+#define DIAL_ADDRS_MAX 16 /* a name with more is tried up to here */
 
 /* One address that is being connected to. */
 struct attempt {
 	uv_poll_t poll;
 	struct dial *d;
-	int fd;		/* -1: over, or its socket was the one */
+	int fd; /* -1: over, or its socket was the one */
 	bool has_handle;
 };
 
@@ -51,9 +51,9 @@ struct dial {
 	union addr addrs[DIAL_ADDRS_MAX];
 	size_t addr_count, next;
 	struct attempt attempts[DIAL_ADDRS_MAX];
-	size_t pending;	 /* attempts without an answer */
-	size_t handles;	 /* not closed yet */
-	int err;	 /* the most telling failure so far */
+	size_t pending; /* attempts without an answer */
+	size_t handles; /* not closed yet */
+	int err;	/* the most telling failure so far */
 };
 
 /* -- what says most, when several addresses failed in different ways */

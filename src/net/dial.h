@@ -47,8 +47,7 @@ struct dial_params {
 
 /* Returns 0 and sets *ret; RW_ERR_NOMEM. Everything else comes in on_done,
  * never from inside this call. */
-int dial_start(uv_loop_t *loop, const struct dial_params *p,
-	       struct dial **ret);
+int dial_start(uv_loop_t *loop, const struct dial_params *p, struct dial **ret);
 /* on_done never runs; the memory comes back from the loop. Not after or
  * inside on_done. NULL is fine. */
 void dial_cancel(struct dial *d);

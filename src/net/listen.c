@@ -25,7 +25,7 @@
 #define LISTEN_SOCKS_MAX 2   /* "localhost" has two */
 #define LISTEN_REST_MS	 100 /* when fds are out */
 /* Accepted in one turn; the rest waits its turn behind other events. */
-#define LISTEN_BATCH	 64
+#define LISTEN_BATCH 64
 
 struct door {
 	uv_poll_t poll;
@@ -48,7 +48,7 @@ struct listener {
 	bool is_inside; /* on_accept runs: memory must stay */
 	char *path;	/* of a unix socket; NULL else */
 	dev_t dev;
-	ino_t ino;	/* of the file we made: nobody else's is removed */
+	ino_t ino; /* of the file we made: nobody else's is removed */
 };
 
 /* -- addresses */
@@ -318,8 +318,8 @@ static uint16_t sock_port(int fd)
 static int listener_bind(struct listener *l, struct sockaddr_storage ss)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)&ss;
-	socklen_t len = ss.ss_family == AF_INET6 ?
-		sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+	socklen_t len = ss.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+						 : sizeof(struct sockaddr_in);
 	int on = 1, off = 0, err, r;
 	int fd = socket(ss.ss_family,
 			SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -18,7 +18,7 @@
 
 #define LOCAL_READ_LEN 16384
 /* Fds in flight to one asker. */
-#define LOCAL_FDS_MAX  16
+#define LOCAL_FDS_MAX 16
 
 struct local {
 	struct loop_local *ll;
@@ -34,9 +34,9 @@ struct local {
  * in `in`. */
 struct conn {
 	uv_poll_t poll;
-	struct list link;    /* in local->conns while srv is set */
+	struct list link; /* in local->conns while srv is set */
 	struct deferred kick;
-	struct local *srv;   /* NULL once the server is gone */
+	struct local *srv; /* NULL once the server is gone */
 	int fd;
 	struct buf in, out;
 	struct local_req *req;
@@ -195,8 +195,7 @@ static void conn_serve(struct conn *c)
 	while (!c->is_closed && c->req == NULL && c->srv != NULL) {
 		size_t len;
 		const uint8_t *data = buf_peek(&c->in, &len);
-		const uint8_t *end =
-			len > 0 ? memchr(data, '\n', len) : NULL;
+		const uint8_t *end = len > 0 ? memchr(data, '\n', len) : NULL;
 		struct buf line = { 0 };
 		size_t n;
 
@@ -292,8 +291,9 @@ static void local_on_accept(void *user, int fd,
 	struct conn *c;
 
 	(void)peer;
-	c = srv->count < LOCAL_CONNS_MAX && peer_is_us(fd) ?
-		calloc(1, sizeof(*c)) : NULL;
+	c = srv->count < LOCAL_CONNS_MAX && peer_is_us(fd)
+		    ? calloc(1, sizeof(*c))
+		    : NULL;
 	if (c == NULL || uv_poll_init(srv->ll->loop, &c->poll, fd) < 0) {
 		free(c);
 		close(fd);
@@ -346,8 +346,8 @@ static void local_shut(struct loop_item *item)
 	free(srv);
 }
 
-int local_serve(uv_loop_t *loop, const char *path,
-		local_on_request *on_request, void *user, struct local **ret)
+int local_serve(uv_loop_t *loop, const char *path, local_on_request *on_request,
+		void *user, struct local **ret)
 {
 	struct local *srv = calloc(1, sizeof(*srv));
 	int r;
@@ -484,8 +484,7 @@ void local_end_json(struct local_req *r, bool ok, int exit_status,
 	free(r);
 }
 
-void local_end(struct local_req *r, bool ok, int exit_status,
-	       const char *text)
+void local_end(struct local_req *r, bool ok, int exit_status, const char *text)
 {
 	local_end_json(r, ok, exit_status, text, NULL);
 }

@@ -26,8 +26,8 @@ struct local_req;
 typedef void local_on_request(struct local_req *r, json_t *msg, void *user);
 
 /* Serves at path, mode 0600. Errors of listener_open_unix(). */
-int local_serve(uv_loop_t *loop, const char *path,
-		local_on_request *on_request, void *user, struct local **ret);
+int local_serve(uv_loop_t *loop, const char *path, local_on_request *on_request,
+		void *user, struct local **ret);
 /* Open requests end without a last line and without on_gone; what local_end()
  * has queued is still sent. NULL is fine. */
 void local_free(struct local *srv);
@@ -49,8 +49,7 @@ int local_reply_json(struct local_req *r, json_t *obj);
 int local_send_fd(struct local_req *r, int fd, json_t *obj);
 /* The last line, and r is gone. exit_status goes with ok false; text is the
  * error in words (NULL: none). */
-void local_end(struct local_req *r, bool ok, int exit_status,
-	       const char *text);
+void local_end(struct local_req *r, bool ok, int exit_status, const char *text);
 /* The same with more members in the last line; extra is stolen. */
 void local_end_json(struct local_req *r, bool ok, int exit_status,
 		    const char *text, json_t *extra);

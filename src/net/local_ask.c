@@ -51,8 +51,9 @@ static int ask_send(int fd, const char *data, size_t len)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return errno == EPIPE || errno == ECONNRESET ?
-				RW_ERR_GONE : -errno;
+			return errno == EPIPE || errno == ECONNRESET
+				       ? RW_ERR_GONE
+				       : -errno;
 		data += n;
 		len -= (size_t)n;
 	}
@@ -115,8 +116,7 @@ static void ask_keep_fds(struct msghdr *msg, int *fd)
 		size_t count;
 		int got;
 
-		if (cm->cmsg_level != SOL_SOCKET ||
-		    cm->cmsg_type != SCM_RIGHTS)
+		if (cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
 			continue;
 		count = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		for (size_t i = 0; i < count; i++) {

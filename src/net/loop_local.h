@@ -54,11 +54,11 @@ struct loop_local {
 	struct list watched;
 	struct list resolving, known; /* net/resolve.c */
 	size_t known_count;
-	struct flusher *turn;	/* runs the deferred calls */
-	struct timer *sweep;	/* runs while warm or watched has any */
+	struct flusher *turn; /* runs the deferred calls */
+	struct timer *sweep;  /* runs while warm or watched has any */
 	uint64_t sweeps;
-	uint8_t *read_mem;	/* LOOP_READ_LEN: ciphertext of one read */
-	uint8_t *plain_mem;	/* LOOP_PLAIN_LEN: its plaintext */
+	uint8_t *read_mem;  /* LOOP_READ_LEN: ciphertext of one read */
+	uint8_t *plain_mem; /* LOOP_PLAIN_LEN: its plaintext */
 	bool is_closing;
 };
 

@@ -23,7 +23,7 @@
 #include "net/loop_local.h"
 
 /* The piece that waits for room in the socket. */
-#define PUMP_PIECE	 4096
+#define PUMP_PIECE 4096
 /* Full reads in a row before the others' turn comes. */
 #define PUMP_READS_MAX	 4
 #define PUMP_HALF_IDLE_S 60
@@ -32,24 +32,24 @@ struct pump {
 	union sock sock;
 	struct loop_item item;
 	struct loop_local *ll;
-	struct deferred push;	/* writes what the core kept */
-	struct watched watch;	/* while half closed by the socket's side */
-	struct stream *st;	/* NULL once it has closed */
+	struct deferred push; /* writes what the core kept */
+	struct watched watch; /* while half closed by the socket's side */
+	struct stream *st;    /* NULL once it has closed */
 	const struct pump_ops *ops;
 	void *user;
 	uv_write_t write;
-	uint8_t *piece;		/* PUMP_PIECE; NULL while never full */
-	size_t writing;		/* bytes of it that libuv holds */
+	uint8_t *piece; /* PUMP_PIECE; NULL while never full */
+	size_t writing; /* bytes of it that libuv holds */
 	uint64_t bytes_in, bytes_out;
-	uint64_t half_at_us;	/* when the program closed its side */
-	int full_reads;		/* in a row */
+	uint64_t half_at_us; /* when the program closed its side */
+	int full_reads;	     /* in a row */
 	bool is_reading;
-	bool is_read_done;	/* EOF came: stream_finish() was called */
-	bool is_write_done;	/* the stream's end was passed on */
-	bool is_closing;	/* the socket's handle closes or has closed */
-	bool is_closed;		/* it has */
-	bool is_quiet;		/* no on_done */
-	int err;		/* for on_done */
+	bool is_read_done;  /* EOF came: stream_finish() was called */
+	bool is_write_done; /* the stream's end was passed on */
+	bool is_closing;    /* the socket's handle closes or has closed */
+	bool is_closed;	    /* it has */
+	bool is_quiet;	    /* no on_done */
+	int err;	    /* for on_done */
 	char text[STREAM_TEXT_MAX + 1];
 };
 
@@ -80,8 +80,8 @@ static void pump_set_reset(struct pump *p, bool reset)
 	struct linger now = { .l_onoff = reset, .l_linger = 0 };
 
 	if (sock_is_tcp(&p->sock))
-		(void)setsockopt(sock_fd(&p->sock), SOL_SOCKET, SO_LINGER,
-				 &now, sizeof(now));
+		(void)setsockopt(sock_fd(&p->sock), SOL_SOCKET, SO_LINGER, &now,
+				 sizeof(now));
 }
 
 /* Closes the socket; the program at its other end sees a reset if the stream
@@ -129,10 +129,10 @@ static void pump_sock_failed(struct pump *p, int err)
 {
 	char text[STREAM_TEXT_MAX + 1];
 
-	snprintf(text, sizeof(text), "the connection broke: %s",
-		 err_text(err));
-	pump_fail(p, err == UV_EPIPE || err == UV_ECONNRESET ? RW_ERR_GONE :
-							       RW_ERR_IO,
+	snprintf(text, sizeof(text), "the connection broke: %s", err_text(err));
+	pump_fail(p,
+		  err == UV_EPIPE || err == UV_ECONNRESET ? RW_ERR_GONE
+							  : RW_ERR_IO,
 		  text);
 }
 

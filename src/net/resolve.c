@@ -59,8 +59,8 @@ static void known_put(struct loop_local *ll, const char *host,
 	if (k != NULL)
 		known_free(ll, k);
 	if (ll->known_count == RESOLVE_KNOWN_MAX)
-		known_free(ll, container_of(ll->known.prev, struct known,
-					    link));
+		known_free(ll,
+			   container_of(ll->known.prev, struct known, link));
 	k = calloc(1, sizeof(*k));
 	if (k == NULL) {
 		uv_freeaddrinfo(list);
@@ -107,14 +107,12 @@ static void job_on_done(uv_getaddrinfo_t *req, int status,
 	}
 	if (err == 0)
 		known_put(job->ll, job->host, list);
-	else if (err == RW_ERR_NO_HOST && k != NULL &&
-		 status != UV_ECANCELED)
+	else if (err == RW_ERR_NO_HOST && k != NULL && status != UV_ECANCELED)
 		known_free(job->ll, k);
 	free(job);
 }
 
-static int job_start(struct loop_local *ll, const char *host,
-		     struct job **ret)
+static int job_start(struct loop_local *ll, const char *host, struct job **ret)
 {
 	static const struct addrinfo hints = {
 		.ai_family = AF_UNSPEC,
@@ -171,8 +169,8 @@ void resolve_forget(struct loop_local *ll)
 
 	/* Those that have not begun to run end at once. */
 	list_for_each (j, &ll->resolving)
-		(void)uv_cancel((uv_req_t *)&container_of(j, struct job, link)
-					->req);
+		(void)uv_cancel(
+			(uv_req_t *)&container_of(j, struct job, link)->req);
 	while ((it = list_first(&ll->known)) != NULL)
 		known_free(ll, container_of(it, struct known, link));
 }

@@ -13,17 +13,21 @@
 #include "base/err.h"
 #include "net/cpu.h"
 
-#define TLS_HEADER_LEN	5
-#define TLS_TYPE_MIN	20 /* change_cipher_spec */
-#define TLS_TYPE_MAX	23 /* application_data */
-#define TLS_BODY_MAX	(TLS_RECORD_WIRE_MAX - TLS_HEADER_LEN)
+#define TLS_HEADER_LEN 5
+#define TLS_TYPE_MIN   20 /* change_cipher_spec */
+#define TLS_TYPE_MAX   23 /* application_data */
+#define TLS_BODY_MAX   (TLS_RECORD_WIRE_MAX - TLS_HEADER_LEN)
 /* Certificates here have 300 bytes; a stranger may not make us hold more. */
-#define TLS_CERTS_MAX	4096
-#define TLS_ALPN_MAX	32
+#define TLS_CERTS_MAX 4096
+#define TLS_ALPN_MAX  32
 
-#define SUITE_AES_128 "TLS_AES_128_GCM_SHA256"
-#define SUITE_AES_256 "TLS_AES_256_GCM_SHA384"
-#define SUITE_CHACHA  "TLS_CHACHA20_POLY1305_SHA256"
+/* Both are as safe; the order is that of speed. */
+static const char suites_with_aes[] = "TLS_AES_128_GCM_SHA256:"
+				      "TLS_AES_256_GCM_SHA384:"
+				      "TLS_CHACHA20_POLY1305_SHA256";
+static const char suites_without[] = "TLS_CHACHA20_POLY1305_SHA256:"
+				     "TLS_AES_128_GCM_SHA256:"
+				     "TLS_AES_256_GCM_SHA384";
 
 struct tls_ctx {
 	SSL_CTX *ssl;
@@ -41,16 +45,16 @@ struct tls {
 	struct buf in;	     /* ciphertext kept, older than what is lent */
 	const uint8_t *lent; /* borrowed until tls_keep() */
 	size_t lent_len;
-	size_t record_left;  /* bytes of a whole record that may be read */
+	size_t record_left; /* bytes of a whole record that may be read */
 	struct buf own_out;
-	struct buf *out;     /* own_out or the caller's */
-	uint64_t written;    /* records since the last key update */
+	struct buf *out;  /* own_out or the caller's */
+	uint64_t written; /* records since the last key update */
 	uint64_t rekeys;
 	struct pin expect, peer;
 	bool has_expect;
 	bool is_up;
-	bool is_ended;	     /* by tls_end() */
-	int err;	     /* the first failure; it stays */
+	bool is_ended; /* by tls_end() */
+	int err;       /* the first failure; it stays */
 };
 
 /* -- input: bytes go to the library in whole records only, so that what lies
@@ -201,9 +205,7 @@ static int tls_on_alpn(SSL *ssl, const unsigned char **out,
 static bool tls_ctx_set(struct tls_ctx *ctx, const struct key *k)
 {
 	SSL_CTX *s = ctx->ssl;
-	const char *suites = cpu_has_aes() ?
-		SUITE_AES_128 ":" SUITE_AES_256 ":" SUITE_CHACHA :
-		SUITE_CHACHA ":" SUITE_AES_128 ":" SUITE_AES_256;
+	const char *suites = cpu_has_aes() ? suites_with_aes : suites_without;
 
 	SSL_CTX_set_options(s, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION |
 				       SSL_OP_NO_RENEGOTIATION |
@@ -213,8 +215,8 @@ static bool tls_ctx_set(struct tls_ctx *ctx, const struct key *k)
 	SSL_CTX_set_session_cache_mode(s, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_max_cert_list(s, TLS_CERTS_MAX);
 	SSL_CTX_set_read_ahead(s, 0);
-	SSL_CTX_set_verify(
-		s, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	SSL_CTX_set_verify(s, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+			   NULL);
 	SSL_CTX_set_cert_verify_callback(s, tls_on_verify, NULL);
 	SSL_CTX_set_alpn_select_cb(s, tls_on_alpn, ctx);
 	return SSL_CTX_set_min_proto_version(s, TLS1_3_VERSION) == 1 &&
@@ -255,8 +257,8 @@ int tls_ctx_new(const struct key *k, enum tls_side side, const char *alpn,
 	memcpy(ctx->alpn + 1, alpn, len);
 	ctx->alpn_len = len + 1;
 	ctx->bio = tls_bio_method();
-	ctx->ssl = SSL_CTX_new(side == TLS_CLIENT ? TLS_client_method() :
-						    TLS_server_method());
+	ctx->ssl = SSL_CTX_new(side == TLS_CLIENT ? TLS_client_method()
+						  : TLS_server_method());
 	if (ctx->bio == NULL || ctx->ssl == NULL || !tls_ctx_set(ctx, k)) {
 		ERR_clear_error();
 		tls_ctx_unref(ctx);
@@ -369,10 +371,10 @@ int tls_keep(struct tls *t)
 static bool tls_alert_is_refusal(int alert)
 {
 	static const int refusals[] = {
-		SSL_AD_BAD_CERTIFICATE,	     SSL_AD_UNSUPPORTED_CERTIFICATE,
-		SSL_AD_CERTIFICATE_REVOKED,  SSL_AD_CERTIFICATE_EXPIRED,
-		SSL_AD_CERTIFICATE_UNKNOWN,  SSL_AD_UNKNOWN_CA,
-		SSL_AD_ACCESS_DENIED,	     SSL_AD_CERTIFICATE_REQUIRED,
+		SSL_AD_BAD_CERTIFICATE,	    SSL_AD_UNSUPPORTED_CERTIFICATE,
+		SSL_AD_CERTIFICATE_REVOKED, SSL_AD_CERTIFICATE_EXPIRED,
+		SSL_AD_CERTIFICATE_UNKNOWN, SSL_AD_UNKNOWN_CA,
+		SSL_AD_ACCESS_DENIED,	    SSL_AD_CERTIFICATE_REQUIRED,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++)
@@ -401,10 +403,8 @@ static int tls_failed(struct tls *t, int result)
 {
 	switch (SSL_get_error(t->ssl, result)) {
 	case SSL_ERROR_WANT_READ:
-	case SSL_ERROR_WANT_WRITE:
-		return t->err;
-	case SSL_ERROR_ZERO_RETURN:
-		return -EPIPE;
+	case SSL_ERROR_WANT_WRITE: return t->err;
+	case SSL_ERROR_ZERO_RETURN: return -EPIPE;
 	default:
 		if (t->err == 0)
 			t->err = tls_reason(ERR_peek_error());

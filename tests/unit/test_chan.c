@@ -18,7 +18,7 @@
 #include "net/loop.h"
 
 static struct key *alice, *bob, *eve;
-static struct tls_ctx *alice_ctx, *bob_ctx;	  /* client, server */
+static struct tls_ctx *alice_ctx, *bob_ctx; /* client, server */
 static struct tls_ctx *outer_client, *outer_server;
 
 static int make_keys(void **state)
@@ -60,7 +60,7 @@ struct end {
 	size_t shown_max;    /* the most that was shown at once */
 	const uint8_t *send; /* what is still to be sent */
 	size_t send_len;
-	int detached;	     /* fd */
+	int detached; /* fd */
 	struct buf leftover;
 	bool must_pause;
 	bool must_handover;
@@ -105,8 +105,7 @@ static size_t on_data(struct chan *c, const uint8_t *data, size_t len)
 	if (e->must_handover && n == 5) {
 		/* PROTOCOL.md 3.4: the rig is the server inside. */
 		e->must_handover = false;
-		assert_int_equal(chan_start_tls(c, bob_ctx, key_pin(alice)),
-				 0);
+		assert_int_equal(chan_start_tls(c, bob_ctx, key_pin(alice)), 0);
 	}
 	return n;
 }
@@ -174,13 +173,13 @@ static void world_free(struct world *w)
 	free(w);
 }
 
-#define RUN_UNTIL(w, cond)                                                  \
-	do {                                                                \
-		uint64_t limit_ = loop_now_us(NULL) + 30000000;             \
-		while (!(cond)) {                                           \
-			uv_run(&(w)->loop, UV_RUN_ONCE);                    \
-			assert_true(loop_now_us(NULL) < limit_);            \
-		}                                                           \
+#define RUN_UNTIL(w, cond)                                                     \
+	do {                                                                   \
+		uint64_t limit_ = loop_now_us(NULL) + 30000000;                \
+		while (!(cond)) {                                              \
+			uv_run(&(w)->loop, UV_RUN_ONCE);                       \
+			assert_true(loop_now_us(NULL) < limit_);               \
+		}                                                              \
 	} while (0)
 
 static uint8_t *sample(size_t len)
@@ -328,8 +327,8 @@ static void more_than_the_hold_untaken_closes(void **state)
 
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct world *w = tls ? world_with_tls(NULL, NULL) :
-					world_new();
+		struct world *w =
+			tls ? world_with_tls(NULL, NULL) : world_new();
 
 		w->b.take = CHAN_HOLD * 4;
 		w->a.send = data;
@@ -348,8 +347,8 @@ static void a_pause_holds_everything_back_until_resumed(void **state)
 
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct world *w = tls ? world_with_tls(NULL, NULL) :
-					world_new();
+		struct world *w =
+			tls ? world_with_tls(NULL, NULL) : world_new();
 		size_t seen;
 
 		w->a.send = data;
@@ -376,8 +375,8 @@ static void finish_sends_the_queue_and_a_clean_end(void **state)
 
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct world *w = tls ? world_with_tls(NULL, NULL) :
-					world_new();
+		struct world *w =
+			tls ? world_with_tls(NULL, NULL) : world_new();
 
 		RUN_UNTIL(w, w->a.ups && w->b.ups);
 		assert_int_equal(chan_write(w->a.c, data, len), 0);
@@ -410,10 +409,8 @@ static struct world *world_before_ready(void)
 {
 	struct world *w = world_new();
 
-	assert_int_equal(chan_start_tls(w->a.c, outer_server, key_pin(bob)),
-			 0);
-	assert_int_equal(chan_start_tls(w->b.c, outer_client, key_pin(eve)),
-			 0);
+	assert_int_equal(chan_start_tls(w->a.c, outer_server, key_pin(bob)), 0);
+	assert_int_equal(chan_start_tls(w->b.c, outer_client, key_pin(eve)), 0);
 	RUN_UNTIL(w, w->a.ups && w->b.ups);
 	return w;
 }
@@ -647,7 +644,8 @@ static void a_signal_is_seen_and_keeps_nothing_running(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(without_tls_it_is_up_at_once_and_carries_bytes),
+		cmocka_unit_test(
+			without_tls_it_is_up_at_once_and_carries_bytes),
 		cmocka_unit_test(with_tls_both_sides_are_who_they_should_be),
 		cmocka_unit_test(a_wrong_server_key_ends_it_on_both_sides),
 		cmocka_unit_test(a_wrong_client_key_ends_it_on_both_sides),

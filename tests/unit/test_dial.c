@@ -61,8 +61,7 @@ static void run_until_done(struct result *r)
 	assert_int_equal(r->calls, 1);
 }
 
-static struct result dial(const char *host, uint16_t port,
-			  struct dial_params p)
+static struct result dial(const char *host, uint16_t port, struct dial_params p)
 {
 	static struct result r;
 	struct dial *d;
@@ -100,8 +99,7 @@ static struct listener *listener(const char *host)
 	struct listener *l;
 
 	accepted = 0;
-	assert_int_equal(listener_open(&loop, host, 0, on_accept, NULL, &l),
-			 0);
+	assert_int_equal(listener_open(&loop, host, 0, on_accept, NULL, &l), 0);
 	assert_true(listener_port(l) != 0);
 	return l;
 }
@@ -156,8 +154,8 @@ static void a_listener_is_reached_by_number_and_by_name(void **state)
 static void a_v4_client_of_a_listener_for_all_is_named_as_v4(void **state)
 {
 	struct listener *l = listener("*");
-	struct result r = dial("127.0.0.1", listener_port(l),
-			       (struct dial_params){ 0 });
+	struct result r =
+		dial("127.0.0.1", listener_port(l), (struct dial_params){ 0 });
 
 	(void)state;
 	assert_int_equal(r.err, 0);
@@ -171,8 +169,8 @@ static void a_v4_client_of_a_listener_for_all_is_named_as_v4(void **state)
 static void nobody_listening_is_refused(void **state)
 {
 	int fd;
-	struct result r = dial("127.0.0.1", closed_port(&fd),
-			       (struct dial_params){ 0 });
+	struct result r =
+		dial("127.0.0.1", closed_port(&fd), (struct dial_params){ 0 });
 
 	(void)state;
 	assert_int_equal(r.err, RW_ERR_REFUSED);
@@ -230,9 +228,9 @@ static void each_address_is_asked_for_just_before(void **state)
 {
 	struct listener *l = listener("127.0.0.1");
 	struct result deny = { .deny_family = -1 };
-	struct result r = dial("127.0.0.1", listener_port(l),
-			       (struct dial_params){ .allow = allow,
-						     .user = &deny });
+	struct result r =
+		dial("127.0.0.1", listener_port(l),
+		     (struct dial_params){ .allow = allow, .user = &deny });
 
 	(void)state;
 	assert_int_equal(r.err, RW_ERR_NOT_ALLOWED);
@@ -252,8 +250,8 @@ static void each_address_is_asked_for_just_before(void **state)
 static void the_address_that_answers_wins(void **state)
 {
 	struct listener *l = listener("127.0.0.1");
-	struct result r = dial("localhost", listener_port(l),
-			       (struct dial_params){ 0 });
+	struct result r =
+		dial("localhost", listener_port(l), (struct dial_params){ 0 });
 
 	(void)state;
 	assert_int_equal(r.err, 0);
@@ -329,10 +327,9 @@ static void dials_to_one_name_share_the_answer(void **state)
 static void a_cancelled_dial_says_nothing(void **state)
 {
 	struct result r = { 0 };
-	struct dial_params p = { .host = "localhost",
-				 .port = 9,
-				 .on_done = on_done,
-				 .user = &r };
+	struct dial_params p = {
+		.host = "localhost", .port = 9, .on_done = on_done, .user = &r
+	};
 	struct dial *d;
 
 	(void)state;
@@ -361,12 +358,12 @@ static void a_taken_port_is_in_use(void **state)
 	assert_int_equal(listener_open(&loop, "127.0.0.1", listener_port(l),
 				       on_accept, NULL, &m),
 			 -EADDRINUSE);
-	assert_int_equal(listener_open(&loop, "not a host", 0, on_accept, NULL,
-				       &m),
-			 RW_ERR_NO_HOST);
-	assert_int_equal(listener_open(&loop, "192.0.2.1", 0, on_accept, NULL,
-				       &m),
-			 -EADDRNOTAVAIL);
+	assert_int_equal(
+		listener_open(&loop, "not a host", 0, on_accept, NULL, &m),
+		RW_ERR_NO_HOST);
+	assert_int_equal(
+		listener_open(&loop, "192.0.2.1", 0, on_accept, NULL, &m),
+		-EADDRNOTAVAIL);
 	listener_close(l);
 	listener_close(NULL);
 }
@@ -378,9 +375,9 @@ static void a_closed_listener_frees_its_port_at_once(void **state)
 
 	(void)state;
 	listener_close(l);
-	assert_int_equal(listener_open(&loop, "127.0.0.1", port, on_accept,
-				       NULL, &m),
-			 0);
+	assert_int_equal(
+		listener_open(&loop, "127.0.0.1", port, on_accept, NULL, &m),
+		0);
 	listener_close(m);
 }
 
@@ -453,9 +450,9 @@ static void without_fds_it_rests(void **state)
 		n++;
 	assert_true(n < 64);
 	for (size_t i = 0; i < ARRAY_LEN(client); i++)
-		assert_int_equal(connect(client[i], (struct sockaddr *)&sa,
-					 sizeof(sa)),
-				 0);
+		assert_int_equal(
+			connect(client[i], (struct sockaddr *)&sa, sizeof(sa)),
+			0);
 	until = loop_now_us(NULL) + 50000;
 	while (loop_now_us(NULL) < until) {
 		uv_run(&loop, UV_RUN_ONCE);
@@ -494,14 +491,13 @@ static void unix_sockets_are_private_and_replace_only_the_dead(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	close(fd);
 	assert_int_equal(dial_unix(path, &fd), RW_ERR_REFUSED);
-	assert_int_equal(listener_open_unix(&loop, path, 0600, on_accept,
-					    NULL, &l),
-			 0);
+	assert_int_equal(
+		listener_open_unix(&loop, path, 0600, on_accept, NULL, &l), 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(listener_open_unix(&loop, path, 0600, on_accept,
-					    NULL, &m),
-			 RW_ERR_BUSY);
+	assert_int_equal(
+		listener_open_unix(&loop, path, 0600, on_accept, NULL, &m),
+		RW_ERR_BUSY);
 	accepted = 0;
 	assert_int_equal(dial_unix(path, &fd), 0);
 	close(fd);
@@ -513,14 +509,14 @@ static void unix_sockets_are_private_and_replace_only_the_dead(void **state)
 	assert_int_equal(dial_unix(path, &fd), RW_ERR_NOT_FOUND);
 	fd = open(file, O_CREAT | O_WRONLY, 0600);
 	close(fd);
-	assert_int_equal(listener_open_unix(&loop, file, 0600, on_accept,
-					    NULL, &m),
-			 RW_ERR_EXISTS);
+	assert_int_equal(
+		listener_open_unix(&loop, file, 0600, on_accept, NULL, &m),
+		RW_ERR_EXISTS);
 	memset(longest, 'x', sizeof(longest) - 1);
 	longest[sizeof(longest) - 1] = '\0';
-	assert_int_equal(listener_open_unix(&loop, longest, 0600, on_accept,
-					    NULL, &m),
-			 RW_ERR_LIMIT);
+	assert_int_equal(
+		listener_open_unix(&loop, longest, 0600, on_accept, NULL, &m),
+		RW_ERR_LIMIT);
 	assert_int_equal(dial_unix(longest, &fd), RW_ERR_LIMIT);
 	unlink(file);
 	rmdir(dir);

@@ -49,17 +49,16 @@ static void answer_many(struct local_req *r, json_int_t count)
 		assert_int_equal(local_reply(r, &out), 0);
 		buf_done(&out);
 	}
-	local_end_json(r, true, 0, NULL,
-		       json_pack("{s:I}", "rows", count));
+	local_end_json(r, true, 0, NULL, json_pack("{s:I}", "rows", count));
 }
 
 static void pass_fds(struct local_req *r)
 {
 	assert_int_equal(local_reply_json(r, json_pack("{s:i}", "before", 1)),
 			 0);
-	assert_int_equal(local_send_fd(r, passed[0],
-				       json_pack("{s:s}", "fd", "first")),
-			 0);
+	assert_int_equal(
+		local_send_fd(r, passed[0], json_pack("{s:s}", "fd", "first")),
+		0);
 	assert_int_equal(local_send_fd(r, passed[1], NULL), 0);
 	local_end(r, true, 0, NULL);
 }
@@ -89,8 +88,8 @@ static void on_request(struct local_req *r, json_t *msg, void *user)
 	requests++;
 	assert_non_null(verb);
 	if (strcmp(verb, "rows") == 0) {
-		answer_many(r, json_integer_value(
-				       json_object_get(msg, "count")));
+		answer_many(r,
+			    json_integer_value(json_object_get(msg, "count")));
 	} else if (strcmp(verb, "fail") == 0) {
 		local_end(r, false, 2, "no such rig");
 	} else if (strcmp(verb, "fds") == 0) {
@@ -132,11 +131,11 @@ struct asker {
 	char problem[200];
 };
 
-#define WANT(a, cond)                                                       \
-	do {                                                                \
-		if (!(cond))                                                \
-			snprintf((a)->problem, sizeof((a)->problem),        \
-				 "line %d: %s", __LINE__, #cond);           \
+#define WANT(a, cond)                                                          \
+	do {                                                                   \
+		if (!(cond))                                                   \
+			snprintf((a)->problem, sizeof((a)->problem),           \
+				 "line %d: %s", __LINE__, #cond);              \
 	} while (0)
 
 static void asker_run(uv_work_t *w)
@@ -300,7 +299,8 @@ static void send_all(struct asker *a, const char *text, size_t len)
 static void ask_nonsense(struct asker *a)
 {
 	static const char *const lines[] = {
-		"\n", "nonsense\n", "[1]\n", "{\"do\":\"a\",\"do\":\"b\"}\n",
+		"\n",	      "nonsense\n",
+		"[1]\n",      "{\"do\":\"a\",\"do\":\"b\"}\n",
 		"{\"do\":\n", "\"\xff\"\n",
 	};
 
@@ -392,9 +392,9 @@ static void another_user_is_not_heard(void **state)
 		if (local_connect(path) != RW_ERR_PERM)
 			_exit(11);
 		wait.fd = fd;
-		_exit(poll(&wait, 1, 10000) == 1 && recv(fd, &c, 1, 0) <= 0 ?
-			      0 :
-			      12);
+		_exit(poll(&wait, 1, 10000) == 1 && recv(fd, &c, 1, 0) <= 0
+			      ? 0
+			      : 12);
 	}
 	while (waitpid(child, &status, WNOHANG) == 0)
 		uv_run(&loop, UV_RUN_NOWAIT);

@@ -67,9 +67,9 @@ static void on_open(struct session *s, struct stream *st)
 {
 	(void)s;
 	assert_string_equal(stream_target(st), "localhost:8888");
-	assert_int_equal(pump_new(&loop, rig.pump_fd, st, &pump_ops, &rig,
-				  &rig.pump),
-			 0);
+	assert_int_equal(
+		pump_new(&loop, rig.pump_fd, st, &pump_ops, &rig, &rig.pump),
+		0);
 	stream_connected(st);
 }
 
@@ -240,8 +240,8 @@ static void start(bool tcp)
 	assert_int_equal(stream_open(client.s, STREAM_TCP, "localhost:8888",
 				     pump_stream_ops(), NULL, &st),
 			 0);
-	assert_int_equal(pump_new(&loop, client.pump_fd, st, &pump_ops,
-				  &client, &client.pump),
+	assert_int_equal(pump_new(&loop, client.pump_fd, st, &pump_ops, &client,
+				  &client.pump),
 			 0);
 	assert_ptr_equal(pump_stream(client.pump), st);
 }
@@ -304,17 +304,17 @@ static void play(struct side *x, bool reads)
 
 static bool rig_reads;
 
-#define RUN_UNTIL(cond)                                                     \
-	do {                                                                \
-		uint64_t limit_ = loop_now_us(NULL) + 30000000;             \
-		while (!(cond)) {                                           \
-			if (client.fd > 0)                                  \
-				play(&client, true);                        \
-			if (rig.fd > 0)                                     \
-				play(&rig, rig_reads);                      \
-			uv_run(&loop, UV_RUN_NOWAIT);                       \
-			assert_true(loop_now_us(NULL) < limit_);            \
-		}                                                           \
+#define RUN_UNTIL(cond)                                                        \
+	do {                                                                   \
+		uint64_t limit_ = loop_now_us(NULL) + 30000000;                \
+		while (!(cond)) {                                              \
+			if (client.fd > 0)                                     \
+				play(&client, true);                           \
+			if (rig.fd > 0)                                        \
+				play(&rig, rig_reads);                         \
+			uv_run(&loop, UV_RUN_NOWAIT);                          \
+			assert_true(loop_now_us(NULL) < limit_);               \
+		}                                                              \
 	} while (0)
 
 static uint8_t *sample(size_t len)

@@ -25,9 +25,9 @@ static int make_keys(void **state)
 			       tls_ctx_new(alice, TLS_CLIENT, "rigway/1",
 					   &client_ctx) < 0 ||
 			       tls_ctx_new(bob, TLS_SERVER, "rigway/1",
-					   &server_ctx) < 0 ?
-		       -1 :
-		       0;
+					   &server_ctx) < 0
+		       ? -1
+		       : 0;
 }
 
 static int drop_keys(void **state)
@@ -91,8 +91,8 @@ static void pair_free(struct pair *p)
 
 static void both_sides_know_each_other_by_pin(void **state)
 {
-	struct pair p = pair_new(client_ctx, server_ctx, key_pin(bob),
-				 key_pin(alice));
+	struct pair p =
+		pair_new(client_ctx, server_ctx, key_pin(bob), key_pin(alice));
 
 	(void)state;
 	assert_int_equal(p.client_result, 1);
@@ -127,8 +127,8 @@ static void a_wrong_server_is_refused_by_the_client(void **state)
 static void a_wrong_client_hears_of_it_at_its_first_read(void **state)
 {
 	static uint8_t plain[TLS_RECORD_MAX];
-	struct pair p = pair_new(client_ctx, server_ctx, key_pin(bob),
-				 key_pin(eve));
+	struct pair p =
+		pair_new(client_ctx, server_ctx, key_pin(bob), key_pin(eve));
 
 	(void)state;
 	assert_int_equal(p.client_result, 1);
@@ -231,8 +231,7 @@ static void one_byte_at_a_time_is_as_good(void **state)
 	wire = tls_output(p.client, &len);
 	for (size_t i = 0; i < len; i++) {
 		assert_int_equal(tls_feed(p.server, wire + i, 1), 0);
-		total += read_all(p.server, back + total,
-				  sizeof(back) - total);
+		total += read_all(p.server, back + total, sizeof(back) - total);
 	}
 	assert_int_equal(total, 300);
 	assert_memory_equal(back, data, 300);
