@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "cmd/qr.h"
 #include "config/paths.h"
 #include "config/settings.h"
 #include "net/local.h"
@@ -267,6 +268,7 @@ static int say_first_code(struct office *o)
 	      stderr);
 	puts(code);
 	fflush(stdout);
+	qr_print(stderr, code);
 	mem_wipe(code, strlen(code));
 	free(code);
 	return 0;
@@ -498,6 +500,7 @@ static void show(const struct typed *t, json_t *reply)
 	}
 	if (strcmp(t->verb, "invite") == 0) {
 		puts(text_of(reply, "code"));
+		qr_print(stderr, text_of(reply, "code"));
 	} else if (strcmp(t->verb, "devices") == 0) {
 		show_devices(reply);
 	} else {

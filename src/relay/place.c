@@ -26,7 +26,8 @@ static const struct state_format format = {
 	.keys = keys,
 };
 
-/* RFC 6890: what is not public of v4; address and mask. */
+/* What is not public of v4 (RFC 6890); address and mask. The addresses for
+ * documentation are not among them: laboratories use them as public ones. */
 static const uint32_t private4[][2] = {
 	{ 0x00000000, 0xff000000 }, /* this network */
 	{ 0x0a000000, 0xff000000 }, /* 10/8 */
