@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/* What a peer can make us hold, what a stream may send, and whose turn it is. */
+#include "core_pair.h"
+
+static struct wire *w;
+
+static int setup(void **state)
+{
+	(void)state;
+	pair_init();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	pair_done();
+	return 0;
+}
+
+static void start(void)
+{
+	pair_start();
+	w = wire_up();
+}
+
+/* --- lending ------------------------------------------------------------------- */
+
+static void every_stream_gets_the_floor_whatever_happens(void **state)
+{
+	(void)state;
+	start();
+	pair.side[RIG].take = 0;
+	pair.side[RIG].budget.lent = pair.side[RIG].budget.total / 2;
+	for (int k = 0; k < 50; k++) {
+		struct seen *e = open_at(CLIENT, "a:1");
+
+		assert_int_equal(write_at(CLIENT, e, FLOOR + 1), FLOOR);
+		settle();
+		assert_int_equal(pair.side[RIG].come[k]->st->in.end, FLOOR);
+	}
+	pair.side[RIG].budget.lent = 0;
+}
+
+static void three_hundred_stalled_streams_do_not_stop_the_next(void **state)
+{
+	(void)state;
+	pair.limits.max_streams = 400;
+	start();
+	struct seen *e[300];
+
+	/* Each grows as far as it gets, and then its reader stops. */
+	for (int k = 0; k < 300; k++) {
+		e[k] = open_at(CLIENT, "b:2");
+		settle();
+		for (int j = 0; j < 12; j++) {
+			write_at(CLIENT, e[k], 1024 * 1024);
+			settle();
+		}
+		pair.side[RIG].come[k]->take = 0;
+		do {
+			settle();
+		} while (write_at(CLIENT, e[k], 1024 * 1024) > 0);
+		assert_true(pair.side[RIG].budget.lent <=
+			    pair.side[RIG].budget.total / 2);
+	}
+	struct seen *next = open_at(CLIENT, "b:3");
+
+	settle();
+	send_at(CLIENT, next, 500000);
+	check_got(pair.side[RIG].come[300], 500000);
+	struct stream_stats stats;
+
+	for (int k = 0; k < 300; k++) {
+		stream_stats(e[k]->st, &stats);
+		assert_true(stats.sent > stats.acked);
+		assert_true(write_at(CLIENT, e[k], 1) == 0);
+	}
+}
+
+static void the_window_grows_with_need_up_to_the_most(void **state)
+{
+	(void)state;
+	start();
+	struct seen *e = open_at(CLIENT, "c:3");
+	uint32_t most = pair.side[RIG].budget.window_max;
+
+	send_at(CLIENT, e, 8 * 1024 * 1024);
+	struct stream *st = pair.side[RIG].come[0]->st;
+
+	assert_int_equal(st->window, most);
+	assert_int_equal(pair.side[RIG].budget.lent, most - FLOOR);
+	check_got(pair.side[RIG].come[0], 8 * 1024 * 1024);
+	/* What is lent comes back. */
+	reset_at(CLIENT, e, RW_ERR_IO, NULL);
+	settle();
+	assert_int_equal(pair.side[RIG].budget.lent, 0);
+}
+
+static void the_window_does_not_grow_for_a_slow_reader(void **state)
+{
+	(void)state;
+	start();
+	pair.side[RIG].take = 0;
+	struct seen *e = open_at(CLIENT, "d:4"), *r;
+
+	for (int k = 0; k < 200; k++) {
+		write_at(CLIENT, e, 100000);
+		settle();
+		r = pair.side[RIG].come[0];
+		consume_at(RIG, r, 3000); /* always behind */
+	}
+	assert_int_equal(r->st->window, FLOOR);
+	assert_int_equal(pair.side[RIG].budget.lent, 0);
+}
+
+static void a_stream_that_needs_little_is_lent_nothing(void **state)
+{
+	(void)state;
+	start();
+	struct seen *e = open_at(CLIENT, "e:5");
+
+	for (int k = 0; k < 1000; k++) {
+		send_at(CLIENT, e, 100); /* keystrokes */
+		pair.now += 100000;
+	}
+	assert_int_equal(pair.side[RIG].budget.lent, 0);
+}
+
+/* --- places ---------------------------------------------------------------------- */
+
+static void streams_are_limited_at_both_ends(void **state)
+{
+	(void)state;
+	pair.limits.max_streams = 5;
+	start();
+	struct seen *e[6];
+	struct stream *st;
+
+	for (int k = 0; k < 5; k++)
+		e[k] = open_at(CLIENT, "f:6");
+	assert_int_equal(stream_open(pair.side[CLIENT].s, STREAM_TCP, "f:6",
+				     &pair_stream_ops, NULL, &st),
+			 RW_ERR_LIMIT);
+	settle();
+	assert_int_equal(pair.side[RIG].come_count, 5);
+	/* A client that allows itself more waits for the rig's word. */
+	pair.side[CLIENT].s->p.limits.max_streams = 10;
+	e[5] = open_at(CLIENT, "f:7");
+	settle();
+	assert_int_equal(pair.side[RIG].come_count, 5);
+	reset_at(CLIENT, e[0], RW_ERR_IO, NULL);
+	settle();
+	assert_int_equal(pair.side[RIG].come_count, 6);
+	assert_int_equal(e[5]->connected, 1);
+}
+
+/* Many streams begin and end: what the peer may open is stated anew in time. */
+static void ended_streams_make_room_for_new_ones(void **state)
+{
+	(void)state;
+	pair.limits.max_streams = 3;
+	start();
+	for (int k = 0; k < 100; k++) {
+		struct seen *e = open_at(CLIENT, "g:8");
+
+		settle();
+		assert_int_equal(e->connected, 1);
+		reset_at(k % 2, k % 2 == 0 ? e : pair.side[RIG].come[k],
+			 RW_ERR_IO, NULL);
+		settle();
+	}
+}
+
+static void the_process_has_places_for_all_sessions_together(void **state)
+{
+	(void)state;
+	pair.limits.max_streams = 100;
+	budget_init(&pair.side[RIG].budget, 20 * FLOOR, FLOOR, FLOOR);
+	start();
+	struct seen *e[11];
+
+	for (int k = 0; k < 11; k++)
+		e[k] = open_at(CLIENT, "h:9");
+	settle();
+	for (int k = 0; k < 10; k++)
+		assert_int_equal(e[k]->connected, 1);
+	assert_int_equal(e[10]->err, RW_ERR_LIMIT);
+	assert_int_equal(pair.side[RIG].come_count, 10);
+	reset_at(CLIENT, e[0], RW_ERR_IO, NULL);
+	settle();
+	e[0] = open_at(CLIENT, "h:10");
+	settle();
+	assert_int_equal(e[0]->connected, 1);
+	/* Here as well. */
+	struct stream *st;
+
+	pair.side[CLIENT].budget.streams += 1000;
+	assert_int_equal(stream_open(pair.side[CLIENT].s, STREAM_TCP, "h:11",
+				     &pair_stream_ops, NULL, &st),
+			 RW_ERR_LIMIT);
+	pair.side[CLIENT].budget.streams -= 1000;
+}
+
+/* --- sending ------------------------------------------------------------------------- */
+
+static void the_sender_keeps_to_its_own_cap_whatever_is_granted(void **state)
+{
+	(void)state;
+	start();
+	struct seen *e = open_at(CLIENT, "i:10");
+
+	settle();
+	inject(w, CLIENT, raw_state(1, 0, 0, UINT64_MAX / 2));
+	size_t all = 0, n;
+
+	while ((n = write_at(CLIENT, e, 1 << 20)) > 0) {
+		all += n;
+		wire_pull(w, CLIENT);
+		buf_reset(&w->q[RIG]);
+		/* Read, but never consumed. */
+		inject(w, CLIENT, raw_u64(FRAME_READ, 0,
+					  w->c[CLIENT]->pace.sent));
+	}
+	assert_int_equal(all, pair.limits.send_max);
+	wire_cut(w);
+}
+
+static void all_senders_together_keep_to_half_the_budget(void **state)
+{
+	uint64_t total = 16 * 1024 * 1024;
+
+	(void)state;
+	pair.limits.max_streams = 200;
+	start();
+	for (int k = 0; k < 100; k++) {
+		struct seen *e = open_at(CLIENT, "j:11");
+
+		settle();
+		inject(w, CLIENT, raw_state((uint32_t)stream_id(e->st), 0, 0,
+					    UINT64_MAX / 2));
+		write_at(CLIENT, e, 1 << 20);
+		/* Every one gets its floor. */
+		assert_true(e->st->out.end >= FLOOR);
+	}
+	assert_true(pair.side[CLIENT].budget.kept <= total / 2 + 100 * FLOOR);
+	assert_true(pair.side[CLIENT].budget.kept >= total / 3);
+	wire_cut(w);
+}
+
+static void room_is_told_once_there_is_some(void **state)
+{
+	(void)state;
+	start();
+	pair.side[RIG].take = 0;
+	struct seen *e = open_at(CLIENT, "k:12");
+	size_t room;
+
+	write_at(CLIENT, e, 1 << 20);
+	settle();
+	assert_null(stream_room(e->st, &room));
+	assert_int_equal(room, 0);
+	assert_int_equal(e->rooms, 0);
+	consume_at(RIG, pair.side[RIG].come[0], FLOOR);
+	settle();
+	assert_int_equal(e->rooms, 1);
+	assert_non_null(stream_room(e->st, &room));
+	stream_wrote(e->st, 0);
+}
+
+/* --- in flight ------------------------------------------------------------------------- */
+
+static void what_is_in_flight_on_a_carrier_is_bounded(void **state)
+{
+	(void)state;
+	budget_init(&pair.side[RIG].budget, 64 << 20, FLOOR, 8 << 20);
+	pair.limits.send_max = 8 << 20;
+	start();
+	struct seen *e = open_at(CLIENT, "l:13");
+
+	settle();
+	inject(w, CLIENT, raw_state(1, 0, 0, 8 << 20));
+	write_at(CLIENT, e, 1 << 20);
+	size_t sent = wire_pull(w, CLIENT);
+
+	assert_true(sent >= 65536 && sent < 65536 + 2 * FRAME_MAX);
+	assert_int_equal(wire_pull(w, CLIENT), 0);
+	/* Pings and statements still go. */
+	carrier_suspect(w->c[CLIENT], 1000000, pair.now);
+	assert_true(wire_pull(w, CLIENT) > 0);
+	wire_cut(w);
+}
+
+static void what_was_read_is_stated_at_marks_and_within_50_ms(void **state)
+{
+	struct frame f;
+	struct raw r = raw_data(1, 0, 100);
+
+	(void)state;
+	start();
+	open_at(CLIENT, "m:14");
+	settle();
+	advance(100000);
+	inject(w, RIG, r);
+	wire_pull(w, RIG);
+	assert_false(on_its_way(w, CLIENT, FRAME_READ, &f));
+	assert_true(session_tick(pair.side[RIG].s, pair.now) <=
+		    pair.now + LAG_US);
+	pair.now += LAG_US;
+	tick();
+	wire_pull(w, RIG);
+	assert_true(on_its_way(w, CLIENT, FRAME_READ, &f));
+	assert_int_equal(get_be64(f.payload), r.len);
+	buf_reset(&w->q[CLIENT]);
+	/* Asked for by a mark, at once. */
+	struct raw marked = raw_data(1, 100, 100);
+
+	marked.b[1] = FRAME_FLAG_MARK;
+	inject(w, RIG, marked);
+	wire_pull(w, RIG);
+	assert_true(on_its_way(w, CLIENT, FRAME_READ, &f));
+	assert_int_equal(get_be64(f.payload), 2 * r.len);
+	wire_cut(w);
+}
+
+/* --- whose turn it is ---------------------------------------------------------------------- */
+
+/* The ids of the DATA frames on their way to the rig, in order. */
+static size_t turns(uint32_t *ids, size_t cap)
+{
+	size_t len, at = 0, n = 0;
+	const uint8_t *data = buf_peek(&w->q[RIG], &len);
+	struct frame f;
+	ssize_t m;
+
+	while (n < cap && at < len &&
+	       (m = frame_decode(data + at, len - at, &f)) > 0) {
+		if (f.type == FRAME_DATA)
+			ids[n++] = f.stream;
+		at += (size_t)m;
+	}
+	return n;
+}
+
+static void a_woken_stream_goes_first(void **state)
+{
+	uint32_t ids[64];
+
+	(void)state;
+	start();
+	struct seen *bulk = open_at(CLIENT, "n:15");
+	struct seen *keys = open_at(CLIENT, "n:16");
+
+	settle();
+	inject(w, CLIENT, raw_state(1, 0, 0, 1 << 20));
+	write_at(CLIENT, bulk, 500000);
+	const uint8_t *data;
+	size_t n = carrier_output(w->c[CLIENT], &data, pair.now);
+
+	assert_true(n > 0);
+	buf_append(&w->q[RIG], data, n);
+	n = carrier_output(w->c[CLIENT], &data, pair.now);
+	buf_append(&w->q[RIG], data, n);
+	buf_reset(&w->q[RIG]);
+	write_at(CLIENT, keys, 1);
+	n = carrier_output(w->c[CLIENT], &data, pair.now);
+	buf_append(&w->q[RIG], data, n);
+	assert_true(turns(ids, 64) > 0);
+	assert_int_equal(ids[0], 3);
+	wire_cut(w);
+}
+
+static void bulk_streams_take_turns(void **state)
+{
+	struct seen *e[4];
+	uint64_t least = UINT64_MAX, most = 0;
+	const uint8_t *data;
+
+	(void)state;
+	pair.limits.in_flight_min = 2 << 20;
+	start();
+	for (int k = 0; k < 4; k++)
+		e[k] = open_at(CLIENT, "o:17");
+	settle();
+	for (int k = 0; k < 4; k++) {
+		inject(w, CLIENT, raw_state((uint32_t)stream_id(e[k]->st), 0,
+					    0, 1 << 20));
+		write_at(CLIENT, e[k], 400000);
+	}
+	for (int k = 0; k < 40; k++)
+		assert_true(carrier_output(w->c[CLIENT], &data, pair.now) > 0);
+	for (int k = 0; k < 4; k++) {
+		least = MIN(least, e[k]->st->next);
+		most = MAX(most, e[k]->st->next);
+	}
+	assert_true(least > 0 && most - least <= 2 * QUANTUM);
+	wire_cut(w);
+}
+
+/* A stream with a byte now and then may not pass the others every time. */
+static void one_that_wakes_all_the_time_is_not_always_first(void **state)
+{
+	uint32_t ids[8];
+	size_t first = 0;
+
+	(void)state;
+	pair.limits.in_flight_min = 8 << 20;
+	pair.limits.send_max = 8 << 20;
+	start();
+	struct seen *bulk = open_at(CLIENT, "p:18");
+	struct seen *often = open_at(CLIENT, "p:19");
+
+	settle();
+	inject(w, CLIENT, raw_state(1, 0, 0, 8 << 20));
+	inject(w, CLIENT, raw_state(3, 0, 0, 8 << 20));
+	write_at(CLIENT, bulk, 500000);
+	for (int k = 0; k < 20; k++) {
+		const uint8_t *data;
+		size_t n;
+
+		write_at(CLIENT, bulk, 100000);
+		write_at(CLIENT, often, 16000);
+		buf_reset(&w->q[RIG]);
+		n = carrier_output(w->c[CLIENT], &data, pair.now);
+		buf_append(&w->q[RIG], data, n);
+		if (turns(ids, 8) > 0)
+			first += ids[0] == 3;
+	}
+	assert_in_range(first, 8, 12);
+	wire_cut(w);
+}
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+static void idle_streams_hold_no_memory(void **state)
+{
+	(void)state;
+	start();
+	struct seen *e = open_at(CLIENT, "q:20");
+
+	send_at(CLIENT, e, 300000);
+	advance(100000);
+	assert_null(e->st->out.first);
+	assert_null(pair.side[RIG].come[0]->st->in.first);
+	assert_true(pair.side[CLIENT].s->pool.count > 0);
+	advance(IDLE_US);
+	assert_int_equal(pair.side[CLIENT].s->pool.count, 0);
+	assert_int_equal(pair.side[RIG].s->pool.count, 0);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(every_stream_gets_the_floor_whatever_happens),
+		T(three_hundred_stalled_streams_do_not_stop_the_next),
+		T(the_window_grows_with_need_up_to_the_most),
+		T(the_window_does_not_grow_for_a_slow_reader),
+		T(a_stream_that_needs_little_is_lent_nothing),
+		T(streams_are_limited_at_both_ends),
+		T(ended_streams_make_room_for_new_ones),
+		T(the_process_has_places_for_all_sessions_together),
+		T(the_sender_keeps_to_its_own_cap_whatever_is_granted),
+		T(all_senders_together_keep_to_half_the_budget),
+		T(room_is_told_once_there_is_some),
+		T(what_is_in_flight_on_a_carrier_is_bounded),
+		T(what_was_read_is_stated_at_marks_and_within_50_ms),
+		T(a_woken_stream_goes_first),
+		T(bulk_streams_take_turns),
+		T(one_that_wakes_all_the_time_is_not_always_first),
+		T(idle_streams_hold_no_memory),
+	};
+
+	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
+}
