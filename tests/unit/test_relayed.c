@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The device's side against a relay of this file's own making, which does what
+ * a good one may do and a bad one might: READY and the first inner bytes in one
+ * segment, silence, another key, nonsense.
+ */
+#include "relay_world.h"
+
+#include <fcntl.h>
+
+/* A relay with one connection at a time, by hand: TLS without I/O. */
+struct fake {
+	struct world *w;
+	struct listener *listener;
+	struct tls_ctx *outer, *inner;
+	struct tls *tls; /* the outer one, and after READY the inner one */
+	struct buf out;
+	int fd;
+	unsigned accepted;
+	struct relay_msg hello;
+	bool has_hello;
+	uint8_t hello_bytes[RELAY_FRAME_MAX];
+	uint8_t got[256];
+	size_t got_len;
+	uint8_t plain[TLS_RECORD_MAX];
+};
+
+static void fake_on_accept(void *user, int fd,
+			   const struct sockaddr_storage *peer)
+{
+	struct fake *f = user;
+
+	(void)peer;
+	if (f->fd >= 0)
+		close(f->fd);
+	tls_free(f->tls);
+	buf_reset(&f->out);
+	f->fd = fd;
+	f->accepted++;
+	f->has_hello = false;
+	assert_int_equal(tls_new(f->outer, NULL, &f->tls), 0);
+	tls_set_output(f->tls, &f->out);
+}
+
+static void fake_open(struct fake *f, struct world *w, struct key *as)
+{
+	memset(f, 0, sizeof(*f));
+	f->w = w;
+	f->fd = -1;
+	assert_int_equal(tls_ctx_new(as, TLS_SERVER, RELAY_ALPN, &f->outer), 0);
+	assert_int_equal(listener_open(&w->loop, "127.0.0.1", 0, fake_on_accept,
+				       f, &f->listener),
+			 0);
+	snprintf(w->at, sizeof(w->at), "127.0.0.1:%u",
+		 listener_port(f->listener));
+	w->relays[0] = w->at;
+}
+
+static void fake_close(struct fake *f)
+{
+	listener_close(f->listener);
+	if (f->fd >= 0)
+		close(f->fd);
+	tls_free(f->tls);
+	tls_ctx_free(f->outer);
+	tls_ctx_free(f->inner);
+	buf_done(&f->out);
+}
+
+static void fake_flush(struct fake *f)
+{
+	size_t len;
+	uint8_t *p = buf_peek(&f->out, &len);
+	ssize_t n = len > 0 ? send(f->fd, p, len, MSG_NOSIGNAL) : 0;
+
+	if (n > 0)
+		buf_drain(&f->out, (size_t)n);
+}
+
+/* Reads what there is; returns whether anything went on. */
+static bool fake_turn(struct fake *f)
+{
+	uint8_t in[4096];
+	ssize_t n;
+
+	if (f->fd < 0)
+		return false;
+	n = recv(f->fd, in, sizeof(in), MSG_DONTWAIT);
+	if (n > 0)
+		assert_int_equal(tls_feed(f->tls, in, (size_t)n), 0);
+	if (tls_step(f->tls) == 1) {
+		ssize_t got = tls_read(f->tls, f->plain, sizeof(f->plain));
+
+		if (got > 0 && f->got_len + (size_t)got <= sizeof(f->got)) {
+			memcpy(f->got + f->got_len, f->plain, (size_t)got);
+			f->got_len += (size_t)got;
+		}
+	}
+	fake_flush(f);
+	if (!f->has_hello && f->got_len > 0 &&
+	    relay_msg_read(f->got, f->got_len, RELAY_SIDE_DEVICE, &f->hello) >
+		    0) {
+		f->has_hello = true;
+		f->got_len = 0;
+	}
+	return n > 0;
+}
+
+/* As until(), with the fake taking its turns. */
+#define until_fake(f, cond)                                                    \
+	do {                                                                   \
+		(f)->w->late = false;                                          \
+		timer_start((f)->w->guard, WAIT_MS);                           \
+		while (!(cond) && !(f)->w->late) {                             \
+			uv_run(&(f)->w->loop, UV_RUN_NOWAIT);                  \
+			fake_turn(f);                                          \
+		}                                                              \
+		timer_stop((f)->w->guard);                                     \
+		if (!(cond))                                                   \
+			fail_msg("waited in vain for %s", #cond);              \
+	} while (0)
+
+static void fake_say(struct fake *f, const struct relay_msg *m)
+{
+	uint8_t frame[RELAY_FRAME_MAX];
+
+	assert_int_equal(tls_write(f->tls, frame, relay_msg_write(m, frame)),
+			 0);
+}
+
+static const struct relay_msg ready = { .type = R_READY,
+					.ready.addr = "127.0.0.1:9" };
+
+/* Plays the client behind the relay: its first flight leaves in one segment
+ * with READY, whole or cut after `cut` bytes of it. */
+static void ready_with_inner_bytes(size_t cut)
+{
+	struct world w;
+	struct fake f;
+	struct dev rig, client;
+	struct tls *inner;
+	size_t len, ready_len;
+	uint8_t *p;
+
+	world_open(&w);
+	fake_open(&f, &w, w.key);
+	dev_open(&rig, &w);
+	dev_open(&client, &w);
+	dev_answer(&rig, key_pin(client.key), 42);
+	until_fake(&f, f.has_hello);
+	assert_int_equal(f.hello.hello.purpose, RELAY_ANSWER);
+	assert_true(f.hello.hello.rendezvous == 42);
+
+	fake_say(&f, &ready);
+	buf_peek(&f.out, &ready_len);
+	assert_int_equal(
+		tls_ctx_new(client.key, TLS_CLIENT, INNER_ALPN, &f.inner), 0);
+	assert_int_equal(tls_new(f.inner, key_pin(rig.key), &inner), 0);
+	tls_set_output(inner, &f.out);
+	assert_int_equal(tls_step(inner), 0);
+	p = buf_peek(&f.out, &len);
+	assert_true(len > ready_len + cut);
+	if (cut > 0) {
+		assert_int_equal(send(f.fd, p, ready_len + cut, 0),
+				 ready_len + cut);
+		buf_drain(&f.out, ready_len + cut);
+		for (int i = 0; i < 10; i++)
+			uv_run(&w.loop, UV_RUN_NOWAIT);
+	}
+	tls_free(f.tls);
+	f.tls = inner;
+	f.got_len = 0;
+	fake_flush(&f);
+	until_fake(&f, rig.chan != NULL && tls_is_up(inner));
+	assert_true(pin_eq(chan_peer_pin(rig.chan), key_pin(client.key)));
+	assert_int_equal(chan_write(rig.chan, "inside", 6), 0);
+	chan_flush(rig.chan);
+	until_fake(&f, f.got_len == 6);
+	assert_memory_equal(f.got, "inside", 6);
+	assert_int_equal(tls_write(inner, (const uint8_t *)"answer", 6), 0);
+	fake_flush(&f);
+	until_fake(&f, rig.got_len == 6);
+	assert_memory_equal(rig.got, "answer", 6);
+	dev_close(&rig);
+	dev_close(&client);
+	fake_close(&f);
+	timer_free(w.guard);
+	loop_run_close(&w.loop);
+	key_free(w.key);
+	settings_done(&w.settings);
+	rmdir(w.dir);
+}
+
+static void ready_and_the_first_inner_bytes_in_one_segment(void **state)
+{
+	(void)state;
+	ready_with_inner_bytes(0);
+}
+
+static void ready_and_half_an_inner_record_in_one_segment(void **state)
+{
+	(void)state;
+	ready_with_inner_bytes(1);
+	ready_with_inner_bytes(7);
+	ready_with_inner_bytes(100);
+}
+
+static void fake_world_close(struct world *w, struct fake *f)
+{
+	fake_close(f);
+	timer_free(w->guard);
+	loop_run_close(&w->loop);
+	key_free(w->key);
+	settings_done(&w->settings);
+	rmdir(w->dir);
+}
+
+/* Plaintext behind READY, still inside the outer TLS, is nobody's. */
+static void a_message_behind_ready_is_refused(void **state)
+{
+	struct relay_msg waiting = { .type = R_WAITING };
+	struct world w;
+	struct fake f;
+	struct dev rig, laptop;
+
+	(void)state;
+	world_open(&w);
+	fake_open(&f, &w, w.key);
+	dev_open(&rig, &w);
+	dev_open(&laptop, &w);
+	dev_wish(&laptop, &rig, true);
+	until_fake(&f, f.has_hello);
+	assert_int_equal(f.hello.hello.purpose, RELAY_WISH);
+	assert_true(pin_eq(&f.hello.hello.rig, key_pin(rig.key)));
+	uint8_t frames[2 * RELAY_FRAME_MAX];
+	size_t n = relay_msg_write(&ready, frames);
+
+	n += relay_msg_write(&waiting, frames + n);
+	assert_int_equal(tls_write(f.tls, frames, n), 0); /* one record */
+	fake_flush(&f);
+	until_fake(&f, laptop.wish_err != 0);
+	assert_null(laptop.chan);
+	dev_close(&rig);
+	dev_close(&laptop);
+	fake_world_close(&w, &f);
+}
+
+/* The relay itself answers in the rig's place. */
+static void a_relay_that_plays_the_rig_is_found_out(void **state)
+{
+	struct world w;
+	struct fake f;
+	struct dev rig, laptop;
+
+	(void)state;
+	world_open(&w);
+	fake_open(&f, &w, w.key);
+	dev_open(&rig, &w);
+	dev_open(&laptop, &w);
+	dev_wish(&laptop, &rig, true);
+	until_fake(&f, f.has_hello);
+	fake_say(&f, &ready);
+	fake_flush(&f);
+	assert_int_equal(tls_ctx_new(w.key, TLS_SERVER, INNER_ALPN, &f.inner),
+			 0);
+	tls_free(f.tls);
+	assert_int_equal(tls_new(f.inner, NULL, &f.tls), 0);
+	tls_set_output(f.tls, &f.out);
+	until_fake(&f, laptop.wish_err != 0);
+	assert_int_equal(laptop.wish_err, RW_ERR_PIN);
+	assert_null(laptop.chan);
+	dev_close(&rig);
+	dev_close(&laptop);
+	fake_world_close(&w, &f);
+}
+
+static void a_relay_with_another_key_is_not_spoken_to(void **state)
+{
+	struct world w;
+	struct fake f;
+	struct dev rig, laptop;
+
+	(void)state;
+	world_open(&w);
+	dev_open(&rig, &w);
+	dev_open(&laptop, &w);
+	fake_open(&f, &w, rig.key);
+	dev_wish(&laptop, &rig, true);
+	until_fake(&f, laptop.wish_err != 0);
+	assert_int_equal(laptop.wish_err, RW_ERR_PIN);
+	assert_non_null(strstr(laptop.wish_text, "the key"));
+	assert_false(f.has_hello);
+	dev_close(&rig);
+	dev_close(&laptop);
+	fake_world_close(&w, &f);
+}
+
+static void fake_welcome(struct fake *f)
+{
+	struct relay_msg m = { .type = R_WELCOME };
+
+	m.welcome.version = RELAY_VERSION;
+	strcpy(m.welcome.name, "test");
+	strcpy(m.welcome.addr, "127.0.0.1:9");
+	fake_say(f, &m);
+	fake_flush(f);
+}
+
+static void fake_control(struct fake *f, struct dev *d)
+{
+	static const struct control_ops ops = { .on_up = dev_on_up,
+						.on_call = dev_on_call,
+						.on_down = dev_on_down };
+	const struct control_params p = {
+		.loop = &d->w->loop,
+		.key = d->key,
+		.relays = d->w->relays,
+		.relay_count = 1,
+		.relay_pin = *key_pin(d->w->key),
+		.role = RELAY_RIG,
+		.name = "desk",
+		.incarnation = 77,
+	};
+
+	assert_int_equal(control_start(&p, &ops, d, &d->control), 0);
+	until_fake(f, f->has_hello);
+	assert_int_equal(f->hello.hello.purpose, RELAY_CONTROL);
+	assert_true(f->hello.hello.incarnation == 77);
+	fake_welcome(f);
+	until_fake(f, d->ups == 1);
+}
+
+/* A path that swallows everything: no FIN, no RST. */
+static void silence_after_a_kick_is_found_in_two_seconds(void **state)
+{
+	struct world w;
+	struct fake f;
+	struct dev rig;
+	uint64_t start;
+	int dead;
+
+	(void)state;
+	world_open(&w);
+	fake_open(&f, &w, w.key);
+	dev_open(&rig, &w);
+	fake_control(&f, &rig);
+	dead = f.fd;
+	f.fd = -1; /* open, and nobody reads or answers */
+	control_lost(rig.control, 1234);
+	control_kick(rig.control);
+	start = loop_now_us(&w.loop);
+	until_fake(&f, rig.downs == 1);
+	assert_in_range(loop_now_us(&w.loop) - start, 1900000, 3500000);
+	assert_int_equal(rig.down_err, RW_ERR_TIMEOUT);
+	/* It redials at once, and its hello names what it lost. */
+	until_fake(&f, f.has_hello);
+	assert_int_equal(f.hello.hello.purpose, RELAY_CONTROL);
+	assert_int_equal(f.hello.hello.lost.len, 8);
+	assert_in_range(loop_now_us(&w.loop) - start, 0, 4000000);
+	fake_welcome(&f);
+	until_fake(&f, rig.ups == 2);
+	close(dead);
+	dev_close(&rig);
+	fake_world_close(&w, &f);
+}
+
+/* While nobody listens, a dial starts every half second: it is back at once. */
+static void an_outage_ends_within_a_second(void **state)
+{
+	struct world w;
+	struct fake f;
+	struct dev rig;
+	uint16_t port;
+	uint64_t start;
+
+	(void)state;
+	world_open(&w);
+	fake_open(&f, &w, w.key);
+	dev_open(&rig, &w);
+	fake_control(&f, &rig);
+	port = listener_port(f.listener);
+	listener_close(f.listener);
+	f.listener = NULL;
+	close(f.fd);
+	f.fd = -1;
+	f.has_hello = false;
+	until_fake(&f, rig.downs >= 2); /* lost, and then refused */
+	assert_int_equal(rig.down_err, RW_ERR_REFUSED);
+	assert_int_equal(listener_open(&w.loop, "127.0.0.1", port,
+				       fake_on_accept, &f, &f.listener),
+			 0);
+	start = loop_now_us(&w.loop);
+	until_fake(&f, f.has_hello);
+	assert_in_range(loop_now_us(&w.loop) - start, 0, 900000);
+	fake_welcome(&f);
+	until_fake(&f, rig.ups == 2);
+	dev_close(&rig);
+	fake_world_close(&w, &f);
+}
+
+static void nonsense_from_the_relay_ends_the_connection(void **state)
+{
+	static const uint8_t nonsense[RELAY_HDR_LEN] = { R_HELLO };
+	struct world w;
+	struct fake f;
+	struct dev rig;
+
+	(void)state;
+	world_open(&w);
+	fake_open(&f, &w, w.key);
+	dev_open(&rig, &w);
+	fake_control(&f, &rig);
+	assert_int_equal(tls_write(f.tls, nonsense, sizeof(nonsense)), 0);
+	fake_flush(&f);
+	until_fake(&f, rig.downs >= 1);
+	assert_int_equal(rig.first_down_err, RW_ERR_PROTO);
+	dev_close(&rig);
+	fake_world_close(&w, &f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			ready_and_the_first_inner_bytes_in_one_segment),
+		cmocka_unit_test(ready_and_half_an_inner_record_in_one_segment),
+		cmocka_unit_test(a_message_behind_ready_is_refused),
+		cmocka_unit_test(a_relay_that_plays_the_rig_is_found_out),
+		cmocka_unit_test(a_relay_with_another_key_is_not_spoken_to),
+		cmocka_unit_test(silence_after_a_kick_is_found_in_two_seconds),
+		cmocka_unit_test(an_outage_ends_within_a_second),
+		cmocka_unit_test(nonsense_from_the_relay_ends_the_connection),
+	};
+
+	log_set_level(LOG_LEVEL_WARN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
