@@ -248,6 +248,15 @@ uint8_t *stream_room(struct stream *st, size_t *len)
 	return at;
 }
 
+size_t stream_space(struct stream *st)
+{
+	uint64_t left = st->closed || st->fin ? 0 : room_left(st);
+
+	if (left == 0)
+		st->wants_room = true;
+	return (size_t)left;
+}
+
 void stream_wrote(struct stream *st, size_t len)
 {
 	if (len == 0) {
@@ -315,6 +324,18 @@ const uint8_t *stream_peek(struct stream *st, size_t *len)
 		return NULL;
 	}
 	return chunkq_at(&st->in, st->in.base, len);
+}
+
+size_t stream_spans(struct stream *st, struct stream_span *ret, size_t max)
+{
+	uint64_t at = st->in.base;
+	size_t n;
+
+	for (n = 0; n < max && at < st->in.end; n++) {
+		ret[n].data = chunkq_at(&st->in, at, &ret[n].len);
+		at += ret[n].len;
+	}
+	return n;
 }
 
 void stream_consume(struct stream *st, size_t len)
@@ -448,6 +469,11 @@ enum stream_kind stream_kind(const struct stream *st)
 const char *stream_target(const struct stream *st)
 {
 	return st->target;
+}
+
+bool stream_is_eof(const struct stream *st)
+{
+	return st->eof_given;
 }
 
 void stream_stats(const struct stream *st, struct stream_stats *ret)

@@ -68,11 +68,21 @@ uint8_t *stream_room(struct stream *st, size_t *len);
 void stream_wrote(struct stream *st, size_t len);
 /* The same with a copy; returns how many bytes were taken. */
 size_t stream_write(struct stream *st, const void *data, size_t len);
+/* How many bytes stream_write() would take now, memory allowing; after 0,
+ * on_room follows. */
+size_t stream_space(struct stream *st);
 /* No more bytes will be written: the peer sees the end after the last one. */
 void stream_finish(struct stream *st);
 
-/* The bytes kept because on_data did not take them: the first contiguous run.
- * The memory stays put until it is consumed. */
+/* A run of bytes inside the core. */
+struct stream_span {
+	const uint8_t *data;
+	size_t len;
+};
+/* The bytes kept because on_data did not take them, in order, as at most max
+ * runs; returns how many. The memory stays put until it is consumed. */
+size_t stream_spans(struct stream *st, struct stream_span *ret, size_t max);
+/* The first run alone. */
 const uint8_t *stream_peek(struct stream *st, size_t *len);
 void stream_consume(struct stream *st, size_t len);
 
@@ -85,6 +95,9 @@ uint64_t stream_id(const struct stream *st);
 struct session *stream_session(const struct stream *st);
 enum stream_kind stream_kind(const struct stream *st);
 const char *stream_target(const struct stream *st);
+
+/* Whether on_eof has run, perhaps for a user before stream_take(). */
+bool stream_is_eof(const struct stream *st);
 
 struct stream_stats {
 	uint64_t sent, acked;	    /* bytes written by us; consumed there */

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes from the socket are read straight into the core's buffer, and go to it
- * straight from there. While the socket is full, libuv holds a small copy of
- * the next piece, only to learn when there is room again: the core's memory may
- * go to another stream when this one is reset, and libuv must not write that.
+ * Few large system calls: a copy costs far less than a wake-up of the program
+ * at the other end. What comes from the socket is read into the loop's large
+ * buffer and copied to the stream; what comes from the stream is kept by the
+ * core, a keystroke apart, and written once a turn of the loop, straight from
+ * there. While the socket is full, libuv holds a small copy of the next piece,
+ * only to learn when there is room again: the core's memory may go to another
+ * stream when this one is reset, and libuv must not write that.
  */
 #include "net/pump.h"
 
@@ -24,8 +27,10 @@
 
 /* The piece that waits for room in the socket. */
 #define PUMP_PIECE 4096
-/* Full reads in a row before the others' turn comes. */
-#define PUMP_READS_MAX	 4
+/* Runs of the core's memory in one write. */
+#define PUMP_SPANS 16
+/* Arrived bytes up to this many are written at once. */
+#define PUMP_SMALL	 4096
 #define PUMP_HALF_IDLE_S 60
 
 struct pump {
@@ -42,7 +47,7 @@ struct pump {
 	size_t writing; /* bytes of it that libuv holds */
 	uint64_t bytes_in, bytes_out;
 	uint64_t half_at_us; /* when the program closed its side */
-	int full_reads;	     /* in a row */
+	bool is_read_full;   /* the last read filled the buffer */
 	bool is_reading;
 	bool is_read_done;  /* EOF came: stream_finish() was called */
 	bool is_write_done; /* the stream's end was passed on */
@@ -174,26 +179,39 @@ static int pump_wait_writable(struct pump *p, const uint8_t *data, size_t len)
 	return uv_write(&p->write, &p->sock.stream, &b, 1, pump_on_write);
 }
 
+/* One write of what the core kept: the number of bytes, or UV_EAGAIN and the
+ * like. *first is where it begins; its len is 0 if nothing is kept. */
+static int pump_write_kept(struct pump *p, struct stream_span *first)
+{
+	struct stream_span spans[PUMP_SPANS] = { { NULL, 0 } };
+	uv_buf_t b[PUMP_SPANS];
+	size_t n = stream_spans(p->st, spans, PUMP_SPANS);
+
+	*first = spans[0];
+	if (n == 0)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		b[i] = uv_buf_init((char *)(uintptr_t)spans[i].data,
+				   (unsigned int)spans[i].len);
+	return uv_try_write(&p->sock.stream, b, (unsigned int)n);
+}
+
 /* Writes what the core kept, until the socket is full. */
 static void pump_push(struct pump *p)
 {
 	while (!p->is_closing && p->st != NULL && p->writing == 0) {
-		size_t len;
-		const uint8_t *data = stream_peek(p->st, &len);
-		uv_buf_t b;
-		int r;
+		struct stream_span first;
+		int r = pump_write_kept(p, &first);
 
-		if (len == 0)
+		if (first.len == 0)
 			return;
-		b = uv_buf_init((char *)(uintptr_t)data, (unsigned int)len);
-		r = uv_try_write(&p->sock.stream, &b, 1);
 		if (r > 0) {
 			p->bytes_out += (uint64_t)r;
 			stream_consume(p->st, (size_t)r);
 			continue;
 		}
 		if (r == UV_EAGAIN)
-			r = pump_wait_writable(p, data, len);
+			r = pump_wait_writable(p, first.data, first.len);
 		if (r < 0) {
 			p->writing = 0;
 			pump_sock_failed(p, r);
@@ -203,7 +221,12 @@ static void pump_push(struct pump *p)
 
 static void pump_on_push(struct deferred *d)
 {
-	pump_push(container_of(d, struct pump, push));
+	struct pump *p = container_of(d, struct pump, push);
+
+	pump_push(p);
+	/* The peer may have ended before the socket was there. */
+	if (p->st != NULL && !p->is_write_done && stream_is_eof(p->st))
+		pump_on_eof(p->st);
 }
 
 static size_t pump_on_data(struct stream *st, const uint8_t *data, size_t len)
@@ -217,7 +240,7 @@ static size_t pump_on_data(struct stream *st, const uint8_t *data, size_t len)
 	/* A rest waits in the core already, and is being written. */
 	if (p->writing > 0)
 		return 0;
-	if (len == 0) {
+	if (len == 0 || len > PUMP_SMALL) {
 		loop_defer(p->ll, &p->push);
 		return 0;
 	}
@@ -239,7 +262,7 @@ static void pump_on_eof(struct stream *st)
 {
 	struct pump *p = stream_user(st);
 
-	if (p == NULL || p->is_closing)
+	if (p == NULL || p->is_closing || p->is_write_done)
 		return;
 	p->is_write_done = true;
 	list_del(&p->watch.link);
@@ -294,22 +317,28 @@ static void pump_on_sock_eof(struct pump *p)
 static void pump_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
 {
 	struct pump *p = h->data;
-	uint8_t *room = NULL;
-	size_t len = 0;
+	size_t len;
 
 	(void)hint;
 	*ret = uv_buf_init(NULL, 0);
-	if (p->full_reads == PUMP_READS_MAX || p->st == NULL) {
-		p->full_reads = 0;
+	/* libuv would go on while reads come full; the others' turn now. */
+	if (p->is_read_full || p->st == NULL) {
+		p->is_read_full = false;
 		return;
 	}
-	room = stream_room(p->st, &len);
-	if (room != NULL && len > 0) {
-		*ret = uv_buf_init((char *)room, (unsigned int)len);
-		return;
-	}
-	p->full_reads = 0;
-	p->is_reading = false; /* on_room goes on */
+	len = MIN(stream_space(p->st), LOOP_READ_LEN);
+	if (len > 0)
+		*ret = uv_buf_init((char *)p->ll->read_mem, (unsigned int)len);
+	else
+		p->is_reading = false; /* on_room goes on */
+}
+
+static void pump_on_bytes(struct pump *p, const uv_buf_t *b, size_t n)
+{
+	p->is_read_full = n == b->len;
+	p->bytes_in += n;
+	if (stream_write(p->st, b->base, n) != n)
+		pump_fail(p, RW_ERR_NOMEM, NULL);
 }
 
 static void pump_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
@@ -321,12 +350,8 @@ static void pump_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
 	if (n == UV_ENOBUFS) {
 		if (!p->is_reading)
 			(void)uv_read_stop(&p->sock.stream);
-		return;
-	}
-	if (n > 0) {
-		p->full_reads = (size_t)n == b->len ? p->full_reads + 1 : 0;
-		p->bytes_in += (uint64_t)n;
-		stream_wrote(p->st, (size_t)n);
+	} else if (n > 0) {
+		pump_on_bytes(p, b, (size_t)n);
 	} else if (n == UV_EOF) {
 		pump_on_sock_eof(p);
 	} else if (n < 0) {

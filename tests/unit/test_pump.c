@@ -63,10 +63,39 @@ static void on_connected(void *user)
 
 static const struct pump_ops pump_ops = { on_done, on_connected };
 
+/* As the rig does while it still connects to the target. */
+static bool rig_waits;
+static struct stream *waiting;
+
+static size_t take_nothing(struct stream *st, const uint8_t *data, size_t len)
+{
+	(void)st;
+	(void)data;
+	(void)len;
+	return 0;
+}
+
+static void on_closed_waiting(struct stream *st, int err, const char *text)
+{
+	(void)st;
+	(void)err;
+	(void)text;
+}
+
+static const struct stream_ops waiting_ops = {
+	.on_data = take_nothing,
+	.on_closed = on_closed_waiting,
+};
+
 static void on_open(struct session *s, struct stream *st)
 {
 	(void)s;
 	assert_string_equal(stream_target(st), "localhost:8888");
+	if (rig_waits) {
+		waiting = st;
+		stream_take(st, &waiting_ops, NULL);
+		return;
+	}
 	assert_int_equal(
 		pump_new(&loop, rig.pump_fd, st, &pump_ops, &rig, &rig.pump),
 		0);
@@ -519,6 +548,43 @@ static void a_half_closed_program_that_dies_is_noticed(void **state)
 	assert_int_equal(rig.err, RW_ERR_GONE);
 }
 
+static uint64_t received(const struct stream *st)
+{
+	struct stream_stats stats;
+
+	stream_stats(st, &stats);
+	return stats.received;
+}
+
+/* nc -N, with and without something to say, faster than the rig connects. */
+static void early_bytes_and_an_early_end_are_not_lost(void **state)
+{
+	(void)state;
+	for (size_t len = 0; len < 2; len++) {
+		rig_reads = rig_waits = true;
+		start(true);
+		assert_int_equal(send(client.fd, "x", len, 0), len);
+		shutdown(client.fd, SHUT_WR);
+		RUN_UNTIL(waiting != NULL);
+		RUN_UNTIL(len == 0 ? stream_is_eof(waiting)
+				   : received(waiting) == len);
+		assert_int_equal(pump_new(&loop, rig.pump_fd, waiting,
+					  &pump_ops, &rig, &rig.pump),
+				 0);
+		stream_connected(waiting);
+		RUN_UNTIL(rig.saw_eof);
+		assert_int_equal(rig.got.len, len);
+		shutdown(rig.fd, SHUT_WR);
+		RUN_UNTIL(client.saw_eof && client.dones && rig.dones);
+		assert_int_equal(client.err, 0);
+		assert_int_equal(rig.err, 0);
+		rig_waits = false;
+		waiting = NULL;
+		teardown(NULL);
+		setup(NULL);
+	}
+}
+
 static void the_end_of_a_loop_ends_its_pumps(void **state)
 {
 	(void)state;
@@ -550,6 +616,7 @@ int main(void)
 		T(an_abort_resets_both_programs),
 		T(the_end_of_the_session_resets_the_program),
 		T(a_half_closed_program_that_dies_is_noticed),
+		T(early_bytes_and_an_early_end_are_not_lost),
 		T(the_end_of_a_loop_ends_its_pumps),
 	};
 
