@@ -144,6 +144,7 @@ static void pump_sock_failed(struct pump *p, int err)
 /* -- from the stream to the socket */
 
 static void pump_push(struct pump *p);
+static void pump_on_eof(struct stream *st);
 
 static void pump_on_write(uv_write_t *req, int err)
 {
