@@ -387,8 +387,11 @@ static int cmd_bulk(char **argv)
 	took = seconds_since(start);
 	printf("end %llu %.6f\n", (unsigned long long)(last - first), took);
 
-	watch(b.ep, EPOLL_CTL_ADD, STDIN_FILENO, EPOLLIN | EPOLLHUP, NULL);
-	bulk_run(&b, 60, UINT64_MAX);
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLHUP };
+
+	/* A file or /dev/null cannot be watched: it has ended already. */
+	if (epoll_ctl(b.ep, EPOLL_CTL_ADD, STDIN_FILENO, &ev) == 0)
+		bulk_run(&b, 60, UINT64_MAX);
 	for (int i = 0; i < b.n; i++)
 		close(b.streams[i].fd);
 	return 0;
