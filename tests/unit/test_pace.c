@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* The pace of a carrier, on a path that is made of two numbers. */
+#include "unit.h"
+
+#include "base/check.h"
+#include "core/pace.h"
+
+#define PIECE 16384
+
+/* Frames wait in a queue, leave it at a rate, and are read delay later; the
+ * reader states what it read at a mark, else within 50 ms, and that takes delay
+ * again. */
+struct path {
+	uint64_t rate;	/* bytes per second */
+	uint64_t delay; /* one way, us */
+	struct {
+		uint64_t at, read;
+		bool mark;
+	} way[4096]; /* on their way: when read, and what is then read */
+	size_t first, count;
+	uint64_t free_at; /* when the queue is empty */
+	uint64_t arrived, state_at; /* read; to be stated then, unless 0 */
+	uint64_t most_queue; /* longest wait in the queue, us */
+};
+
+static struct pace pace;
+static struct path path;
+static uint64_t now;
+
+static void path_send(uint32_t len, bool mark)
+{
+	uint64_t wait = path.free_at > now ? path.free_at - now : 0;
+	size_t i = (path.first + path.count) % ARRAY_LEN(path.way);
+
+	assert_true(path.count < ARRAY_LEN(path.way));
+	if (wait > path.most_queue)
+		path.most_queue = wait;
+	path.free_at = MAX(path.free_at, now) +
+		       (uint64_t)len * 1000000 / path.rate;
+	path.way[i].at = path.free_at + path.delay;
+	path.way[i].read = pace.sent;
+	path.way[i].mark = mark;
+	path.count++;
+}
+
+static void path_state(void)
+{
+	path.state_at = 0;
+	assert_true(pace_read(&pace, path.arrived, now));
+}
+
+/* One bulk sender for so long; returns bytes read per second. */
+static uint64_t run(uint64_t us)
+{
+	uint64_t until = now + us, before = pace.read;
+
+	while (now < until) {
+		while (pace_may_send(&pace)) {
+			bool mark = pace_sent(&pace, PIECE, now);
+
+			path_send(PIECE, mark);
+		}
+		now += 100;
+		while (path.count > 0 &&
+		       path.way[path.first].at + path.delay <= now) {
+			path.arrived = path.way[path.first].read;
+			if (path.way[path.first].mark)
+				path.state_at = now;
+			else if (path.state_at == 0)
+				path.state_at = now + 50000;
+			if (path.state_at <= now)
+				path_state();
+			path.first = (path.first + 1) % ARRAY_LEN(path.way);
+			path.count--;
+		}
+		if (path.state_at != 0 && path.state_at <= now)
+			path_state();
+	}
+	return (pace.read - before) * 1000000 / us;
+}
+
+static void begin(uint64_t rate, uint64_t delay, uint32_t cap_min)
+{
+	path = (struct path){ .rate = rate, .delay = delay };
+	now = 1000000;
+	pace_init(&pace, cap_min);
+}
+
+static void a_carrier_may_always_send_the_least(void **state)
+{
+	(void)state;
+	begin(1000, 1000000, 50000);
+	uint64_t sent = 0;
+
+	while (pace_may_send(&pace)) {
+		pace_sent(&pace, 1000, now);
+		sent += 1000;
+	}
+	assert_in_range(sent, 50000, 128 * 1024);
+	run(60000000); /* a very slow path: never less than the least */
+	assert_true(pace.cap >= 50000);
+}
+
+static void the_rate_of_the_path_is_found_and_used(void **state)
+{
+	/* 20 Mbit/s home, 200 Mbit/s at 100 ms, 1 Gbit/s near. */
+	static const struct {
+		uint64_t rate, delay;
+	} rows[] = {
+		{ 2500000, 20000 },
+		{ 25000000, 50000 },
+		{ 125000000, 1000 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		begin(rows[i].rate, rows[i].delay, 16384);
+		run(3000000);
+		uint64_t got = run(3000000);
+
+		assert_true(got >= rows[i].rate * 85 / 100);
+		assert_true(pace.rtt_us >= 2 * rows[i].delay);
+		assert_true(pace.rtt_us < 2 * rows[i].delay + 50000);
+	}
+}
+
+/* Behind a download a keystroke waits about as long as the design says. */
+static void the_queue_on_the_path_stays_short(void **state)
+{
+	(void)state;
+	begin(2500000, 20000, 16384);
+	run(5000000);
+	path.most_queue = 0;
+	run(5000000);
+	assert_true(path.most_queue < 40000);
+}
+
+static void a_path_that_gets_faster_is_noticed(void **state)
+{
+	(void)state;
+	begin(1000000, 10000, 16384);
+	run(5000000);
+	path.rate = 10000000;
+	run(15000000);
+	assert_true(run(3000000) >= 8000000);
+}
+
+static void a_path_that_gets_slower_is_noticed(void **state)
+{
+	(void)state;
+	begin(10000000, 10000, 16384);
+	run(5000000);
+	path.rate = 1000000;
+	run(20000000);
+	path.most_queue = 0;
+	run(5000000);
+	assert_true(path.most_queue < 100000);
+}
+
+static void what_was_never_sent_cannot_be_read(void **state)
+{
+	(void)state;
+	begin(1000000, 1000, 16384);
+	pace_sent(&pace, 1000, now);
+	assert_true(pace_read(&pace, 1000, now + 1));
+	assert_false(pace_read(&pace, 1001, now + 2));
+	assert_false(pace_read(&pace, UINT64_MAX, now + 2));
+	/* Older statements change nothing. */
+	assert_true(pace_read(&pace, 999, now + 2));
+	assert_int_equal(pace.read, 1000);
+	/* Nor do answers in no time at all. */
+	for (int i = 0; i < 1000; i++) {
+		pace_sent(&pace, PIECE, now);
+		assert_true(pace_read(&pace, pace.sent, now));
+	}
+	assert_true(pace.cap >= 16384);
+	assert_true(pace.cap <= UINT64_C(256) * 1024 * 1024);
+}
+
+static void marks_are_few_and_never_missing(void **state)
+{
+	(void)state;
+	begin(1000000, 1000, 65536);
+	size_t marks = 0, frames = 0;
+
+	while (pace_may_send(&pace)) {
+		marks += pace_sent(&pace, 1000, now);
+		frames++;
+	}
+	assert_in_range(marks, 1, PACE_MARKS);
+	assert_true(frames > 4 * marks);
+	/* With nothing marked on its way, the next frame is. */
+	pace_read(&pace, pace.sent, now + 1000);
+	assert_true(pace_sent(&pace, 1, now + 1000));
+}
+
+static void a_ping_gives_a_round_trip_too(void **state)
+{
+	(void)state;
+	begin(1000000, 1000, 16384);
+	pace_rtt(&pace, 5000, now);
+	assert_int_equal(pace.rtt_us, 5000);
+	pace_rtt(&pace, 7000, now);
+	assert_int_equal(pace.rtt_us, 5000);
+	pace_rtt(&pace, 3000, now);
+	assert_int_equal(pace.rtt_us, 3000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_carrier_may_always_send_the_least),
+		cmocka_unit_test(the_rate_of_the_path_is_found_and_used),
+		cmocka_unit_test(the_queue_on_the_path_stays_short),
+		cmocka_unit_test(a_path_that_gets_faster_is_noticed),
+		cmocka_unit_test(a_path_that_gets_slower_is_noticed),
+		cmocka_unit_test(what_was_never_sent_cannot_be_read),
+		cmocka_unit_test(marks_are_few_and_never_missing),
+		cmocka_unit_test(a_ping_gives_a_round_trip_too),
+	};
+
+	return cmocka_run_group_tests_name("pace", tests, NULL, NULL);
+}
