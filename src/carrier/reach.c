@@ -229,6 +229,7 @@ static void reach_next(void *user)
 		.host = r->relays.at[r->started].host,
 		.port = r->relays.at[r->started].port,
 		.timeout_ms = r->params.timeout_ms,
+		.peer_is_proven = true,
 		.on_done = on_dialled,
 		.user = t,
 	};
