@@ -60,15 +60,19 @@ static void relayed_fail(struct relayed *r, int err, const char *text)
 	ops->on_failed(user, err, copy);
 }
 
-static void relayed_wait(struct relayed *r, uint64_t since)
+static void relayed_wait(struct relayed *r, const struct relay_waiting *m)
 {
 	char when[FORMAT_CAP], why[RELAY_TEXT_MAX];
 
 	r->state = RELAYED_IN_LINE;
 	timer_start(r->timer, RELAY_SILENCE_MS);
-	if (since > 0)
+	if (m->online)
+		snprintf(why, sizeof(why),
+			 "the rig is connected to the relay, but does not "
+			 "answer");
+	else if (m->since > 0)
 		snprintf(why, sizeof(why), "the rig is away since %s",
-			 format_time((int64_t)since, when));
+			 format_time((int64_t)m->since, when));
 	else
 		snprintf(why, sizeof(why), "the rig is away");
 	if (strcmp(why, r->why) == 0)
@@ -112,7 +116,7 @@ static size_t on_data(struct chan *c, const uint8_t *data, size_t len)
 		taken += (size_t)n;
 		switch (m.type) {
 		case R_WAITING:
-			relayed_wait(r, m.waiting.since);
+			relayed_wait(r, &m.waiting);
 			if (chan_user(c) != r) /* cancelled in on_waiting */
 				return len;
 			break;

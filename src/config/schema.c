@@ -39,6 +39,8 @@ static const struct setting rows[] = {
 	  "Connections joined to each other at once for one fleet." },
 	{ "relay.max_pipes", SETTING_INT, AT(relay.max_pipes), 0, 65536, "512",
 	  "Kernel pipes for joined connections; beyond them bytes are copied." },
+	{ "relay.max_rate", SETTING_BYTES, AT(relay.max_rate_bytes), 0, 1024 * GIB, "0B",
+	  "Bytes that one fleet may send through the relay in a second, both ways together; 0: no limit." },
 	{ "relay.max_waiting", SETTING_INT, AT(relay.max_waiting), 1, 4096, "64",
 	  "Connections of one device that wait for an absent rig." },
 	{ "relay.max_connections", SETTING_INT, AT(relay.max_connections), 16, 1048576, "65536",

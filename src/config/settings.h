@@ -38,7 +38,8 @@ struct settings_relay {
 	int max_invites; /* open ones, in one fleet */
 	int max_pairs;	 /* splices at once, in one fleet */
 	int max_pipes;
-	int max_waiting; /* standing wishes of one device */
+	uint64_t max_rate_bytes; /* a second, in one fleet; 0: no limit */
+	int max_waiting;	 /* standing wishes of one device */
 	int max_connections;
 	int max_unproven_per_address; /* an IPv4 address or IPv6 /64 */
 	int guesses_per_minute;	      /* from one such address */

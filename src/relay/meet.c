@@ -39,6 +39,7 @@ static void wish_stand_in_line(struct conn *c)
 	struct relay_msg m = { .type = R_WAITING };
 
 	m.waiting.since = (uint64_t)c->rig->since;
+	m.waiting.online = c->rig->control != NULL;
 	timer_start(c->timer, RELAY_WAITING_MS);
 	if (conn_send(c, &m) < 0)
 		conn_drop(c, RW_ERR_LIMIT);
@@ -322,6 +323,7 @@ static void pair_splice(struct pair *p)
 			err = RW_ERR_PROTO;
 	}
 	if (err == 0) {
+		p->fleet->use.rate = r->settings->max_rate_bytes;
 		err = splice_start(r->splicer, side[0], side[1], &p->fleet->use,
 				   on_splice_end, p, &p->splice);
 		side[0].fd = side[1].fd = -1;

@@ -32,6 +32,9 @@
 #define BULK_READ  ((size_t)32 * 1024)
 #define BULK_AFTER 4
 #define EVENTS	   64
+/* A pair whose owner's rate is used up is looked at again so often; what may be
+ * saved up is one tenth of a second's worth. */
+#define RATE_MS 5
 /* How long no pipe is asked for after one was refused. */
 #define PIPE_RETRY_US	1000000
 #define USER_TIMEOUT_MS 30000
@@ -67,11 +70,11 @@ struct half {
 	uint64_t bytes, last_us;
 };
 
-enum splice_queue { QUEUE_NONE, QUEUE_FRESH, QUEUE_OLD };
+enum splice_queue { QUEUE_NONE, QUEUE_FRESH, QUEUE_OLD, QUEUE_PARKED };
 
 struct splice {
 	struct list link;  /* in splicer.all, or in splicer.ended */
-	struct list queue; /* in splicer.fresh or splicer.old */
+	struct list queue; /* in splicer.fresh, old or parked */
 	enum splice_queue queued;
 	struct splicer *splicer;
 	struct splice_group *group;
@@ -93,6 +96,8 @@ struct splicer {
 	/* fresh: woken while idle, served first, once; old: still have bytes,
 	 * or were fresh a moment ago (RFC 8290, 4.2). */
 	struct list fresh, old;
+	struct list parked; /* have bytes, and their owner no credit */
+	struct timer *unpark;
 	struct list all, ended;
 	struct list idle; /* pipes */
 	struct splicer_count count;
@@ -354,6 +359,44 @@ static size_t half_run(struct splice *s, struct half *h, bool *more)
 	return (size_t)(h->bytes - before);
 }
 
+/* -- rates --------------------------------------------------------------- */
+
+/* Whether the group may move bytes now. */
+static bool group_may(struct splicer *sp, struct splice_group *g)
+{
+	uint64_t now, span, gain;
+
+	if (g->rate == 0)
+		return true;
+	now = loop_now_us(sp->params.loop);
+	span = MIN(now - g->credit_us, (uint64_t)100000);
+	gain = g->rate * span / 1000000;
+	if (gain > 0) /* else so little time that it would be lost */
+		g->credit_us = now;
+	g->credit = MIN(g->credit + (int64_t)gain, (int64_t)(g->rate / 10) + 1);
+	return g->credit > 0;
+}
+
+static void splice_park(struct splice *s)
+{
+	struct splicer *sp = s->splicer;
+
+	s->queued = QUEUE_PARKED;
+	list_push(&sp->parked, &s->queue);
+	if (!timer_is_running(sp->unpark))
+		timer_start(sp->unpark, RATE_MS);
+}
+
+static void on_unpark(void *user)
+{
+	struct splicer *sp = user;
+
+	list_for_each (l, &sp->parked)
+		container_of(l, struct splice, queue)->queued = QUEUE_OLD;
+	list_move_all(&sp->old, &sp->parked);
+	flusher_mark(sp->turn);
+}
+
 /* -- lives ---------------------------------------------------------------- */
 
 static void splice_unqueue(struct splice *s)
@@ -402,10 +445,15 @@ static size_t splice_run(struct splice *s)
 	size_t n;
 
 	splice_unqueue(s);
+	if (!group_may(s->splicer, s->group)) {
+		splice_park(s);
+		return 0;
+	}
 	n = half_run(s, &s->half[0], &more) + half_run(s, &s->half[1], &more);
 	/* Writing to it may have shown side 0 to be dead. */
 	if (s->half[0].has_ended && !s->half[0].is_shut)
 		n += half_run(s, &s->half[0], &more);
+	s->group->credit -= s->group->rate > 0 ? (int64_t)n : 0;
 	if (s->half[0].is_shut && s->half[1].is_shut) {
 		splice_end(s, s->err);
 		return n;
@@ -535,8 +583,10 @@ int splicer_new(const struct splicer_params *params, struct splicer **ret)
 	uv_poll_start(&sp->poll, UV_READABLE, on_poll);
 	sp->turn = flusher_new(params->loop, on_turn, sp);
 	sp->tick = timer_new(params->loop, on_tick, sp);
+	sp->unpark = timer_new(params->loop, on_unpark, sp);
 	list_init(&sp->fresh);
 	list_init(&sp->old);
+	list_init(&sp->parked);
 	list_init(&sp->all);
 	list_init(&sp->ended);
 	list_init(&sp->idle);
@@ -580,6 +630,7 @@ void splicer_free(struct splicer *sp)
 		pipe_close(sp, container_of(l, struct pipe, link));
 	flusher_free(sp->turn);
 	timer_free(sp->tick);
+	timer_free(sp->unpark);
 	uv_close((uv_handle_t *)&sp->poll, on_poll_closed);
 }
 

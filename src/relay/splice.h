@@ -26,10 +26,15 @@ struct splicer_params {
 };
 
 /* What pairs of one owner (a fleet) use together; zeroed by its owner, who
- * keeps it longer than its pairs. One owner gets at most half of all pipes. */
+ * keeps it longer than its pairs. One owner gets at most half of all pipes,
+ * and moves at most `rate` bytes a second (0: no limit), which the owner of the
+ * group sets. */
 struct splice_group {
 	uint64_t bytes;
 	uint32_t pairs, pipes;
+	uint64_t rate;
+	int64_t credit;	    /* bytes it may move now; below 0 after a quantum */
+	uint64_t credit_us; /* when that was so */
 };
 
 /* 0; -errno of epoll or a libuv code; RW_ERR_NOMEM. */

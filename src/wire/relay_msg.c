@@ -50,6 +50,7 @@ static const struct msg_field ready_fields[] = {
 
 static const struct msg_field waiting_fields[] = {
 	MSG_U64(R_TAG_SINCE, struct relay_waiting, since, true),
+	MSG_U8(R_TAG_ONLINE, struct relay_waiting, online, true),
 };
 
 static const struct msg_field row_fields[] = {

@@ -142,6 +142,7 @@ struct relay_ready {
 
 struct relay_waiting {
 	uint64_t present;
+	uint8_t online; /* it is connected, but does not answer */
 	uint64_t since; /* unix seconds when the rig was last here; 0 never */
 };
 

@@ -531,6 +531,7 @@ static void every_limit_has_its_row(void **state)
 		{ "relay.max_invites", "256" },
 		{ "relay.max_pairs", "4096" },
 		{ "relay.max_pipes", "512" },
+		{ "relay.max_rate", "0" },
 		{ "relay.max_waiting", "64" },
 		{ "relay.max_connections", "65536" },
 		{ "relay.max_unproven_per_address", "64" },

@@ -501,6 +501,32 @@ static void pipes_are_capped_and_come_back(void **state)
 	rig_close(&r);
 }
 
+static void a_rate_is_kept_and_costs_no_byte(void **state)
+{
+	enum { LEN = 8 << 20 };
+	struct work out, in;
+	struct rig r;
+	uint64_t start, us;
+
+	(void)state;
+	rig_open(&r, 8, 60000, 60000);
+	r.group.rate = 16 << 20;
+	rig_start(&r, NULL, NULL);
+	start = loop_now_us(&r.loop);
+	work_start(&out, r.a, false, LEN, 65536);
+	work_start(&in, r.b, true, LEN, 0);
+	while (splice_bytes(r.pair, 0) < LEN)
+		uv_run(&r.loop, UV_RUN_ONCE);
+	us = loop_now_us(&r.loop) - start;
+	/* Half a second's worth, less what may be saved up at first. */
+	assert_in_range(us, 350000, 2500000);
+	shutdown(r.b, SHUT_WR);
+	rig_run_to_end(&r);
+	work_join(&out);
+	work_join(&in);
+	rig_close(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -516,6 +542,7 @@ int main(void)
 		cmocka_unit_test(a_cut_closes_both_at_once),
 		cmocka_unit_test(a_small_pair_is_served_among_bulk),
 		cmocka_unit_test(pipes_are_capped_and_come_back),
+		cmocka_unit_test(a_rate_is_kept_and_costs_no_byte),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
