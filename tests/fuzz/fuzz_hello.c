@@ -42,8 +42,8 @@ static void try_welcome(const uint8_t *data, size_t len)
 	CHECK(strlen(w.info.host_keys) <= RIG_INFO_KEYS_MAX);
 	size_t m = welcome_write(&w, out);
 
-	CHECK(welcome_decode(out + FRAME_HDR_LEN, m - FRAME_HDR_LEN,
-			     &again) == 0);
+	CHECK(welcome_decode(out + FRAME_HDR_LEN, m - FRAME_HDR_LEN, &again) ==
+	      0);
 	CHECK(strcmp(w.info.host_keys, again.info.host_keys) == 0);
 	CHECK(strcmp(w.info.host, again.info.host) == 0);
 	CHECK(w.incarnation == again.incarnation && w.fresh == again.fresh);
@@ -57,8 +57,8 @@ static void try_refused(const uint8_t *data, size_t len)
 		return;
 	size_t m = refused_write(&r, out);
 
-	CHECK(refused_decode(out + FRAME_HDR_LEN, m - FRAME_HDR_LEN,
-			     &again) == 0);
+	CHECK(refused_decode(out + FRAME_HDR_LEN, m - FRAME_HDR_LEN, &again) ==
+	      0);
 	CHECK(r.code == again.code);
 	CHECK(strcmp(r.text, again.text) == 0);
 }

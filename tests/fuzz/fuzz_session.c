@@ -133,9 +133,12 @@ static void start(bool is_client)
 	struct session_params p = {
 		.is_client = is_client,
 		.incarnation = 5,
-		.limits = { .max_streams = 8, .send_max = 65536,
-			    .carriers_max = 3, .in_flight_min = 4096,
-			    .keep_s = 9, .ping_interval_us = 5000000,
+		.limits = { .max_streams = 8,
+			    .send_max = 65536,
+			    .carriers_max = 3,
+			    .in_flight_min = 4096,
+			    .keep_s = 9,
+			    .ping_interval_us = 5000000,
 			    .ping_timeout_us = 4000000 },
 		.budget = &budget,
 		.ops = &session_ops,
@@ -153,9 +156,12 @@ static void start(bool is_client)
 static void attach(size_t k, uint8_t arg)
 {
 	static const struct rig_info info = { .name = "desk" };
-	struct hello h = { .version_min = 1, .version_max = 1,
-			   .incarnation = 9, .carrier = ++numbers,
-			   .floor = 4096, .max_streams = 8 };
+	struct hello h = { .version_min = 1,
+			   .version_max = 1,
+			   .incarnation = 9,
+			   .carrier = ++numbers,
+			   .floor = 4096,
+			   .max_streams = 8 };
 
 	if (carriers[k] != NULL)
 		return;
@@ -195,8 +201,10 @@ static void answer(size_t k, uint8_t arg)
 
 	w = (struct welcome){ .version = 1,
 			      .incarnation = 1 + (uint64_t)(arg & 3),
-			      .fresh = (arg & 4) != 0, .floor = 4096,
-			      .max_streams = arg >> 3, .keep_s = 1 };
+			      .fresh = (arg & 4) != 0,
+			      .floor = 4096,
+			      .max_streams = arg >> 3,
+			      .keep_s = 1 };
 	feed(k, out, welcome_write(&w, out));
 }
 
@@ -224,8 +232,8 @@ static void pull(size_t k, unsigned most)
 static void feed_frame(size_t k, struct reader *r)
 {
 	static const uint8_t types[] = {
-		FRAME_OPEN, FRAME_DATA, FRAME_FIN, FRAME_STATE,
-		FRAME_ASK, FRAME_RESET, FRAME_END, FRAME_GONE,
+		FRAME_OPEN, FRAME_DATA,	   FRAME_FIN,  FRAME_STATE,
+		FRAME_ASK,  FRAME_RESET,   FRAME_END,  FRAME_GONE,
 		FRAME_READ, FRAME_STREAMS, FRAME_PING, FRAME_PONG,
 	};
 	uint8_t out[FRAME_MAX], type = reader_u8(r);
@@ -256,19 +264,13 @@ static void feed_frame(size_t k, struct reader *r)
 		n = frame_put_state(out, id, (big & 1) != 0, v,
 				    v - reader_u8(r) % 4, v * 256);
 		break;
-	case FRAME_STREAMS:
-		n = frame_put_streams(out, (uint32_t)v);
-		break;
+	case FRAME_STREAMS: n = frame_put_streams(out, (uint32_t)v); break;
 	case FRAME_RESET:
 		n = frame_put_reset(out, id, (uint16_t)v, "why");
 		break;
-	case FRAME_END:
-		n = frame_put_end(out, id, (uint16_t)(v % 3));
-		break;
+	case FRAME_END: n = frame_put_end(out, id, (uint16_t)(v % 3)); break;
 	case FRAME_ASK:
-	case FRAME_GONE:
-		n = frame_put_empty(out, type, id);
-		break;
+	case FRAME_GONE: n = frame_put_empty(out, type, id); break;
 	default:
 		n = frame_put_u64(out, type, type == FRAME_FIN ? id : 0, v);
 		break;

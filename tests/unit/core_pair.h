@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two sessions, a client and a rig, and the connections between them as queues
- * in memory: for the tests of the core. Nothing moves but what a test moves.
+ * in memory: for the tests of the core. Nothing moves but what a test moves. All
+ * of it is here, since each of five test programs uses most of it.
  */
 #pragma once
 #include "unit.h"
@@ -36,8 +37,8 @@ struct side {
 	unsigned wakes, lives, drops, ends;
 	int drop_err, end_err;
 	char end_text[REFUSED_TEXT_MAX + 1];
-	bool refuses;	   /* on_open takes nothing */
-	size_t take;	   /* of streams that come */
+	bool refuses;		 /* on_open takes nothing */
+	size_t take;		 /* of streams that come */
 	struct seen *come[KEPT]; /* streams the peer opened */
 	size_t come_count;
 	bool in_call; /* the test is inside a call: no callback may run */
@@ -221,9 +222,13 @@ static inline void pair_init(void)
 	memset(&pair, 0, sizeof(pair));
 	pair.now = 1000000;
 	pair.limits = (struct session_limits){
-		.max_streams = 64, .send_max = 1024 * 1024,
-		.carriers_max = 4, .in_flight_min = 65536, .keep_s = 60,
-		.ping_interval_us = 5000000, .ping_timeout_us = 4000000,
+		.max_streams = 64,
+		.send_max = 1024 * 1024,
+		.carriers_max = 4,
+		.in_flight_min = 65536,
+		.keep_s = 60,
+		.ping_interval_us = 5000000,
+		.ping_timeout_us = 4000000,
 	};
 	for (int i = 0; i < 2; i++) {
 		budget_init(&pair.side[i].budget, 16 * 1024 * 1024, FLOOR,
@@ -310,8 +315,8 @@ static inline void wire_greet(struct wire *w, bool fresh)
 		return;
 	w->greeted = true;
 	buf_drain(&w->q[RIG], (size_t)n);
-	w->c[RIG] = session_accept(pair.side[RIG].s, &h, fresh, &info,
-				   pair.now);
+	w->c[RIG] =
+		session_accept(pair.side[RIG].s, &h, fresh, &info, pair.now);
 	if (w->c[RIG] != NULL)
 		carrier_set_user(w->c[RIG], w);
 }
@@ -402,7 +407,8 @@ static inline void wire_cut(struct wire *w)
 	}
 }
 
-/* --- streams ---------------------------------------------------------------- */
+/* --- streams ----------------------------------------------------------------
+ */
 
 static inline struct seen *open_at(int i, const char *target)
 {
@@ -499,7 +505,8 @@ static inline void check_got(struct seen *e, size_t want)
 			fail_msg("byte %zu of %zu is wrong", i, len);
 }
 
-/* --- frames of a test's own making --------------------------------------------- */
+/* --- frames of a test's own making
+ * --------------------------------------------- */
 
 struct raw {
 	uint8_t b[FRAME_MAX];
@@ -558,8 +565,7 @@ static inline struct raw raw_end(uint32_t id, uint16_t code)
 	return r;
 }
 
-static inline struct raw raw_reset(uint32_t id, uint16_t code,
-				   const char *text)
+static inline struct raw raw_reset(uint32_t id, uint16_t code, const char *text)
 {
 	struct raw r;
 
@@ -589,8 +595,7 @@ static inline bool on_its_way(struct wire *w, int i, uint8_t type,
 	const uint8_t *data = buf_peek(&w->q[i], &len);
 	ssize_t n;
 
-	while (at < len &&
-	       (n = frame_decode(data + at, len - at, ret)) > 0) {
+	while (at < len && (n = frame_decode(data + at, len - at, ret)) > 0) {
 		if (ret->type == type &&
 		    (type < FRAME_OPEN || ret->stream != 0))
 			return true;

@@ -40,7 +40,8 @@ static void restart_rig(uint64_t incarnation)
 	assert_int_equal(side_new(RIG, incarnation), 0);
 }
 
-/* --- greetings --------------------------------------------------------------- */
+/* --- greetings ---------------------------------------------------------------
+ */
 
 static void both_ends_hear_that_a_carrier_is_live(void **state)
 {
@@ -156,8 +157,7 @@ static void an_unanswered_hello_is_given_up(void **state)
 
 	wire_pull(w2, CLIENT);
 	buf_reset(&w2->q[RIG]);
-	assert_int_equal(session_tick(client(), pair.now),
-			 pair.now + HELLO_US);
+	assert_int_equal(session_tick(client(), pair.now), pair.now + HELLO_US);
 	pair.now += HELLO_US - 1;
 	tick();
 	assert_non_null(w2->c[CLIENT]);
@@ -175,12 +175,12 @@ static void nothing_but_the_greeting_is_taken_before_it(void **state)
 	assert_int_equal(inject(w2, CLIENT, raw_u64(FRAME_PING, 0, 1)),
 			 RW_ERR_PROTO);
 	w2 = wire_dial();
-	assert_int_equal(inject(w2, CLIENT, raw_open(2, FLOOR)),
-			 RW_ERR_PROTO);
+	assert_int_equal(inject(w2, CLIENT, raw_open(2, FLOOR)), RW_ERR_PROTO);
 	assert_int_equal(client()->carrier_count, 1);
 }
 
-/* --- streams and their carriers --------------------------------------------------- */
+/* --- streams and their carriers
+ * --------------------------------------------------- */
 
 static void the_other_carriers_take_over_when_one_dies(void **state)
 {
@@ -267,10 +267,11 @@ static void late_frames_of_an_old_carrier_are_harmless(void **state)
 	assert_int_equal(pair.side[RIG].come_count, 1);
 }
 
-/* --- another incarnation ------------------------------------------------------------- */
+/* --- another incarnation
+ * ------------------------------------------------------------- */
 
-static void a_restarted_rig_resets_what_was_sent_and_the_rest_goes_on(
-	void **state)
+static void
+a_restarted_rig_resets_what_was_sent_and_the_rest_goes_on(void **state)
 {
 	(void)state;
 	struct seen *sent = open_at(CLIENT, "e:5"), *unsent, *rigs;
@@ -405,7 +406,8 @@ static void an_answer_of_an_older_incarnation_is_not_believed(void **state)
 	check_got(pair.side[RIG].come[0], 1000);
 }
 
-/* --- the end of a session -------------------------------------------------------------- */
+/* --- the end of a session
+ * -------------------------------------------------------------- */
 
 static void replaced_ends_the_session(void **state)
 {
@@ -424,8 +426,8 @@ static void replaced_ends_the_session(void **state)
 	/* Nothing more begins at the side that said it. */
 	struct stream *st;
 
-	assert_int_equal(stream_open(rig(), STREAM_TCP, "i:9",
-				     &pair_stream_ops, NULL, &st),
+	assert_int_equal(stream_open(rig(), STREAM_TCP, "i:9", &pair_stream_ops,
+				     NULL, &st),
 			 RW_ERR_CLOSING);
 }
 
@@ -462,7 +464,9 @@ static void freeing_a_session_closes_its_streams(void **state)
 	assert_int_equal(pair.side[CLIENT].budget.kept, 0);
 }
 
-/* --- liveness ---------------------------------------------------------------------------- */
+/* --- liveness
+ * ----------------------------------------------------------------------------
+ */
 
 static void silence_brings_a_ping_and_then_the_end(void **state)
 {
@@ -521,7 +525,8 @@ static void any_byte_proves_life_even_behind_a_full_queue(void **state)
 	pair.now += 1000000;
 	assert_int_equal(carrier_input(w->c[CLIENT],
 				       (const uint8_t[]){ FRAME_PING }, 1,
-				       pair.now), 0);
+				       pair.now),
+			 0);
 	pair.now += pair.limits.ping_timeout_us;
 	tick();
 	assert_non_null(w->c[CLIENT]);

@@ -141,8 +141,7 @@ static void only_a_chunks_first_byte_has_room_for_a_header(void **state)
 	size_t len;
 
 	assert_non_null(hdr);
-	assert_ptr_equal(hdr + FRAME_DATA_HDR,
-			 chunkq_at(&q, CHUNK_DATA, &len));
+	assert_ptr_equal(hdr + FRAME_DATA_HDR, chunkq_at(&q, CHUNK_DATA, &len));
 	assert_int_equal(len, CHUNK_DATA);
 	assert_null(chunkq_frame(&q, 1));
 	assert_null(chunkq_frame(&q, CHUNK_DATA + 1));
@@ -189,8 +188,7 @@ static void random_use_keeps_every_byte(void **state)
 			break;
 		default:
 			if (chunkq_len(&q) > 0) {
-				uint64_t at = q.base +
-					      x / 4 % chunkq_len(&q);
+				uint64_t at = q.base + x / 4 % chunkq_len(&q);
 
 				assert_int_equal(*chunkq_at(&q, at, &room),
 						 byte_at(at));

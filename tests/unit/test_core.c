@@ -28,7 +28,8 @@ static struct seen *come(int i, size_t k)
 	return pair.side[i].come[k];
 }
 
-/* --- opening ---------------------------------------------------------------- */
+/* --- opening ----------------------------------------------------------------
+ */
 
 static void data_may_follow_open_at_once(void **state)
 {
@@ -100,12 +101,14 @@ static void only_clean_targets_of_some_length_are_opened(void **state)
 	longest[STREAM_TARGET_MAX + 1] = '\0';
 	struct session *s = pair.side[CLIENT].s;
 
-	assert_int_equal(stream_open(s, STREAM_TCP, "", &pair_stream_ops, NULL,
-				     &st), RW_ERR_FORMAT);
+	assert_int_equal(
+		stream_open(s, STREAM_TCP, "", &pair_stream_ops, NULL, &st),
+		RW_ERR_FORMAT);
 	assert_int_equal(stream_open(s, STREAM_TCP, longest, &pair_stream_ops,
-				     NULL, &st), RW_ERR_FORMAT);
-	assert_int_equal(stream_open(s, STREAM_TCP, "a\nb:1",
-				     &pair_stream_ops, NULL, &st),
+				     NULL, &st),
+			 RW_ERR_FORMAT);
+	assert_int_equal(stream_open(s, STREAM_TCP, "a\nb:1", &pair_stream_ops,
+				     NULL, &st),
 			 RW_ERR_FORMAT);
 	longest[STREAM_TARGET_MAX] = '\0';
 	open_at(CLIENT, longest);
@@ -136,7 +139,8 @@ static void ids_are_never_used_again(void **state)
 	assert_int_equal(pair.side[RIG].drops, 0);
 }
 
-/* --- state, not events ---------------------------------------------------------- */
+/* --- state, not events
+ * ---------------------------------------------------------- */
 
 static void open_is_repeated_until_the_state_shows_it(void **state)
 {
@@ -250,7 +254,8 @@ static void a_stream_given_up_before_it_was_sent_is_never_sent(void **state)
 	assert_int_equal(e->connected, 1);
 }
 
-/* --- offsets --------------------------------------------------------------------- */
+/* --- offsets
+ * --------------------------------------------------------------------- */
 
 static void bytes_that_arrive_twice_are_trimmed_by_offset(void **state)
 {
@@ -284,7 +289,8 @@ static void a_gap_closes_the_carrier_and_never_the_session(void **state)
 	assert_int_equal(come(RIG, 0)->eofs, 0);
 }
 
-static void a_stream_moves_only_after_the_peer_stated_received_there(void **state)
+static void
+a_stream_moves_only_after_the_peer_stated_received_there(void **state)
 {
 	(void)state;
 	struct seen *e = open_at(CLIENT, "m:14");
@@ -355,7 +361,8 @@ static void the_sender_forgets_only_what_was_consumed(void **state)
 	check_got(come(RIG, 0), 300);
 }
 
-/* --- ends are honest --------------------------------------------------------------- */
+/* --- ends are honest
+ * --------------------------------------------------------------- */
 
 static void each_direction_closes_by_itself(void **state)
 {
@@ -469,7 +476,8 @@ static void text_is_cut_between_characters_and_cleaned(void **state)
 	assert_int_equal(pair.side[CLIENT].s->carrier_count, 1);
 }
 
-/* --- the control stream ---------------------------------------------------------------- */
+/* --- the control stream
+ * ---------------------------------------------------------------- */
 
 static struct seen *take_control(int i)
 {
@@ -526,11 +534,13 @@ static void the_control_stream_has_no_end(void **state)
 	assert_int_equal(s->connected, 1);
 }
 
-/* --- carried datagrams ------------------------------------------------------------------ */
+/* --- carried datagrams
+ * ------------------------------------------------------------------ */
 
 static void a_datagram_without_a_flow_is_dropped(void **state)
 {
-	struct dgram_piece p = { .length = 3, .data = (const uint8_t *)"abc",
+	struct dgram_piece p = { .length = 3,
+				 .data = (const uint8_t *)"abc",
 				 .len = 3 };
 	struct raw r;
 

@@ -10,8 +10,8 @@
 #include "wire/frame.h"
 
 /* DATA on stream 7 at offset 256, "hi", marked; also vectors/data.hex. */
-static const uint8_t data_hi[] = { 0x11, 1, 0, 10, 0, 0, 0, 7, 0, 0,
-				   0,	 0, 0, 0,  1, 0, 'h', 'i' };
+static const uint8_t data_hi[] = { 0x11, 1, 0, 10, 0, 0, 0, 7,	 0,
+				   0,	 0, 0, 0,  0, 1, 0, 'h', 'i' };
 
 /* However the network cuts it, a frame is whole or not there yet. */
 static void every_prefix_asks_for_more(void **state)
@@ -34,21 +34,21 @@ static void every_prefix_asks_for_more(void **state)
 static void bad_headers_fail_before_the_payload_arrives(void **state)
 {
 	static const uint8_t bad[][FRAME_HDR_LEN] = {
-		{ 0, 0, 0, 0, 0, 0, 0, 0 },	      /* no type */
-		{ 0x08, 0, 0, 0, 0, 0, 0, 0 },	      /* not given out */
-		{ 0x18, 0, 0, 8, 0, 0, 0, 1 },	      /* nor this */
-		{ 0x21, 0, 0, 8, 0, 0, 0, 1 },	      /* nor this */
-		{ 0x40, 0, 0, 8, 0, 0, 0, 0 },	      /* the relay's */
+		{ 0, 0, 0, 0, 0, 0, 0, 0 },    /* no type */
+		{ 0x08, 0, 0, 0, 0, 0, 0, 0 }, /* not given out */
+		{ 0x18, 0, 0, 8, 0, 0, 0, 1 }, /* nor this */
+		{ 0x21, 0, 0, 8, 0, 0, 0, 1 }, /* nor this */
+		{ 0x40, 0, 0, 8, 0, 0, 0, 0 }, /* the relay's */
 		{ 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
-		{ 0x11, 2, 0, 10, 0, 0, 0, 7 },	      /* a flag of STATE */
-		{ 0x11, 0x80, 0, 10, 0, 0, 0, 7 },    /* no flag at all */
-		{ 0x01, 1, 0, 20, 0, 0, 0, 0 },	      /* HELLO has none */
-		{ 0x11, 0, 0x3f, 0xf9, 0, 0, 0, 7 },  /* one too long */
-		{ 0x11, 0, 0, 8, 0, 0, 0, 7 },	      /* DATA without bytes */
-		{ 0x04, 0, 0, 8, 0, 0, 0, 1 },	      /* PING on a stream */
-		{ 0x10, 0, 0, 9, 0, 0, 0, 0 },	      /* OPEN of stream 0 */
-		{ 0x12, 0, 0, 8, 0, 0, 0, 0 },	      /* which has no end */
-		{ 0x14, 0, 0, 1, 0, 0, 0, 1 },	      /* ASK with a payload */
+		{ 0x11, 2, 0, 10, 0, 0, 0, 7 },	     /* a flag of STATE */
+		{ 0x11, 0x80, 0, 10, 0, 0, 0, 7 },   /* no flag at all */
+		{ 0x01, 1, 0, 20, 0, 0, 0, 0 },	     /* HELLO has none */
+		{ 0x11, 0, 0x3f, 0xf9, 0, 0, 0, 7 }, /* one too long */
+		{ 0x11, 0, 0, 8, 0, 0, 0, 7 },	     /* DATA without bytes */
+		{ 0x04, 0, 0, 8, 0, 0, 0, 1 },	     /* PING on a stream */
+		{ 0x10, 0, 0, 9, 0, 0, 0, 0 },	     /* OPEN of stream 0 */
+		{ 0x12, 0, 0, 8, 0, 0, 0, 0 },	     /* which has no end */
+		{ 0x14, 0, 0, 1, 0, 0, 0, 1 },	     /* ASK with a payload */
 	};
 	struct frame f;
 
@@ -142,9 +142,9 @@ static void text_is_cut_and_cleaned(void **state)
 		{ "\xc3\xa4\xc3\xa4", "\xc3\xa4", 3 },
 		{ "\xc3", "?", 9 },
 		{ "\xff\xfe", "??", 9 },
-		{ "\xc2\x85x", "?x", 9 },	   /* C1 */
-		{ "\xe2\x80\xaex", "?x", 9 },	   /* turns the text around */
-		{ "\xed\xa0\x80", "???", 9 },	   /* half of a pair */
+		{ "\xc2\x85x", "?x", 9 },     /* C1 */
+		{ "\xe2\x80\xaex", "?x", 9 }, /* turns the text around */
+		{ "\xed\xa0\x80", "???", 9 }, /* half of a pair */
 	};
 	char big[1000];
 	uint8_t b[FRAME_MAX], out[16];
@@ -184,14 +184,17 @@ static void reasons_survive_the_wire(void **state)
 				 RW_ERR_REFUSED);
 }
 
-/* --- datagrams ---------------------------------------------------------------- */
+/* --- datagrams
+ * ---------------------------------------------------------------- */
 
 static size_t put_piece(uint8_t *b, uint16_t length, uint16_t offset,
 			size_t len)
 {
 	static const uint8_t bytes[DGRAM_PIECE_MAX];
-	const struct dgram_piece p = { .number = 42, .length = length,
-				       .offset = offset, .data = bytes,
+	const struct dgram_piece p = { .number = 42,
+				       .length = length,
+				       .offset = offset,
+				       .data = bytes,
 				       .len = len };
 
 	return frame_put_dgram(b, 6, &p);
@@ -210,7 +213,8 @@ static void a_datagram_travels_in_pieces(void **state)
 		struct dgram_piece p = { .number = UINT32_MAX,
 					 .length = DGRAM_MAX,
 					 .offset = (uint16_t)at,
-					 .data = whole + at }, q;
+					 .data = whole + at },
+				   q;
 		struct frame f;
 
 		p.len = MIN(sizeof(whole) - at, DGRAM_PIECE_MAX);
@@ -236,7 +240,7 @@ static void a_piece_lies_inside_its_datagram(void **state)
 		size_t len;
 		int want;
 	} rows[] = {
-		{ 0, 0, 0, 0 },		      /* an empty datagram */
+		{ 0, 0, 0, 0 }, /* an empty datagram */
 		{ 100, 0, 100, 0 },
 		{ 100, 99, 1, 0 },
 		{ 100, 99, 2, RW_ERR_PROTO },

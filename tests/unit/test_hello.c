@@ -12,13 +12,17 @@
 static struct hello sample(void)
 {
 	struct hello h = {
-		.version_min = 1, .version_max = 3,
+		.version_min = 1,
+		.version_max = 3,
 		.session = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
 			     16 },
 		.incarnation = 0x1122334455667788,
-		.welcomed_by = 0x99, .carrier = 7,
-		.live = { 3, 5, UINT32_MAX }, .live_count = 3,
-		.floor = 16384, .max_streams = 2048,
+		.welcomed_by = 0x99,
+		.carrier = 7,
+		.live = { 3, 5, UINT32_MAX },
+		.live_count = 3,
+		.floor = 16384,
+		.max_streams = 2048,
 	};
 
 	strcpy(h.extra.name, "laptop");
@@ -48,17 +52,16 @@ static void a_hello_reads_as_it_was_written(void **state)
 static void a_hello_has_the_bytes_of_the_protocol_page(void **state)
 {
 	static const uint8_t want[] = {
-		0x01, 0, 0, 96, 0, 0, 0, 0,
-		1, 0, 2, 0, 1,
-		2, 0, 2, 0, 3,
-		3, 0, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
-		4, 0, 8, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88,
-		5, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0x99,
-		6, 0, 4, 0, 0, 0, 7,
-		7, 0, 12, 0, 0, 0, 3, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff,
-		8, 0, 4, 0, 0, 0x40, 0,
-		9, 0, 4, 0, 0, 8, 0,
-		10, 0, 6, 'l', 'a', 'p', 't', 'o', 'p',
+		0x01, 0,    0,	  96,	0,   0, 0, 0,	 1,    0,    2,
+		0,    1,    2,	  0,	2,   0, 3, 3,	 0,    16,   1,
+		2,    3,    4,	  5,	6,   7, 8, 9,	 10,   11,   12,
+		13,   14,   15,	  16,	4,   0, 8, 0x11, 0x22, 0x33, 0x44,
+		0x55, 0x66, 0x77, 0x88, 5,   0, 8, 0,	 0,    0,    0,
+		0,    0,    0,	  0x99, 6,   0, 4, 0,	 0,    0,    7,
+		7,    0,    12,	  0,	0,   0, 3, 0,	 0,    0,    5,
+		0xff, 0xff, 0xff, 0xff, 8,   0, 4, 0,	 0,    0x40, 0,
+		9,    0,    4,	  0,	0,   8, 0, 10,	 0,    6,    'l',
+		'a',  'p',  't',  'o',	'p',
 	};
 	struct hello h = sample();
 	uint8_t b[FRAME_MAX];
@@ -133,8 +136,11 @@ static void a_welcome_reads_as_it_was_written(void **state)
 	struct frame f;
 
 	(void)state;
-	*w = (struct welcome){ .version = 1, .incarnation = 5, .fresh = true,
-			       .floor = 16384, .max_streams = 9,
+	*w = (struct welcome){ .version = 1,
+			       .incarnation = 5,
+			       .fresh = true,
+			       .floor = 16384,
+			       .max_streams = 9,
 			       .keep_s = 86400 };
 	for (int k = 0; k < 2; k++) {
 		memset(got, 0xee, sizeof(*got));

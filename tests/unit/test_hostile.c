@@ -114,8 +114,7 @@ static void an_id_above_the_stated_limit_is_a_protocol_error(void **state)
 			 RW_ERR_PROTO);
 	wire_cut(w);
 	w = wire_up();
-	assert_int_equal(inject(w, RIG, raw_end(top + 1000, 11)),
-			 RW_ERR_PROTO);
+	assert_int_equal(inject(w, RIG, raw_end(top + 1000, 11)), RW_ERR_PROTO);
 	wire_cut(w);
 	w = wire_up();
 	assert_int_equal(inject(w, RIG, raw_open(UINT32_MAX, FLOOR)),
@@ -150,8 +149,9 @@ static void frames_of_ids_that_never_were_are_refused(void **state)
 static void a_stream_that_was_never_sent_cannot_be_spoken_of(void **state)
 {
 	const struct raw raws[] = {
-		raw_state(1, 0, 0, 0), raw_empty(FRAME_GONE, 1),
-		raw_reset(1, 11, ""), raw_data(1, 0, 1), raw_empty(FRAME_ASK, 1),
+		raw_state(1, 0, 0, 0),	 raw_empty(FRAME_GONE, 1),
+		raw_reset(1, 11, ""),	 raw_data(1, 0, 1),
+		raw_empty(FRAME_ASK, 1),
 	};
 
 	for (size_t k = 0; k < ARRAY_LEN(raws); k++) {
@@ -307,7 +307,9 @@ static void more_read_than_was_sent_is_a_lie(void **state)
 
 static void greetings_come_once(void **state)
 {
-	struct hello h = { .version_min = 1, .version_max = 1, .carrier = 9,
+	struct hello h = { .version_min = 1,
+			   .version_max = 1,
+			   .carrier = 9,
 			   .incarnation = 1 };
 	struct welcome *wel = calloc(1, sizeof(*wel));
 	struct raw r;
@@ -347,9 +349,11 @@ static void a_floor_of_any_size_is_survived(void **state)
 	(void)state;
 	for (size_t k = 0; k < ARRAY_LEN(floors); k++) {
 		static const struct rig_info info = { .name = "x" };
-		struct hello h = { .version_min = 1, .version_max = 1,
+		struct hello h = { .version_min = 1,
+				   .version_max = 1,
 				   .carrier = 100 + (uint32_t)k,
-				   .incarnation = 1, .max_streams = UINT32_MAX,
+				   .incarnation = 1,
+				   .max_streams = UINT32_MAX,
 				   .floor = floors[k] };
 
 		wire_cut(w);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a peer can make us hold, what a stream may send, and whose turn it is. */
+/* What a peer can make us hold, what a stream may send, and whose turn it is.
+ */
 #include "core_pair.h"
 
 static struct wire *w;
@@ -24,7 +25,8 @@ static void start(void)
 	w = wire_up();
 }
 
-/* --- lending ------------------------------------------------------------------- */
+/* --- lending
+ * ------------------------------------------------------------------- */
 
 static void every_stream_gets_the_floor_whatever_happens(void **state)
 {
@@ -127,7 +129,8 @@ static void a_stream_that_needs_little_is_lent_nothing(void **state)
 	assert_int_equal(pair.side[RIG].budget.lent, 0);
 }
 
-/* --- places ---------------------------------------------------------------------- */
+/* --- places
+ * ---------------------------------------------------------------------- */
 
 static void streams_are_limited_at_both_ends(void **state)
 {
@@ -202,7 +205,8 @@ static void the_process_has_places_for_all_sessions_together(void **state)
 	pair.side[CLIENT].budget.streams -= 1000;
 }
 
-/* --- sending ------------------------------------------------------------------------- */
+/* --- sending
+ * ------------------------------------------------------------------------- */
 
 static void the_sender_keeps_to_its_own_cap_whatever_is_granted(void **state)
 {
@@ -219,8 +223,8 @@ static void the_sender_keeps_to_its_own_cap_whatever_is_granted(void **state)
 		wire_pull(w, CLIENT);
 		buf_reset(&w->q[RIG]);
 		/* Read, but never consumed. */
-		inject(w, CLIENT, raw_u64(FRAME_READ, 0,
-					  w->c[CLIENT]->pace.sent));
+		inject(w, CLIENT,
+		       raw_u64(FRAME_READ, 0, w->c[CLIENT]->pace.sent));
 	}
 	assert_int_equal(all, pair.limits.send_max);
 	wire_cut(w);
@@ -237,8 +241,9 @@ static void all_senders_together_keep_to_half_the_budget(void **state)
 		struct seen *e = open_at(CLIENT, "j:11");
 
 		settle();
-		inject(w, CLIENT, raw_state((uint32_t)stream_id(e->st), 0, 0,
-					    UINT64_MAX / 2));
+		inject(w, CLIENT,
+		       raw_state((uint32_t)stream_id(e->st), 0, 0,
+				 UINT64_MAX / 2));
 		write_at(CLIENT, e, 1 << 20);
 		/* Every one gets its floor. */
 		assert_true(e->st->out.end >= FLOOR);
@@ -268,7 +273,8 @@ static void room_is_told_once_there_is_some(void **state)
 	stream_wrote(e->st, 0);
 }
 
-/* --- in flight ------------------------------------------------------------------------- */
+/* --- in flight
+ * ------------------------------------------------------------------------- */
 
 static void what_is_in_flight_on_a_carrier_is_bounded(void **state)
 {
@@ -323,7 +329,8 @@ static void what_was_read_is_stated_at_marks_and_within_50_ms(void **state)
 	wire_cut(w);
 }
 
-/* --- whose turn it is ---------------------------------------------------------------------- */
+/* --- whose turn it is
+ * ---------------------------------------------------------------------- */
 
 /* The ids of the DATA frames on their way to the rig, in order. */
 static size_t turns(uint32_t *ids, size_t cap)
@@ -383,8 +390,8 @@ static void bulk_streams_take_turns(void **state)
 		e[k] = open_at(CLIENT, "o:17");
 	settle();
 	for (int k = 0; k < 4; k++) {
-		inject(w, CLIENT, raw_state((uint32_t)stream_id(e[k]->st), 0,
-					    0, 1 << 20));
+		inject(w, CLIENT,
+		       raw_state((uint32_t)stream_id(e[k]->st), 0, 0, 1 << 20));
 		write_at(CLIENT, e[k], 400000);
 	}
 	for (int k = 0; k < 40; k++)
@@ -430,7 +437,9 @@ static void one_that_wakes_all_the_time_is_not_always_first(void **state)
 	wire_cut(w);
 }
 
-/* --- memory ---------------------------------------------------------------------------------- */
+/* --- memory
+ * ----------------------------------------------------------------------------------
+ */
 
 static void idle_streams_hold_no_memory(void **state)
 {

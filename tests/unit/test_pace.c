@@ -18,9 +18,9 @@ struct path {
 		bool mark;
 	} way[4096]; /* on their way: when read, and what is then read */
 	size_t first, count;
-	uint64_t free_at; /* when the queue is empty */
+	uint64_t free_at;	    /* when the queue is empty */
 	uint64_t arrived, state_at; /* read; to be stated then, unless 0 */
-	uint64_t most_queue; /* longest wait in the queue, us */
+	uint64_t most_queue;	    /* longest wait in the queue, us */
 };
 
 static struct pace pace;
@@ -35,8 +35,8 @@ static void path_send(uint32_t len, bool mark)
 	assert_true(path.count < ARRAY_LEN(path.way));
 	if (wait > path.most_queue)
 		path.most_queue = wait;
-	path.free_at = MAX(path.free_at, now) +
-		       (uint64_t)len * 1000000 / path.rate;
+	path.free_at =
+		MAX(path.free_at, now) + (uint64_t)len * 1000000 / path.rate;
 	path.way[i].at = path.free_at + path.delay;
 	path.way[i].read = pace.sent;
 	path.way[i].mark = mark;
