@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -364,6 +365,17 @@ static bool set_up(struct daemon *d)
 	       read_rigs(d) && read_forwards(d) && watch_signals(d) && serve(d);
 }
 
+/* Each connection takes one; the usual soft limit is for select(2). */
+static void raise_fd_limit(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == l.rlim_max)
+		return;
+	l.rlim_cur = l.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &l);
+}
+
 static void say_ready(int ready_fd)
 {
 	ssize_t n;
@@ -447,6 +459,7 @@ int daemon_run(int ready_fd)
 	list_init(&d->joins);
 	list_init(&d->orders);
 	list_init(&d->forwards.rows);
+	raise_fd_limit();
 	CHECK(uv_loop_init(&d->loop) == 0);
 	if (paths_init(&d->paths) < 0)
 		log_error("%s", paths_error(&d->paths));

@@ -162,6 +162,8 @@ static void on_down(void *user, int err, const char *text, uint64_t next_try_ms)
 	struct place *p = user;
 
 	(void)next_try_ms;
+	p->is_answered = false;
+	str_copy(p->text, sizeof(p->text), text);
 	if (p->is_asked)
 		place_answered(p, err, text);
 }
@@ -226,6 +228,20 @@ static void linger_over(void *user)
 		place_free(container_of(it, struct place, link));
 }
 
+/* A relay that is known to be down is not given the full time. */
+static uint64_t patience_ms(const struct directory *d)
+{
+	uint64_t ms = 0;
+
+	list_for_each (it, &d->places) {
+		const struct place *p = container_of(it, struct place, link);
+		bool is_down = !control_is_up(p->control) && p->text[0] != '\0';
+
+		ms = MAX(ms, is_down ? DIRECTORY_DOWN_MS : DIRECTORY_WAIT_MS);
+	}
+	return ms;
+}
+
 /* -- the module's calls */
 
 struct directory *directory_new(const struct way_env *env,
@@ -276,8 +292,7 @@ void directory_ask(struct directory *d, void (*on_done)(void *user), void *user)
 			control_kick(p->control);
 	}
 	/* No relay at all: the answer still comes from the loop. */
-	timer_start(q->deadline,
-		    list_is_empty(&d->places) ? 0 : DIRECTORY_WAIT_MS);
+	timer_start(q->deadline, patience_ms(d));
 	list_for_each_safe (it, &d->places)
 		place_list(container_of(it, struct place, link));
 }

@@ -16,6 +16,7 @@ struct rigs_row;
 struct way_env;
 
 #define DIRECTORY_WAIT_MS 3000 /* for the slowest relay */
+#define DIRECTORY_DOWN_MS 700  /* for one that was down already */
 #define DIRECTORY_LINGER_MS                                                    \
 	60000 /* connections stay after the last question                      \
 	       */

@@ -18,7 +18,7 @@ struct local;
 struct local_req;
 
 #define LOCAL_LINE_MAX	(64 * 1024)   /* a request, a single answer's line */
-#define LOCAL_CONNS_MAX 64	      /* more are closed at once */
+#define LOCAL_CONNS_MAX 256	      /* more are closed at once */
 #define LOCAL_QUEUE_MAX (1024 * 1024) /* unread answers; then it is dropped */
 
 /* A request came; msg is an object, borrowed until the call returns. r lives
