@@ -284,7 +284,7 @@ static void ask_look(struct ask *k, const struct uplink *u)
 		return;
 	if (uplink_is_up(u))
 		ask_end(k, true, NULL, NULL);
-	else
+	else if (uplink_text(u)[0] != '\0')
 		local_reply_json(k->req, json_pack("{s:s}", "progress",
 						   uplink_text(u)));
 }

@@ -50,7 +50,11 @@ static void door_free(struct door *d)
 static void door_refuse(struct door *d, int err, const char *text)
 {
 	uint8_t out[FRAME_MAX];
-	struct refused r = { .code = reason_to_wire(err) };
+	/* The rig's own trouble (a full disk) is a refusal to the laptop, and
+	 * no reason to ask again and again. */
+	const bool is_ours = err > RW_ERR_PROTO || err == RW_ERR_IO;
+	struct refused r = { .code = reason_to_wire(is_ours ? RW_ERR_REFUSED :
+							      err) };
 
 	log_info("%s from %s is refused: %s", d->who, d->addr, text);
 	str_copy(r.text, sizeof(r.text), text);

@@ -337,12 +337,12 @@ struct sessions *sessions_new(struct rig *rig)
 	return s;
 }
 
-/* No farewell: that would end the session at the laptop too, which is to find
- * this rig again when it is back. Its streams end then. */
+/* The laptops reset their streams at once, and look for this rig again. */
 void sessions_close_all(struct sessions *s)
 {
 	list_for_each_safe(it, &s->live)
-		peer_end(s, peer_of(it), 0, "the rig was stopped");
+		peer_end(s, peer_of(it), RW_ERR_CLOSING,
+			 "the rig was stopped");
 }
 
 bool sessions_is_idle(const struct sessions *s)

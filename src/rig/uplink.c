@@ -16,7 +16,7 @@ struct uplink {
 	struct rig *rig;
 	size_t index;		/* in rig->relays.rows */
 	struct control *control;
-	char text[RELAY_TEXT_MAX + 1]; /* why it is not up */
+	char text[RELAY_TEXT_MAX + 1]; /* why it is not up; "" not known yet */
 };
 
 static const struct rig_relay *row_of(const struct uplink *u)
@@ -160,7 +160,7 @@ static int uplink_start(struct uplink *u)
 
 	for (size_t i = 0; i < row->addr_count; i++)
 		addrs[i] = row->addr[i];
-	str_copy(u->text, sizeof(u->text), "still connecting");
+	u->text[0] = '\0';
 	return control_start(&p, &ops, u, &u->control);
 }
 

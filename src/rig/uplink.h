@@ -19,7 +19,7 @@ int uplink_new(struct rig *rig, size_t index, struct uplink **ret);
 void uplink_free(struct uplink *u);
 
 bool uplink_is_up(const struct uplink *u);
-/* Why it is not up, a sentence part; "" while it is. */
+/* Why it is not up, a sentence part; "" while it is, and at the start. */
 const char *uplink_text(const struct uplink *u);
 const struct rig_relay *uplink_relay(const struct uplink *u);
 struct rig *uplink_rig(const struct uplink *u);
