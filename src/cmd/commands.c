@@ -138,7 +138,7 @@ const struct command commands[] = {
 	  cmd_demo, NULL, demo_options, NULL },
 	{ "version", "[--json]", "print the version", cmd_version, NULL,
 	  json_options, NULL },
-	{ "daemon", "", NULL, cmd_daemon, NULL, no_options, NULL },
+	{ "daemon", "[--stop]", NULL, cmd_daemon, NULL, no_options, NULL },
 	{ NULL, NULL, NULL, NULL, NULL, NULL, NULL },
 };
 
