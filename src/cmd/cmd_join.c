@@ -38,9 +38,9 @@ enum authorize { AUTHORIZE_ASK, AUTHORIZE_YES, AUTHORIZE_NO };
 struct join {
 	struct paths paths;
 	struct settings settings;
-	struct buf text;	/* the code as it was given */
+	struct buf text; /* the code as it was given */
 	struct code code;
-	const char *name;	/* --name */
+	const char *name; /* --name */
 	bool no_start;
 	enum authorize authorize;
 };
@@ -83,7 +83,8 @@ static int take_option(struct join *j, int opt, char **argv)
 	case OPT_NAME:
 		if (!str_is_name(optarg))
 			return misuse("is not a name: 1 to 63 letters, "
-				      "digits, '.', '_' and '-'", optarg);
+				      "digits, '.', '_' and '-'",
+				      optarg);
 		j->name = optarg;
 		return 0;
 	case OPT_NO_START: j->no_start = true; return 0;
@@ -91,8 +92,7 @@ static int take_option(struct join *j, int opt, char **argv)
 	case OPT_NO_AUTHORIZE: j->authorize = AUTHORIZE_NO; return 0;
 	case ':': return misuse("wants a value", argv[optind - 1]);
 	default:
-		return misuse("is no option of this command",
-			      argv[optind - 1]);
+		return misuse("is no option of this command", argv[optind - 1]);
 	}
 }
 
@@ -123,8 +123,7 @@ static int parse_code(struct join *j)
 	int err = code_parse(buf_text(&j->text), j->text.len, &j->code);
 
 	switch (err) {
-	case 0:
-		return 0;
+	case 0: return 0;
 	case RW_ERR_VERSION:
 		return fail("this code was made by a newer rigway: update the "
 			    "one on this machine");
@@ -133,8 +132,7 @@ static int parse_code(struct join *j)
 	case RW_ERR_MANGLED:
 		return fail("some characters of the code are wrong: copy it "
 			    "again");
-	case RW_ERR_LIMIT:
-		return fail("this is too long to be a code");
+	case RW_ERR_LIMIT: return fail("this is too long to be a code");
 	default:
 		return fail("this is not a code: one begins with rw1, and is "
 			    "printed by rigway relay (for a rig), rigway join "
@@ -159,8 +157,7 @@ static int read_args(struct join *j, int argc, char **argv)
 	for (int i = optind; i < argc && strcmp(argv[optind], "-") != 0; i++)
 		if (j->text.len < CODE_INPUT_MAX)
 			buf_printf(&j->text, "%s ", argv[i]);
-	if (buf_text(&j->text)[strspn(buf_text(&j->text), " \t\r\n")] ==
-	    '\0') {
+	if (buf_text(&j->text)[strspn(buf_text(&j->text), " \t\r\n")] == '\0') {
 		fprintf(stderr, "rigway join: there is no code\n");
 		return command_misuse("join");
 	}
@@ -171,10 +168,10 @@ static int read_args(struct join *j, int argc, char **argv)
 
 /* How this machine stands to the relay of the code. */
 struct standing {
-	bool is_joined;		/* the relay is on the list */
-	bool is_same_code;	/* and it was joined with this very code */
-	bool is_up;		/* and it is connected now */
-	bool is_other;		/* a rig, but of other relays */
+	bool is_joined;	   /* the relay is on the list */
+	bool is_same_code; /* and it was joined with this very code */
+	bool is_up;	   /* and it is connected now */
+	bool is_other;	   /* a rig, but of other relays */
 };
 
 static void code_id(const struct code *code, uint8_t id[CODE_ID_LEN])
@@ -196,8 +193,8 @@ static void stand_state(const struct join *j, struct agent_state *s,
 	code_id(&j->code, id);
 	ret->is_joined = relay != NULL;
 	ret->is_other = relay == NULL && s->relays.count > 0;
-	ret->is_same_code = relay != NULL &&
-			    memcmp(relay->invite, id, sizeof(id)) == 0;
+	ret->is_same_code =
+		relay != NULL && memcmp(relay->invite, id, sizeof(id)) == 0;
 }
 
 static int stand_running(const struct join *j, int fd, struct standing *ret)
@@ -214,7 +211,8 @@ static int stand_running(const struct join *j, int fd, struct standing *ret)
 	code_id(&j->code, id);
 	str_hex_encode(id, sizeof(id), id_text);
 	pin_text(&j->code.relay_pin, pin);
-	json_array_foreach(json_object_get(last, "relays"), i, relay) {
+	json_array_foreach(json_object_get(last, "relays"), i, relay)
+	{
 		const char *key = "", *invite = "";
 		int up = 0;
 
@@ -269,9 +267,9 @@ static int check_place(struct join *j, const struct standing *s)
 	if (is_terminal())
 		return ask_yes("This code makes a machine a rig: one that is "
 			       "reached. This machine is a laptop that knows "
-			       "rigs. Make it a rig as well?") ?
-			       0 :
-			       EXIT_FAILED;
+			       "rigs. Make it a rig as well?")
+			       ? 0
+			       : EXIT_FAILED;
 	return fail("this code is for a GPU machine, and this machine is a "
 		    "laptop that knows rigs: type it on the GPU machine; if "
 		    "this one is to be a rig as well, add --name NAME");
@@ -283,9 +281,9 @@ struct redeeming {
 	uv_loop_t loop;
 	struct redeem *redeem;
 	int err;
-	char *text;		/* why not */
+	char *text; /* why not */
 	char fleet[64];
-	char relay[HOSTPORT_CAP];	/* the address that worked */
+	char relay[HOSTPORT_CAP]; /* the address that worked */
 };
 
 static void on_redeemed(void *user, int err, const char *text,
@@ -296,9 +294,8 @@ static void on_redeemed(void *user, int err, const char *text,
 	r->err = err;
 	r->redeem = NULL;
 	if (err != 0)
-		r->text = xstrdup(text != NULL && text[0] != '\0' ?
-					  text :
-					  err_text(err));
+		r->text = xstrdup(
+			text != NULL && text[0] != '\0' ? text : err_text(err));
 	str_copy(r->fleet, sizeof(r->fleet), fleet != NULL ? fleet : "");
 	str_copy(r->relay, sizeof(r->relay), relay != NULL ? relay : "");
 	uv_stop(&r->loop);
@@ -333,7 +330,8 @@ static int redeem(struct join *j, const struct key *key, const char *name,
 	return 0;
 }
 
-/* -- a rig: the pieces ------------------------------------------------------ */
+/* -- a rig: the pieces ------------------------------------------------------
+ */
 
 static int save_name(struct join *j)
 {
@@ -361,8 +359,9 @@ static int store_relay(struct agent_state *s, const struct rig_relay *relay)
 		return 0;
 	if (err == RW_ERR_LIMIT)
 		return fail("this rig has joined as many relays as it may");
-	fprintf(stderr, "rigway join: %s: %s; nothing is lost: make room, and "
-			"repeat this with the same code\n",
+	fprintf(stderr,
+		"rigway join: %s: %s; nothing is lost: make room, and "
+		"repeat this with the same code\n",
 		s->relays.path, err_text(err));
 	return EXIT_FAILED;
 }
@@ -389,9 +388,11 @@ static int invite_state(struct agent_state *s, const struct rig_relay *relay)
 					   &issued.invite };
 
 	if (register_invite(&r, text, sizeof(text)) != 0)
-		fprintf(stderr, "rigway join: note: the relay does not know "
-				"of the laptop's code yet (%s); the rig tells "
-				"it when it starts\n", text);
+		fprintf(stderr,
+			"rigway join: note: the relay does not know "
+			"of the laptop's code yet (%s); the rig tells "
+			"it when it starts\n",
+			text);
 	fprintf(stderr, "rigway join: start the rig with: rigway rig\n");
 	print_code(issued.code);
 	mem_wipe(&issued, sizeof(issued));
@@ -439,8 +440,10 @@ static void watch_running(const struct join *j, int fd)
 		fprintf(stderr, "rigway join: the rig is connected\n");
 		return;
 	}
-	fprintf(stderr, "rigway join: the rig runs, but has not reached the "
-			"relay yet (%s); it goes on trying\n", text);
+	fprintf(stderr,
+		"rigway join: the rig runs, but has not reached the "
+		"relay yet (%s); it goes on trying\n",
+		text);
 	free(text);
 }
 
@@ -470,15 +473,19 @@ static int start_and_invite(struct join *j)
 	int status = EXIT_FAILED, fd = -1;
 
 	if (self == NULL || log == NULL) {
-		fail(log == NULL ? paths_error(&j->paths) :
-				   "this program's own file is not known");
+		fail(log == NULL ? paths_error(&j->paths)
+				 : "this program's own file is not known");
 		goto out;
 	}
-	fprintf(stderr, "rigway join: starting the rig in the background "
-			"(its log: %s)\n", log);
+	fprintf(stderr,
+		"rigway join: starting the rig in the background "
+		"(its log: %s)\n",
+		log);
 	if (start_agent(&p, &text) != 0) {
-		fprintf(stderr, "rigway join: it is paired, but the rig does "
-				"not start: %s\n", text);
+		fprintf(stderr,
+			"rigway join: it is paired, but the rig does "
+			"not start: %s\n",
+			text);
 		goto out;
 	}
 	fd = connect_running(j);
@@ -495,7 +502,8 @@ out:
 	return status;
 }
 
-/* -- a rig ------------------------------------------------------------------ */
+/* -- a rig ------------------------------------------------------------------
+ */
 
 static int join_stopped(struct join *j, struct agent_state *s)
 {
@@ -513,7 +521,7 @@ static int join_stopped(struct join *j, struct agent_state *s)
 		s->name);
 	if (j->no_start)
 		return invite_state(s, &relay);
-	agent_state_close(s);	/* the rig wants the lock */
+	agent_state_close(s); /* the rig wants the lock */
 	return start_and_invite(j);
 }
 
@@ -528,8 +536,8 @@ static int tell_running(int fd, const struct rig_relay *relay)
 	str_hex_encode(relay->invite, sizeof(relay->invite), invite);
 	if (rig_ask(fd,
 		    json_pack("{s:s, s:s, s:s, s:s, s:o}", "do", "join", "key",
-			      pin_text(&relay->pin, pin), "fleet",
-			      relay->fleet, "invite", invite, "addrs", addrs),
+			      pin_text(&relay->pin, pin), "fleet", relay->fleet,
+			      "invite", invite, "addrs", addrs),
 		    ASK_MS, NULL, NULL, NULL, &text) != 0)
 		return fail_free(text);
 	return 0;
@@ -570,8 +578,10 @@ static int join_running(struct join *j, int fd)
 	if (status != 0 || (status = save_name(j)) != 0)
 		return status;
 	if (j->name != NULL)
-		fprintf(stderr, "rigway join: the rig takes the name %s when "
-				"it is started the next time\n", j->name);
+		fprintf(stderr,
+			"rigway join: the rig takes the name %s when "
+			"it is started the next time\n",
+			j->name);
 	watch_running(j, fd);
 	return invite_running(fd);
 }
@@ -590,14 +600,15 @@ static int join_rig(struct join *j)
 	if (rig_reach(&o, &r, &text) != 0)
 		return fail_free(text);
 
-	int status = r.fd >= 0 ? join_running(j, r.fd) :
-				 join_stopped(j, &r.state);
+	int status =
+		r.fd >= 0 ? join_running(j, r.fd) : join_stopped(j, &r.state);
 
 	rig_reach_close(&r);
 	return status;
 }
 
-/* -- a laptop --------------------------------------------------------------- */
+/* -- a laptop ---------------------------------------------------------------
+ */
 
 static bool is_own_code(struct join *j)
 {
@@ -635,9 +646,8 @@ static int on_line(void *user, json_t *line, int fd)
 /* The ssh public key that ssh itself would offer first, or NULL. */
 static char *find_public_key(char **ret_path)
 {
-	static const char *const names[] = { "id_ed25519", "id_ecdsa",
-					     "id_rsa", "id_ed25519_sk",
-					     "id_ecdsa_sk" };
+	static const char *const names[] = { "id_ed25519", "id_ecdsa", "id_rsa",
+					     "id_ed25519_sk", "id_ecdsa_sk" };
 	const char *home = getenv("HOME");
 
 	for (size_t i = 0; home != NULL && i < ARRAY_LEN(names); i++) {
@@ -714,7 +724,8 @@ static int join_client(struct join *j)
 		return status;
 	offer_key(j, &jd);
 	printf("%s is ready: rigway ls, rigway ssh %s, rigway forward %s "
-	       "8888\n", jd.rig, jd.rig, jd.rig);
+	       "8888\n",
+	       jd.rig, jd.rig, jd.rig);
 	return EXIT_DONE;
 }
 

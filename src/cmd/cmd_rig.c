@@ -25,13 +25,13 @@
 #define ASK_MS 20000
 
 struct args {
-	const char *verb;	/* NULL: run the agent */
-	const char *who;	/* remove */
+	const char *verb; /* NULL: run the agent */
+	const char *who;  /* remove */
 	const char *name, *log_level;
-	struct buf guest;	/* the services as they were typed */
+	struct buf guest; /* the services as they were typed */
 	bool is_guest, is_json;
 	uint64_t uses, expires_ms;
-	uint64_t ready_fd;	/* 0: none */
+	uint64_t ready_fd; /* 0: none */
 };
 
 /* What every verb needs. */
@@ -54,8 +54,15 @@ static int misuse(const char *text, const char *word)
 
 /* -- arguments ------------------------------------------------------------- */
 
-enum { OPT_NAME = 256, OPT_LEVEL, OPT_GUEST, OPT_USES, OPT_EXPIRES, OPT_JSON,
-       OPT_READY };
+enum {
+	OPT_NAME = 256,
+	OPT_LEVEL,
+	OPT_GUEST,
+	OPT_USES,
+	OPT_EXPIRES,
+	OPT_JSON,
+	OPT_READY
+};
 
 static const struct option options[] = {
 	{ "name", required_argument, NULL, OPT_NAME },
@@ -80,7 +87,8 @@ static int take_option(struct args *a, int opt)
 	case OPT_NAME:
 		if (!str_is_name(optarg))
 			return misuse("is not a name: 1 to 63 letters, "
-				      "digits, '.', '_' and '-'", optarg);
+				      "digits, '.', '_' and '-'",
+				      optarg);
 		a->name = optarg;
 		return 0;
 	case OPT_LEVEL: a->log_level = optarg; return 0;
@@ -95,14 +103,14 @@ static int take_option(struct args *a, int opt)
 		    a->expires_ms < 1000 ||
 		    a->expires_ms > (uint64_t)INVITE_TTL_MAX * 1000)
 			return misuse("is not a time from 1s to 30d, such as "
-				      "90s, 2h or 7d", optarg);
+				      "90s, 2h or 7d",
+				      optarg);
 		return 0;
 	case OPT_READY:
 		if (parse_u64(optarg, 3, 1023, &a->ready_fd) != 0)
 			return misuse("is not a file descriptor", optarg);
 		return 0;
-	default:
-		return command_misuse("rig");
+	default: return command_misuse("rig");
 	}
 }
 
@@ -119,8 +127,8 @@ static int take_words(struct args *a, int argc, char **argv)
 	if (a->verb == NULL) {
 		const char *near = str_near(argv[0], verbs, ARRAY_LEN(verbs));
 
-		fprintf(stderr, "rigway rig: there is no '%s'%s%s%s\n",
-			argv[0], near != NULL ? "; did you mean '" : "",
+		fprintf(stderr, "rigway rig: there is no '%s'%s%s%s\n", argv[0],
+			near != NULL ? "; did you mean '" : "",
 			near != NULL ? near : "", near != NULL ? "'?" : "");
 		return command_misuse("rig");
 	}
@@ -263,9 +271,11 @@ static int invite_state(struct agent_state *s, const struct args *a,
 					   &issued.invite };
 
 	if (register_invite(&r, text, sizeof(text)) != 0)
-		fprintf(stderr, "rigway rig: note: the relay does not know of "
-				"this code yet (%s); the rig tells it when it "
-				"starts\n", text);
+		fprintf(stderr,
+			"rigway rig: note: the relay does not know of "
+			"this code yet (%s); the rig tells it when it "
+			"starts\n",
+			text);
 	fprintf(stderr, "rigway rig: note: this rig is not running: start it "
 			"with rigway rig before the code is used\n");
 	printf("%s\n", issued.code);
@@ -283,15 +293,16 @@ static int do_invite(struct rig_command *c, struct args *a)
 		return fail("the list of services is too long");
 	if (err != 0)
 		return misuse("is not a service: give a name such as ssh, a "
-			      "PORT, HOST:PORT or /PATH", bad);
+			      "PORT, HOST:PORT or /PATH",
+			      bad);
 	if (a->is_guest && services[0] == '\0')
 		return misuse("wants the services that the guest may reach",
 			      "--guest");
 	if (reach(c, &r) != 0)
 		return EXIT_FAILED;
 
-	int status = r.fd >= 0 ? invite_running(r.fd, a, services) :
-				 invite_state(&r.state, a, services);
+	int status = r.fd >= 0 ? invite_running(r.fd, a, services)
+			       : invite_state(&r.state, a, services);
 
 	rig_reach_close(&r);
 	return status;
@@ -315,14 +326,13 @@ static json_t *list_devices(struct rig_command *c)
 		return NULL;
 	}
 	if (r.fd >= 0)
-		err = rig_ask(r.fd, json_pack("{s:s}", "do", "devices"),
-			      ASK_MS, gather, rows, NULL, &text);
+		err = rig_ask(r.fd, json_pack("{s:s}", "do", "devices"), ASK_MS,
+			      gather, rows, NULL, &text);
 	for (size_t i = 0; r.fd < 0 && i < r.state.devices.count; i++)
 		if (r.state.devices.rows[i].role != DEVICE_REMOVED)
 			json_array_append_new(
 				rows, admin_device_json(
-					      &r.state.devices.rows[i],
-					      false));
+					      &r.state.devices.rows[i], false));
 	rig_reach_close(&r);
 	if (err == 0)
 		return rows;
@@ -347,8 +357,8 @@ static void print_device(const json_t *row)
 	printf("%-20s  %s  %-5s  %s  %s", text_of(row, "name"),
 	       text_of(row, "fingerprint"), text_of(row, "role"),
 	       text_of(row, "admitted"),
-	       json_is_true(json_object_get(row, "online")) ? "connected" :
-							      "away");
+	       json_is_true(json_object_get(row, "online")) ? "connected"
+							    : "away");
 	json_array_foreach(services, i, item)
 		printf("%s%s", i == 0 ? "  " : ",", json_string_value(item));
 	putchar('\n');
@@ -371,10 +381,9 @@ static int do_devices(struct rig_command *c, struct args *a)
 		fprintf(stderr, "no device may come in yet: rigway rig invite "
 				"makes a code for a laptop\n");
 	} else {
-		printf("%-20s  %-19s  %-5s  %-20s  %s\n", "NAME",
-		       "FINGERPRINT", "ROLE", "ADMITTED", "NOW");
-		json_array_foreach(rows, i, row)
-			print_device(row);
+		printf("%-20s  %-19s  %-5s  %-20s  %s\n", "NAME", "FINGERPRINT",
+		       "ROLE", "ADMITTED", "NOW");
+		json_array_foreach(rows, i, row) print_device(row);
 	}
 	json_decref(rows);
 	return EXIT_DONE;
@@ -391,18 +400,18 @@ static int do_remove(struct rig_command *c, struct args *a)
 	if (reach(c, &r) != 0)
 		return EXIT_FAILED;
 	if (r.fd >= 0)
-		err = rig_ask(r.fd,
-			      json_pack("{s:s, s:s}", "do", "remove", "who",
-					a->who),
-			      ASK_MS, NULL, NULL, &last, &text);
+		err = rig_ask(
+			r.fd,
+			json_pack("{s:s, s:s}", "do", "remove", "who", a->who),
+			ASK_MS, NULL, NULL, &last, &text);
 	else
-		err = removal_write(&r.state.devices, &r.state.invites,
-				    a->who, (int64_t)time(NULL), &dev, words);
+		err = removal_write(&r.state.devices, &r.state.invites, a->who,
+				    (int64_t)time(NULL), &dev, words);
 	rig_reach_close(&r);
 	fprintf(stderr, "rigway rig: %s\n",
-		text != NULL ? text :
-		last != NULL ? text_of(last, "text") :
-			       words);
+		text != NULL   ? text
+		: last != NULL ? text_of(last, "text")
+			       : words);
 	free(text);
 	json_decref(last);
 	return err == 0 ? EXIT_DONE : EXIT_FAILED;

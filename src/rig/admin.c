@@ -22,7 +22,7 @@
 struct admin {
 	struct rig *rig;
 	struct local *local;
-	struct list asks;	/* requests that are not answered yet */
+	struct list asks; /* requests that are not answered yet */
 };
 
 /* A request that waits for a relay: for an answer, or to be reached. */
@@ -30,8 +30,8 @@ struct ask {
 	struct list link;
 	struct admin *admin;
 	struct local_req *req;
-	struct issue *issue;	/* invite */
-	bool waits;		/* wait: for this relay */
+	struct issue *issue; /* invite */
+	bool waits;	     /* wait: for this relay */
 	struct pin relay;
 };
 
@@ -122,9 +122,8 @@ json_t *admin_device_json(const struct device *dev, bool online)
 	     t = strtok_r(NULL, ",", &save))
 		json_array_append_new(services, json_string(t));
 	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:b}", "name",
-			 dev->name, "fingerprint",
-			 pin_short(&dev->pin, shown), "key",
-			 pin_text(&dev->pin, pin), "role",
+			 dev->name, "fingerprint", pin_short(&dev->pin, shown),
+			 "key", pin_text(&dev->pin, pin), "role",
 			 device_role_name(dev->role), "services", services,
 			 "admitted", format_time_utc(dev->admitted, admitted),
 			 "online", online);
@@ -137,15 +136,14 @@ static void do_devices(struct admin *a, struct local_req *r, json_t *msg)
 	(void)msg;
 	for (size_t i = 0; i < rig->devices.count; i++) {
 		const struct device *dev = &rig->devices.rows[i];
-		const struct peer *p =
-			sessions_find(rig->sessions, &dev->pin);
+		const struct peer *p = sessions_find(rig->sessions, &dev->pin);
 
 		if (dev->role == DEVICE_REMOVED)
 			continue;
-		local_reply_json(r,
-				 admin_device_json(
-					 dev, p != NULL && session_is_live(
-								   p->session)));
+		local_reply_json(
+			r,
+			admin_device_json(
+				dev, p != NULL && session_is_live(p->session)));
 	}
 	local_end(r, true, 0, NULL);
 }
@@ -185,14 +183,13 @@ static json_t *session_json(const struct rig *rig, const struct peer *p)
 	char pin[PIN_SHORT_LEN + 1];
 
 	session_stats(p->session, &st);
-	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "name",
-			 dev != NULL ? dev->name : "", "fingerprint",
-			 pin_short(&p->pin, pin), "connected",
-			 session_is_live(p->session), "streams",
-			 (json_int_t)st.streams, "bytes_in",
-			 (json_int_t)st.bytes_in, "bytes_out",
-			 (json_int_t)st.bytes_out, "rtt_us",
-			 (json_int_t)st.rtt_us);
+	return json_pack(
+		"{s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "name",
+		dev != NULL ? dev->name : "", "fingerprint",
+		pin_short(&p->pin, pin), "connected",
+		session_is_live(p->session), "streams", (json_int_t)st.streams,
+		"bytes_in", (json_int_t)st.bytes_in, "bytes_out",
+		(json_int_t)st.bytes_out, "rtt_us", (json_int_t)st.rtt_us);
 }
 
 static void do_status(struct admin *a, struct local_req *r, json_t *msg)
@@ -207,15 +204,14 @@ static void do_status(struct admin *a, struct local_req *r, json_t *msg)
 	for (const struct peer *p = NULL;
 	     (p = sessions_next(rig->sessions, p)) != NULL;)
 		json_array_append_new(sessions, session_json(rig, p));
-	local_end_json(
-		r, true, 0, NULL,
-		json_pack("{s:s, s:s, s:s, s:i, s:I, s:o, s:o}", "name",
-			  rig->name, "fingerprint",
-			  pin_short(key_pin(rig->key), shown), "key",
-			  pin_text(key_pin(rig->key), pin), "sshd_port",
-			  (int)sshd_port(rig->sshd), "devices",
-			  (json_int_t)devices_admitted(&rig->devices),
-			  "relays", relays, "sessions", sessions));
+	local_end_json(r, true, 0, NULL,
+		       json_pack("{s:s, s:s, s:s, s:i, s:I, s:o, s:o}", "name",
+				 rig->name, "fingerprint",
+				 pin_short(key_pin(rig->key), shown), "key",
+				 pin_text(key_pin(rig->key), pin), "sshd_port",
+				 (int)sshd_port(rig->sshd), "devices",
+				 (json_int_t)devices_admitted(&rig->devices),
+				 "relays", relays, "sessions", sessions));
 }
 
 /* -- join, wait ----------------------------------------------------------- */
@@ -235,7 +231,8 @@ static int relay_from_json(json_t *msg, struct rig_relay *ret)
 	    json_array_size(addrs) == 0 ||
 	    json_array_size(addrs) > CODE_RELAYS_MAX)
 		return RW_ERR_FORMAT;
-	json_array_foreach(addrs, i, addr) {
+	json_array_foreach(addrs, i, addr)
+	{
 		struct hostport hp;
 		const char *text = json_string_value(addr);
 
@@ -285,8 +282,8 @@ static void ask_look(struct ask *k, const struct uplink *u)
 	if (uplink_is_up(u))
 		ask_end(k, true, NULL, NULL);
 	else if (uplink_text(u)[0] != '\0')
-		local_reply_json(k->req, json_pack("{s:s}", "progress",
-						   uplink_text(u)));
+		local_reply_json(
+			k->req, json_pack("{s:s}", "progress", uplink_text(u)));
 }
 
 /* Ends when the relay of that key is reached; meanwhile says why it is not. */
@@ -319,7 +316,7 @@ void admin_on_uplink(struct admin *a, const struct uplink *u)
 {
 	if (a == NULL)
 		return;
-	list_for_each_safe(it, &a->asks) {
+	list_for_each_safe (it, &a->asks) {
 		struct ask *k = container_of(it, struct ask, link);
 
 		if (k->waits)
@@ -374,7 +371,7 @@ void admin_free(struct admin *a)
 	if (a == NULL)
 		return;
 	local_free(a->local);
-	list_for_each_safe(it, &a->asks)
+	list_for_each_safe (it, &a->asks)
 		ask_free(container_of(it, struct ask, link));
 	free(a);
 }

@@ -34,7 +34,7 @@
 struct agent {
 	struct rig rig;
 	uv_loop_t loop;
-	struct timer *stop;	/* while it ends */
+	struct timer *stop; /* while it ends */
 	unsigned stop_ms;
 };
 

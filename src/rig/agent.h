@@ -18,9 +18,9 @@ struct key;
 struct agent_params {
 	const struct settings *settings;
 	struct paths *paths;
-	const char *name;	/* NULL: the settings', join's, the machine's */
-	int ready_fd;		/* gets a byte when commands are served; or
-				 * -1 */
+	const char *name; /* NULL: the settings', join's, the machine's */
+	int ready_fd;	  /* gets a byte when commands are served; or
+			   * -1 */
 };
 
 /* Runs until it is told to stop. Returns the exit status, having said why on
@@ -35,16 +35,16 @@ struct agent_state {
 	struct invites invites;
 	struct rig_relays relays;
 	char name[RIG_NAME_CAP];
-	bool is_joined;		/* there is at least one relay */
+	bool is_joined; /* there is at least one relay */
 };
 
 /* How to open it. */
 struct agent_open {
 	const struct settings *settings;
 	struct paths *paths;
-	const char *name;	/* as agent_params.name */
-	bool may_make;		/* make the key and the folder if need be */
-	uint64_t wait_ms;	/* for the lock */
+	const char *name; /* as agent_params.name */
+	bool may_make;	  /* make the key and the folder if need be */
+	uint64_t wait_ms; /* for the lock */
 };
 
 /* 0; RW_ERR_BUSY: a rig runs; RW_ERR_NOT_FOUND: nothing is there and may_make

@@ -55,19 +55,20 @@ static char *key_trouble(int err, const char *path)
 	case RW_ERR_PERM:
 		return xasprintf("%s can be read by others, so it may have "
 				 "been copied: chmod 600 it, if you are sure "
-				 "that nobody has", path);
+				 "that nobody has",
+				 path);
 	case RW_ERR_KEY_MISSING:
 		return xasprintf("%s is missing, but this machine has been a "
 				 "rig: put the key back, or remove the folder "
-				 "around it and join again", path);
+				 "around it and join again",
+				 path);
 	case RW_ERR_OTHER_MACHINE:
 		return xasprintf("%s was copied from another machine: two "
 				 "machines cannot be one rig; remove it here "
-				 "and join this one too", path);
-	case RW_ERR_FORMAT:
-		return xasprintf("%s is damaged", path);
-	default:
-		return xasprintf("%s: %s", path, err_text(err));
+				 "and join this one too",
+				 path);
+	case RW_ERR_FORMAT: return xasprintf("%s is damaged", path);
+	default: return xasprintf("%s: %s", path, err_text(err));
 	}
 }
 

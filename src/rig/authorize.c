@@ -132,14 +132,16 @@ static bool has_key(const char *text, size_t len, const char *key)
 	const char *at = text;
 	const char *end = text + len;
 
-	while (n > 0 && (at = memmem(at, (size_t)(end - at), blob, n)) != NULL) {
+	while (n > 0 &&
+	       (at = memmem(at, (size_t)(end - at), blob, n)) != NULL) {
 		const char *line = at;
 
 		while (line > text && line[-1] != '\n')
 			line--;
 
-		bool whole = at > text && (at[-1] == ' ' || at[-1] == '\t') &&
-			     (at + n == end || strchr(" \t\r\n", at[n]) != NULL);
+		bool whole =
+			at > text && (at[-1] == ' ' || at[-1] == '\t') &&
+			(at + n == end || strchr(" \t\r\n", at[n]) != NULL);
 
 		if (whole && *line != '#')
 			return true;

@@ -19,26 +19,26 @@
 #define DEVICES_REMOVED_MAX 256
 
 enum device_role {
-	DEVICE_OWNER = 1,	/* reaches what the rig's user can reach */
-	DEVICE_GUEST,		/* reaches its services */
-	DEVICE_REMOVED,		/* was here; may do nothing */
+	DEVICE_OWNER = 1, /* reaches what the rig's user can reach */
+	DEVICE_GUEST,	  /* reaches its services */
+	DEVICE_REMOVED,	  /* was here; may do nothing */
 };
 
 struct device {
 	struct pin pin;
-	char name[DEVICE_NAME_CAP];	/* a label, as the device gave it */
+	char name[DEVICE_NAME_CAP]; /* a label, as the device gave it */
 	enum device_role role;
 	char services[DEVICE_SERVICES_CAP]; /* of a guest, with commas */
-	int64_t admitted;	/* seconds since 1970; or removed at */
-	int64_t last;		/* last heard of; 0 unknown; not on disk */
-	unsigned told;		/* bit n: relay n knows that it is removed */
+	int64_t admitted; /* seconds since 1970; or removed at */
+	int64_t last;	  /* last heard of; 0 unknown; not on disk */
+	unsigned told;	  /* bit n: relay n knows that it is removed */
 };
 
 struct devices {
 	char *path;
 	struct device *rows;
 	size_t count, cap;
-	size_t max;		/* admitted ones */
+	size_t max; /* admitted ones */
 };
 
 /* Reads the file; none is an empty list. 0, or state_load()'s errors with its

@@ -22,20 +22,20 @@
 /* For the HELLO, once the end-to-end TLS is up. */
 #define HELLO_MS 10000
 /* Calls being answered at once; the rate bounds them too. */
-#define DOORS_MAX 256
+#define DOORS_MAX     256
 #define HELLO_VERSION 1
 
 /* From the call to the WELCOME, or the REFUSED. */
 struct door {
-	struct list link;	/* in rig->doors */
+	struct list link; /* in rig->doors */
 	struct rig *rig;
 	struct uplink *uplink;
 	struct pin pin;
 	char who[PIN_SHORT_LEN + 1];
 	char addr[CHAN_ADDR_CAP];
 	uint64_t rendezvous;
-	struct relayed *relayed;	/* until the TLS is up */
-	struct chan *chan;		/* from then on */
+	struct relayed *relayed; /* until the TLS is up */
+	struct chan *chan;	 /* from then on */
 	struct timer *timer;
 	bool is_refused;
 };
@@ -53,8 +53,8 @@ static void door_refuse(struct door *d, int err, const char *text)
 	/* The rig's own trouble (a full disk) is a refusal to the laptop, and
 	 * no reason to ask again and again. */
 	const bool is_ours = err > RW_ERR_PROTO || err == RW_ERR_IO;
-	struct refused r = { .code = reason_to_wire(is_ours ? RW_ERR_REFUSED :
-							      err) };
+	struct refused r = { .code = reason_to_wire(is_ours ? RW_ERR_REFUSED
+							    : err) };
 
 	log_info("%s from %s is refused: %s", d->who, d->addr, text);
 	str_copy(r.text, sizeof(r.text), text);
@@ -95,7 +95,8 @@ static int door_admit(struct door *d, const struct hello *h,
 	else if (err != 0)
 		snprintf(text, INVITE_TEXT_CAP,
 			 "the rig cannot store this: %s; the code is still "
-			 "good", err_text(err));
+			 "good",
+			 err_text(err));
 	else
 		log_info("admitted %s (%s) as %s", dev.name, d->who,
 			 device_role_name(dev.role));
@@ -155,7 +156,8 @@ static int door_judge(struct door *d, const struct hello *h,
 		snprintf(text, INVITE_TEXT_CAP,
 			 "the rig runs rigway %s and the laptop another "
 			 "version that it does not understand: update the "
-			 "older one", RIGWAY_VERSION);
+			 "older one",
+			 RIGWAY_VERSION);
 		return RW_ERR_VERSION;
 	}
 	if (h->extra.redeems)
@@ -292,9 +294,9 @@ static int call_judge(struct rig *rig, const struct control_call *call,
 	const uint64_t now_us = loop_now_us(rig->loop);
 	const bool known = devices_find(&rig->devices, &call->client) != NULL;
 	const struct invite *inv =
-		call->has_invite_id ?
-			invites_find(&rig->invites, call->invite_id) :
-			NULL;
+		call->has_invite_id
+			? invites_find(&rig->invites, call->invite_id)
+			: NULL;
 
 	if (!known && inv == NULL) {
 		*ret_text = "this rig does not know this machine (any more); "
@@ -323,7 +325,7 @@ void door_answer(struct uplink *u, const struct control_call *call)
 	int err = call_judge(rig, call, &text);
 	size_t n = 0;
 
-	list_for_each(it, &rig->doors)
+	list_for_each (it, &rig->doors)
 		n++;
 	if (err == 0 && (n >= DOORS_MAX || rig->is_stopping))
 		err = RW_ERR_LIMIT;
@@ -353,7 +355,7 @@ void door_answer(struct uplink *u, const struct control_call *call)
 
 void doors_close(struct rig *rig)
 {
-	list_for_each_safe(it, &rig->doors) {
+	list_for_each_safe (it, &rig->doors) {
 		struct door *d = container_of(it, struct door, link);
 
 		if (d->chan != NULL) {

@@ -12,8 +12,8 @@
 #include "base/str.h"
 #include "config/state.h"
 
-static const char *const keys[] = { "id",	"rig",	   "relay",   "role",
-				    "services", "issued",  "expires", "uses",
+static const char *const keys[] = { "id",	"rig",	  "relay",   "role",
+				    "services", "issued", "expires", "uses",
 				    "used",	NULL };
 static const struct state_format format = {
 	.kind = "invites", .version = 1, .max_rows = 8192, .keys = keys
@@ -153,11 +153,10 @@ static void write_uses(struct state_writer *w, const struct invite *inv)
 	for (size_t i = 0; i < inv->used_count; i++) {
 		const struct invite_use *use = &inv->used[i];
 
-		len += (size_t)snprintf(text + len, sizeof(text) - len,
-					"%s%s@%lld%s", i > 0 ? "," : "",
-					pin_text(&use->pin, pin),
-					(long long)use->at,
-					use->removed ? "@removed" : "");
+		len += (size_t)snprintf(
+			text + len, sizeof(text) - len, "%s%s@%lld%s",
+			i > 0 ? "," : "", pin_text(&use->pin, pin),
+			(long long)use->at, use->removed ? "@removed" : "");
 	}
 	if (len > 0)
 		state_add_str(w, "used", text);
@@ -314,7 +313,8 @@ static int invite_note_use(struct invites *v, struct invite *inv,
 			   char text[INVITE_TEXT_CAP])
 {
 	inv->used[inv->used_count++] = (struct invite_use){
-		.pin = *c->pin, .at = c->now,
+		.pin = *c->pin,
+		.at = c->now,
 	};
 
 	int err = invites_save(v);

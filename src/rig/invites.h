@@ -19,23 +19,23 @@
 #define INVITE_TTL_S	(24 * 3600)
 #define INVITE_TTL_MAX	(30 * 24 * 3600)
 /* An expired invite can still say so for this long. */
-#define INVITE_KEEP_S (7 * 24 * 3600)
+#define INVITE_KEEP_S	(7 * 24 * 3600)
 #define INVITE_TEXT_CAP 400
 
 struct invite_use {
 	struct pin pin;
 	int64_t at;
-	bool removed;		/* this key was removed: not again */
+	bool removed; /* this key was removed: not again */
 };
 
 struct invite {
 	uint8_t id[CODE_ID_LEN];
-	uint8_t rig_hash[HASH_LEN];	/* of the secret shown to the rig */
-	uint8_t relay_hash[HASH_LEN];	/* of the one shown to the relay */
+	uint8_t rig_hash[HASH_LEN];   /* of the secret shown to the rig */
+	uint8_t relay_hash[HASH_LEN]; /* of the one shown to the relay */
 	enum device_role role;
 	char services[DEVICE_SERVICES_CAP];
-	int64_t issued, expires;	/* seconds since 1970 */
-	uint16_t uses;			/* 1 to INVITE_USES_MAX */
+	int64_t issued, expires; /* seconds since 1970 */
+	uint16_t uses;		 /* 1 to INVITE_USES_MAX */
 	uint16_t used_count;
 	struct invite_use used[INVITE_USES_MAX];
 };
@@ -44,7 +44,7 @@ struct invites {
 	char *path;
 	struct invite *rows;
 	size_t count, cap;
-	size_t max;		/* open ones */
+	size_t max; /* open ones */
 };
 
 /* As devices_load(). */
@@ -53,9 +53,9 @@ int invites_load(struct invites *v, const char *path, size_t max,
 void invites_done(struct invites *v);
 
 struct invite_params {
-	const char *services;	/* NULL or "": for an owner's laptop */
-	uint16_t uses;		/* 0: one */
-	uint64_t ttl_s;		/* 0: INVITE_TTL_S */
+	const char *services; /* NULL or "": for an owner's laptop */
+	uint16_t uses;	      /* 0: one */
+	uint64_t ttl_s;	      /* 0: INVITE_TTL_S */
 	int64_t now;
 };
 
@@ -73,9 +73,9 @@ bool invite_is_live(const struct invite *inv, int64_t now);
 
 /* What a key shows that wants to come in. */
 struct invite_claim {
-	const uint8_t *id;	/* CODE_ID_LEN bytes */
-	const uint8_t *secret;	/* HASH_LEN bytes */
-	const struct pin *pin;	/* of the key that shows them */
+	const uint8_t *id;     /* CODE_ID_LEN bytes */
+	const uint8_t *secret; /* HASH_LEN bytes */
+	const struct pin *pin; /* of the key that shows them */
 	int64_t now;
 };
 

@@ -16,13 +16,13 @@
 #define RELAY_MS 5000
 
 struct issue {
-	struct list link;	/* in rig->issues */
+	struct list link; /* in rig->issues */
 	struct rig *rig;
 	struct issued issued;
 	struct timer *timer;
-	issue_on_done *on_done;	/* NULL once it ran or was cancelled */
+	issue_on_done *on_done; /* NULL once it ran or was cancelled */
 	void *user;
-	bool is_asking;		/* the relay's answer will come to us */
+	bool is_asking; /* the relay's answer will come to us */
 };
 
 static const char not_yet[] =
@@ -130,10 +130,9 @@ static void issue_tell(struct issue *is, struct uplink *chosen)
 			control_put_invite(uplink_control(u),
 					   &is->issued.invite, NULL, NULL);
 		else
-			is->is_asking =
-				control_put_invite(uplink_control(u),
-						   &is->issued.invite,
-						   on_answer, is) == 0;
+			is->is_asking = control_put_invite(uplink_control(u),
+							   &is->issued.invite,
+							   on_answer, is) == 0;
 	}
 }
 

@@ -23,7 +23,7 @@ struct issued {
 
 /* Who the rig is, for the code. */
 struct issuer {
-	const struct rig_relay *relay;	/* the one that the code names */
+	const struct rig_relay *relay; /* the one that the code names */
 	const struct pin *pin;
 	const char *name;
 };

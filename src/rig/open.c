@@ -24,10 +24,10 @@
 
 /* A stream from its OPEN to its end. One of dial, retry and pump at a time. */
 struct opening {
-	struct list link;	/* in peer->openings */
+	struct list link; /* in peer->openings */
 	struct rig *rig;
-	struct peer *peer;	/* NULL once the session is gone */
-	struct stream *st;	/* NULL once the pump has it */
+	struct peer *peer; /* NULL once the session is gone */
+	struct stream *st; /* NULL once the pump has it */
 	struct target target;
 	struct hostport tries[SSHD_LISTEN_MAX]; /* of service ssh */
 	size_t try_count, try_at;
@@ -35,7 +35,7 @@ struct opening {
 	struct timer *retry;
 	uint64_t deadline_us;
 	struct pump *pump;
-	bool is_over;		/* reset, or being freed */
+	bool is_over; /* reset, or being freed */
 };
 
 static void opening_dial(struct opening *o);
@@ -89,8 +89,7 @@ static const char *opening_where(const struct opening *o, char *out, size_t cap)
 
 	if (o->try_count > 0) {
 		const struct hostport *t =
-			&o->tries[o->try_at < o->try_count ? o->try_at :
-							     0];
+			&o->tries[o->try_at < o->try_count ? o->try_at : 0];
 
 		snprintf(out, cap, "sshd at %s",
 			 format_hostport(t->host, t->port, hp));
@@ -119,8 +118,8 @@ static void opening_failed(struct opening *o, int err)
 		snprintf(out, cap, "no such host: %.120s", where);
 		break;
 	case RW_ERR_NOT_ALLOWED:
-		snprintf(out, cap,
-			 "this device is not allowed to reach %.100s", where);
+		snprintf(out, cap, "this device is not allowed to reach %.100s",
+			 where);
 		break;
 	case RW_ERR_UNREACHABLE:
 		snprintf(out, cap, "%.120s cannot be reached from the rig",
@@ -129,9 +128,7 @@ static void opening_failed(struct opening *o, int err)
 	case RW_ERR_NOT_FOUND:
 		snprintf(out, cap, "there is no %.120s on the rig", where);
 		break;
-	default:
-		snprintf(out, cap, "%.120s: %s", where, err_text(err));
-		break;
+	default: snprintf(out, cap, "%.120s: %s", where, err_text(err)); break;
 	}
 	opening_refuse(o, err, text);
 }
@@ -179,8 +176,7 @@ static bool dial_allow(const struct sockaddr *addr, void *user)
 		return false;
 	/* Where sshd listens was not the laptop's choice. */
 	return o->target.kind == STREAM_SERVICE ||
-	       policy_allows_addr(dev, &o->target, addr,
-				  sshd_port(rig->sshd));
+	       policy_allows_addr(dev, &o->target, addr, sshd_port(rig->sshd));
 }
 
 static void dial_on_done(void *user, int err, int fd, enum dial_stage stage)
@@ -204,8 +200,8 @@ static void dial_on_done(void *user, int err, int fd, enum dial_stage stage)
 
 static void opening_dial(struct opening *o)
 {
-	const struct hostport *hp = o->try_count > 0 ? &o->tries[o->try_at] :
-						       &o->target.hp;
+	const struct hostport *hp =
+		o->try_count > 0 ? &o->tries[o->try_at] : &o->target.hp;
 	const struct dial_params p = {
 		.host = hp->host,
 		.port = hp->port,
@@ -308,7 +304,7 @@ void opening_start(struct peer *p, struct stream *st)
 
 void openings_abort(struct peer *p, int err, const char *text)
 {
-	list_for_each_safe(it, &p->openings) {
+	list_for_each_safe (it, &p->openings) {
 		struct opening *o = container_of(it, struct opening, link);
 
 		if (o->pump != NULL)
@@ -320,7 +316,7 @@ void openings_abort(struct peer *p, int err, const char *text)
 
 void openings_orphan(struct peer *p)
 {
-	list_for_each_safe(it, &p->openings) {
+	list_for_each_safe (it, &p->openings) {
 		struct opening *o = container_of(it, struct opening, link);
 
 		list_del(&o->link);

@@ -13,7 +13,7 @@
 /* An address in its one form: a v4-mapped v6 address is the v4 one. */
 struct ip {
 	bool is_v6;
-	uint8_t b[16];	/* 4 or 16 of them */
+	uint8_t b[16]; /* 4 or 16 of them */
 	uint16_t port;
 };
 
@@ -63,9 +63,9 @@ static bool ip_from_hostport(const struct hostport *hp, struct ip *ret)
 
 static bool ip_is_loopback(const struct ip *ip)
 {
-	return ip->is_v6 ? IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)
-							(const void *)ip->b) :
-			   ip->b[0] == 127;
+	return ip->is_v6 ? IN6_IS_ADDR_LOOPBACK(
+				   (const struct in6_addr *)(const void *)ip->b)
+			 : ip->b[0] == 127;
 }
 
 static bool ip_eq(const struct ip *a, const struct ip *b)
@@ -77,9 +77,9 @@ static bool ip_eq(const struct ip *a, const struct ip *b)
 /* One item of a guest's list. */
 enum service_form {
 	SERVICE_NAME,
-	SERVICE_PORT,	/* of this machine */
-	SERVICE_ADDR,	/* a numeric address and a port */
-	SERVICE_HOST,	/* a host's name and a port */
+	SERVICE_PORT, /* of this machine */
+	SERVICE_ADDR, /* a numeric address and a port */
+	SERVICE_HOST, /* a host's name and a port */
 	SERVICE_PATH,
 };
 
@@ -99,17 +99,16 @@ static int service_parse(const char *text, struct service *ret)
 	else if (parse_port(text, &s.port) == 0)
 		s.form = SERVICE_PORT;
 	else if (strspn(text, "0123456789") == strlen(text))
-		return RW_ERR_FORMAT;	/* a number, but no port */
+		return RW_ERR_FORMAT; /* a number, but no port */
 	else if (str_is_name(text))
 		s.form = SERVICE_NAME;
 	else if (parse_hostport(text, 0, &s.hp) != 0)
 		return RW_ERR_FORMAT;
 	else if (strcasecmp(s.hp.host, "localhost") == 0)
-		s = (struct service){ .form = SERVICE_PORT,
-				      .port = s.hp.port };
+		s = (struct service){ .form = SERVICE_PORT, .port = s.hp.port };
 	else
-		s.form = ip_from_hostport(&s.hp, &s.ip) ? SERVICE_ADDR :
-							  SERVICE_HOST;
+		s.form = ip_from_hostport(&s.hp, &s.ip) ? SERVICE_ADDR
+							: SERVICE_HOST;
 	*ret = s;
 	return 0;
 }
@@ -161,15 +160,12 @@ static bool match_hostport(const char *text, const struct service *s,
 	case SERVICE_NAME:
 		return strcmp(text, "ssh") == 0 && w->sshd_port != 0 &&
 		       hp->port == w->sshd_port;
-	case SERVICE_PORT:
-		return hp->port == s->port;
-	case SERVICE_ADDR:
-		return hp->port == s->hp.port;
+	case SERVICE_PORT: return hp->port == s->port;
+	case SERVICE_ADDR: return hp->port == s->hp.port;
 	case SERVICE_HOST:
 		return hp->port == s->hp.port &&
 		       strcasecmp(hp->host, s->hp.host) == 0;
-	case SERVICE_PATH:
-		return false;
+	case SERVICE_PATH: return false;
 	}
 	return false;
 }
@@ -207,8 +203,7 @@ int target_parse(enum stream_kind kind, const char *text, struct target *ret)
 		if (!str_is_name(text))
 			return RW_ERR_FORMAT;
 		break;
-	default:	/* of a newer peer */
-		return RW_ERR_FORMAT;
+	default: /* of a newer peer */ return RW_ERR_FORMAT;
 	}
 	*ret = t;
 	return 0;
@@ -255,8 +250,7 @@ int services_parse(const char *text, char ret[DEVICE_SERVICES_CAP],
 		return RW_ERR_LIMIT;
 	for (char *t = strtok_r(copy, ", ", &save); t != NULL;
 	     t = strtok_r(NULL, ", ", &save)) {
-		if (service_parse(t, &s) != 0 ||
-		    !str_is_clean(t, strlen(t))) {
+		if (service_parse(t, &s) != 0 || !str_is_clean(t, strlen(t))) {
 			str_copy(bad, DEVICE_SERVICES_CAP, t);
 			return RW_ERR_FORMAT;
 		}

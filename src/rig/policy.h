@@ -18,8 +18,8 @@
 /* What an OPEN asks for. */
 struct target {
 	enum stream_kind kind;
-	struct hostport hp;	/* STREAM_TCP */
-	char text[STREAM_TARGET_MAX + 1];	/* as it came */
+	struct hostport hp;		  /* STREAM_TCP */
+	char text[STREAM_TARGET_MAX + 1]; /* as it came */
 };
 
 /* RW_ERR_FORMAT: not HOST:PORT, not an absolute path, not a name. */

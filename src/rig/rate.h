@@ -9,8 +9,8 @@
 
 struct rate {
 	uint32_t per_minute;
-	uint64_t spent_us;	/* how much of the minute is used up */
-	uint64_t at_us;		/* when that was true */
+	uint64_t spent_us; /* how much of the minute is used up */
+	uint64_t at_us;	   /* when that was true */
 };
 
 void rate_init(struct rate *r, uint32_t per_minute, uint64_t now_us);

@@ -28,9 +28,9 @@ int rig_reach(const struct agent_open *o, struct rig_reach *ret,
 		free(*ret_text);
 		*ret_text = NULL;
 		ret->fd = local_connect(path);
-		err = ret->fd >= 0 ?
-			      0 :
-			      agent_state_open(&open, &ret->state, ret_text);
+		err = ret->fd >= 0
+			      ? 0
+			      : agent_state_open(&open, &ret->state, ret_text);
 	}
 	free(path);
 	if (err == RW_ERR_BUSY) {

@@ -13,7 +13,7 @@
 #define RIG_REACH_MS 8000
 
 struct rig_reach {
-	int fd;			/* of the running rig's socket, or -1 */
+	int fd;			  /* of the running rig's socket, or -1 */
 	struct agent_state state; /* if fd is -1 */
 };
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "rig/register.h"
 
-#include <uv.h>
-
 #include "base/err.h"
 #include "base/str.h"
 #include "crypto/hash.h"
@@ -78,8 +76,10 @@ static void on_timer(void *user)
 
 int register_invite(const struct register_params *p, char *text, size_t cap)
 {
-	struct registering g = { .invite = p->invite, .err = RW_ERR_TIMEOUT,
-				 .text = text, .cap = cap };
+	struct registering g = { .invite = p->invite,
+				 .err = RW_ERR_TIMEOUT,
+				 .text = text,
+				 .cap = cap };
 	const char *addrs[CODE_RELAYS_MAX];
 	const struct control_params cp = {
 		.loop = &g.loop,

@@ -18,7 +18,7 @@
 struct register_params {
 	const struct key *key;
 	const struct rig_relay *relay;
-	const char *name;	/* of the rig */
+	const char *name; /* of the rig */
 	const struct control_invite *invite;
 };
 

@@ -204,8 +204,8 @@ void rig_name_default(char ret[RIG_NAME_CAP])
 	for (const char *p = host; *p != '\0' && *p != '.'; p++) {
 		char word[2] = { *p, '\0' };
 
-		if (len > 0 ? *p == '-' || *p == '_' || str_is_name(word) :
-			      str_is_name(word))
+		if (len > 0 ? *p == '-' || *p == '_' || str_is_name(word)
+			    : str_is_name(word))
 			ret[len++] = *p;
 	}
 	ret[len] = '\0';

@@ -19,7 +19,7 @@ struct rig_relay {
 	char addr[CODE_RELAYS_MAX][HOSTPORT_CAP];
 	size_t addr_count;
 	char fleet[64];
-	uint8_t invite[CODE_ID_LEN];	/* the code that was joined with */
+	uint8_t invite[CODE_ID_LEN]; /* the code that was joined with */
 };
 
 struct rig_relays {

@@ -20,17 +20,18 @@ static int removal_find(const struct devices *d, const char *who,
 	else if (err == RW_ERR_EXISTS)
 		snprintf(text, REMOVAL_TEXT_CAP,
 			 "more than one device is called %.64s: give the "
-			 "fingerprint that rigway rig devices shows", who);
+			 "fingerprint that rigway rig devices shows",
+			 who);
 	else
 		snprintf(text, REMOVAL_TEXT_CAP,
 			 "no device of this rig is called %.64s: see rigway "
-			 "rig devices", who);
+			 "rig devices",
+			 who);
 	return err;
 }
 
 int removal_write(struct devices *d, struct invites *v, const char *who,
-		  int64_t now, struct device *ret,
-		  char text[REMOVAL_TEXT_CAP])
+		  int64_t now, struct device *ret, char text[REMOVAL_TEXT_CAP])
 {
 	char pin[PIN_SHORT_LEN + 1];
 	int err = removal_find(d, who, ret, text);
@@ -50,8 +51,8 @@ int removal_write(struct devices *d, struct invites *v, const char *who,
 		snprintf(text, REMOVAL_TEXT_CAP,
 			 "%.64s (%s) is out, but this cannot be written down "
 			 "(%s), so that it would be let in after a restart: "
-			 "make room, and remove it again", ret->name, pin,
-			 err_text(err));
+			 "make room, and remove it again",
+			 ret->name, pin, err_text(err));
 	else
 		snprintf(text, REMOVAL_TEXT_CAP, "removed %.64s (%s)",
 			 ret->name, pin);

@@ -19,7 +19,6 @@ struct rig;
  * than one is meant), or why it cannot be written (it is removed in memory all
  * the same, and *ret is set). text says what happened in each case. */
 int removal_write(struct devices *d, struct invites *v, const char *who,
-		  int64_t now, struct device *ret,
-		  char text[REMOVAL_TEXT_CAP]);
+		  int64_t now, struct device *ret, char text[REMOVAL_TEXT_CAP]);
 /* The same in a running rig: cuts its streams too, and tells the relays. */
 int removal_do(struct rig *rig, const char *who, char text[REMOVAL_TEXT_CAP]);

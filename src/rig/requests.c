@@ -23,12 +23,12 @@
 
 struct requests {
 	struct peer *peer;
-	struct stream *st;	/* NULL once it was closed */
-	struct buf in;		/* the beginning of a request */
-	struct buf out;		/* answers that did not fit the stream */
-	struct issue *issue;	/* a code is being made for `number` */
+	struct stream *st;   /* NULL once it was closed */
+	struct buf in;	     /* the beginning of a request */
+	struct buf out;	     /* answers that did not fit the stream */
+	struct issue *issue; /* a code is being made for `number` */
 	uint32_t number;
-	bool is_doing;		/* a request is being carried out right now */
+	bool is_doing; /* a request is being carried out right now */
 };
 
 static void requests_pull(struct requests *q);
@@ -56,8 +56,8 @@ static void answer(struct requests *q, const struct request *r)
 	ssize_t n = request_write(r, out, REQUEST_MAX);
 
 	if (n < 0)
-		log_warn("%s: an answer cannot be written: %s",
-			 q->peer->label, err_text((int)n));
+		log_warn("%s: an answer cannot be written: %s", q->peer->label,
+			 err_text((int)n));
 	else
 		(void)buf_append(&q->out, out, (size_t)n);
 	mem_wipe(out, REQUEST_MAX);
@@ -114,8 +114,8 @@ static void do_invite(struct requests *q, const struct request *r)
 	if (err != 0) {
 		snprintf(text, sizeof(text),
 			 err == RW_ERR_LIMIT ? "the list of services is too "
-					       "long" :
-					       "'%s' is not a service: give a "
+					       "long"
+					     : "'%s' is not a service: give a "
 					       "name, PORT, HOST:PORT or /PATH",
 			 bad);
 		answer_text(q, r->number, err, text);
@@ -132,8 +132,7 @@ static void do_devices(struct requests *q, const struct request *r)
 
 	for (size_t i = 0; i < rig->devices.count; i++) {
 		const struct device *dev = &rig->devices.rows[i];
-		const struct peer *p =
-			sessions_find(rig->sessions, &dev->pin);
+		const struct peer *p = sessions_find(rig->sessions, &dev->pin);
 		struct request a = { .type = A_DEVICE, .number = r->number };
 
 		if (dev->role == DEVICE_REMOVED)
@@ -142,8 +141,8 @@ static void do_devices(struct requests *q, const struct request *r)
 		str_copy(a.a_device.name, sizeof(a.a_device.name), dev->name);
 		str_copy(a.a_device.services, sizeof(a.a_device.services),
 			 dev->services);
-		a.a_device.role = dev->role == DEVICE_OWNER ? REQUEST_OWNER :
-							      REQUEST_GUEST;
+		a.a_device.role = dev->role == DEVICE_OWNER ? REQUEST_OWNER
+							    : REQUEST_GUEST;
 		a.a_device.online = p != NULL && session_is_live(p->session);
 		a.a_device.admitted = (uint64_t)dev->admitted;
 		a.a_device.last = (uint64_t)dev->last;
@@ -177,11 +176,10 @@ static void do_authorize(struct requests *q, const struct request *r)
 	if (err == RW_ERR_FORMAT)
 		str_copy(text, sizeof(text), "this is not an ssh public key");
 	else if (err != 0)
-		snprintf(text, sizeof(text), "%.300s: %s", path,
-			 err_text(err));
+		snprintf(text, sizeof(text), "%.300s: %s", path, err_text(err));
 	else
-		snprintf(text, sizeof(text), added ? "added to %.300s" :
-						     "%.300s has it already",
+		snprintf(text, sizeof(text),
+			 added ? "added to %.300s" : "%.300s has it already",
 			 path);
 	log_info("%s: an ssh key: %s", q->peer->label, text);
 	answer_text(q, r->number, err, text);

@@ -6,7 +6,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
+#include "net/loop.h"
 
 #include "base/list.h"
 #include "config/settings.h"
@@ -30,7 +30,7 @@ struct rig {
 	struct paths *paths;
 	struct key *key;
 	char name[RIG_NAME_CAP];
-	uint64_t incarnation;	/* of this process; never 0 */
+	uint64_t incarnation; /* of this process; never 0 */
 	struct devices devices;
 	struct invites invites;
 	struct rig_relays relays;
@@ -42,13 +42,13 @@ struct rig {
 	struct uplink *uplinks[RIG_RELAYS_MAX]; /* as relays.rows */
 	size_t uplink_count;
 	struct admin *admin;
-	struct list doors;	/* calls being answered; rig/door.c */
-	struct list issues;	/* codes being made; rig/issue.c */
-	bool is_stopping;	/* answers no more calls */
-	size_t opening_count;	/* streams not over yet; rig/open.c */
-	struct rate dials;	/* for devices on the list */
-	struct rate strangers;	/* for keys that show an invite */
-	struct rate guesses;	/* wrong codes */
+	struct list doors;     /* calls being answered; rig/door.c */
+	struct list issues;    /* codes being made; rig/issue.c */
+	bool is_stopping;      /* answers no more calls */
+	size_t opening_count;  /* streams not over yet; rig/open.c */
+	struct rate dials;     /* for devices on the list */
+	struct rate strangers; /* for keys that show an invite */
+	struct rate guesses;   /* wrong codes */
 };
 
 /* Seconds since 1970. */

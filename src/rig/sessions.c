@@ -26,7 +26,7 @@
 
 struct sessions {
 	struct rig *rig;
-	struct list live;	/* struct peer: at most one a device */
+	struct list live; /* struct peer: at most one a device */
 	struct list ending;
 };
 
@@ -49,7 +49,7 @@ static void peer_free(struct peer *p)
 	list_del(&p->link);
 	timer_free(p->timer);
 	/* Only at the end of the process: else the legs have gone before. */
-	list_for_each_safe(it, &p->legs) {
+	list_for_each_safe (it, &p->legs) {
 		struct leg *leg = container_of(it, struct leg, link);
 
 		list_del(&leg->link);
@@ -64,7 +64,7 @@ static void peer_free(struct peer *p)
 
 static void peer_close_legs(struct peer *p, int err, const char *text)
 {
-	list_for_each_safe(it, &p->legs) {
+	list_for_each_safe (it, &p->legs) {
 		struct leg *leg = container_of(it, struct leg, link);
 
 		bearer_close(leg->bearer, err, text);
@@ -236,8 +236,7 @@ static void fill_info(const struct rig *rig, const struct device *dev,
 
 	*info = (struct rig_info){ .sshd_port = sshd_port(rig->sshd) };
 	str_copy(info->name, sizeof(info->name), rig->name);
-	str_copy(info->user, sizeof(info->user),
-		 pw != NULL ? pw->pw_name : "");
+	str_copy(info->user, sizeof(info->user), pw != NULL ? pw->pw_name : "");
 	if (gethostname(info->host, sizeof(info->host) - 1) != 0)
 		info->host[0] = '\0';
 	str_copy(info->version, sizeof(info->version), RIGWAY_VERSION);
@@ -257,7 +256,8 @@ static int peer_attach(struct peer *p, const struct arrival *a, bool fresh)
 		goto out;
 	fill_info(rig, dev, info);
 	dev->last = rig_now();
-	*leg = (struct leg){ .peer = p, .uplink = a->uplink,
+	*leg = (struct leg){ .peer = p,
+			     .uplink = a->uplink,
 			     .rendezvous = a->rendezvous };
 	list_init(&leg->link);
 	list_push(&p->legs, &leg->link);
@@ -279,9 +279,8 @@ int sessions_admit(struct sessions *s, const struct arrival *a,
 	struct peer *p = sessions_find(s, a->pin);
 	bool fresh = false;
 
-	if (p != NULL &&
-	    memcmp(session_id(p->session), a->hello->session,
-		   SESSION_ID_LEN) != 0) {
+	if (p != NULL && memcmp(session_id(p->session), a->hello->session,
+				SESSION_ID_LEN) != 0) {
 		log_info("%s: a new session takes the place of the old one",
 			 p->label);
 		peer_end(s, p, RW_ERR_REPLACED,
@@ -340,9 +339,8 @@ struct sessions *sessions_new(struct rig *rig)
 /* The laptops reset their streams at once, and look for this rig again. */
 void sessions_close_all(struct sessions *s)
 {
-	list_for_each_safe(it, &s->live)
-		peer_end(s, peer_of(it), RW_ERR_CLOSING,
-			 "the rig was stopped");
+	list_for_each_safe (it, &s->live)
+		peer_end(s, peer_of(it), RW_ERR_CLOSING, "the rig was stopped");
 }
 
 bool sessions_is_idle(const struct sessions *s)
@@ -355,14 +353,14 @@ void sessions_free(struct sessions *s)
 	if (s == NULL)
 		return;
 	list_move_all(&s->ending, &s->live);
-	list_for_each_safe(it, &s->ending)
+	list_for_each_safe (it, &s->ending)
 		peer_free(peer_of(it));
 	free(s);
 }
 
 struct peer *sessions_find(const struct sessions *s, const struct pin *pin)
 {
-	list_for_each(it, &s->live)
+	list_for_each (it, &s->live)
 		if (pin_eq(&peer_of(it)->pin, pin))
 			return peer_of(it);
 	return NULL;
@@ -372,7 +370,7 @@ size_t sessions_count(const struct sessions *s)
 {
 	size_t n = 0;
 
-	list_for_each(it, &s->live)
+	list_for_each (it, &s->live)
 		n++;
 	return n;
 }

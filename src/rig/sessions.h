@@ -21,15 +21,15 @@ struct uplink;
 
 /* One device's session, and all that hangs on it. */
 struct peer {
-	struct list link;	/* in the table, or among those ending */
+	struct list link; /* in the table, or among those ending */
 	struct rig *rig;
 	struct pin pin;
-	char label[96];		/* "name (fingerprint)", for the log */
+	char label[96]; /* "name (fingerprint)", for the log */
 	struct session *session;
-	struct list legs;	/* its connections */
-	struct list openings;	/* its streams; rig/open.c */
+	struct list legs;	   /* its connections */
+	struct list openings;	   /* its streams; rig/open.c */
 	struct requests *requests; /* on stream 0 */
-	struct timer *timer;	/* absent: until freed; ending: until cut */
+	struct timer *timer;	   /* absent: until freed; ending: until cut */
 	bool is_ending;
 };
 

@@ -26,16 +26,16 @@ struct sshd {
 	struct sshd_config config;
 	struct hostport tries[SSHD_LISTEN_MAX];
 	size_t try_count;
-	size_t at;		/* the one that is being tried */
+	size_t at; /* the one that is being tried */
 	bool looking;
-	bool looked;		/* at least once, to the end */
+	bool looked; /* at least once, to the end */
 	uint64_t looked_us;
 	bool found;
-	struct hostport where;	/* if found */
+	struct hostport where; /* if found */
 	/* At most one of these while looking. */
 	struct dial *dial;
 	struct chan *chan;
-	struct timer *timer;	/* guards the banner */
+	struct timer *timer; /* guards the banner */
 };
 
 /* For a connection that is only being closed. */
@@ -157,8 +157,8 @@ static void set_tries(struct sshd *s)
 
 void sshd_look(struct sshd *s)
 {
-	if (s->looking || (s->looked && loop_now_us(s->loop) - s->looked_us <
-						LOOK_AGE_US))
+	if (s->looking ||
+	    (s->looked && loop_now_us(s->loop) - s->looked_us < LOOK_AGE_US))
 		return;
 	s->looking = true;
 	s->at = 0;
@@ -193,8 +193,7 @@ void sshd_free(struct sshd *s)
 
 uint16_t sshd_port(const struct sshd *s)
 {
-	return s->found ? s->where.port :
-			  (uint16_t)s->settings->rig.sshd_port;
+	return s->found ? s->where.port : (uint16_t)s->settings->rig.sshd_port;
 }
 
 size_t sshd_addrs(const struct sshd *s, struct hostport ret[SSHD_LISTEN_MAX])
@@ -222,6 +221,6 @@ bool sshd_authorized(const struct sshd *s, char ret[SSHD_PATH_CAP])
 
 	if (set[0] != '\0')
 		return str_copy(ret, SSHD_PATH_CAP, set);
-	return pw != NULL && sshd_config_authorized(&s->config, pw->pw_dir,
-						    pw->pw_name, ret);
+	return pw != NULL &&
+	       sshd_config_authorized(&s->config, pw->pw_dir, pw->pw_name, ret);
 }

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
+#include "net/loop.h"
 
 #include "rig/sshd_config.h"
 struct settings;

@@ -126,8 +126,7 @@ static bool take_line(struct sshd_config *c, const char *dir, char *line)
 	return true;
 }
 
-void sshd_config_parse(const char *text, const char *dir,
-		       struct sshd_config *c)
+void sshd_config_parse(const char *text, const char *dir, struct sshd_config *c)
 {
 	char line[2 * SSHD_PATH_CAP];
 
@@ -229,8 +228,7 @@ static size_t public_key_len(const char *text)
 	return type + 1 + data;
 }
 
-size_t sshd_config_host_keys(const struct sshd_config *c, char *ret,
-			     size_t cap)
+size_t sshd_config_host_keys(const struct sshd_config *c, char *ret, size_t cap)
 {
 	size_t len = 0;
 	char path[SSHD_PATH_CAP + 4];

@@ -15,7 +15,7 @@
 #define SSHD_LISTEN_MAX	  16
 #define SSHD_KEYS_MAX	  8
 #define SSHD_PATH_CAP	  512
-#define SSHD_INCLUDES_MAX 64	/* files read, all levels together */
+#define SSHD_INCLUDES_MAX 64 /* files read, all levels together */
 #define SSHD_FILE_MAX	  (256 * 1024)
 
 struct sshd_config {
@@ -24,9 +24,9 @@ struct sshd_config {
 	/* As written; port 0: all of ports. */
 	struct hostport listen[SSHD_LISTEN_MAX];
 	size_t listen_count;
-	char keys[SSHD_KEYS_MAX][SSHD_PATH_CAP];	/* private halves */
+	char keys[SSHD_KEYS_MAX][SSHD_PATH_CAP]; /* private halves */
 	size_t key_count;
-	char authorized[SSHD_PATH_CAP];	/* AuthorizedKeysFile's first, or "" */
+	char authorized[SSHD_PATH_CAP]; /* AuthorizedKeysFile's first, or "" */
 	size_t files;			/* how many were read */
 };
 

@@ -82,8 +82,8 @@ static int wait_ready(int fd)
 
 int start_agent(const struct start_params *p, char **ret_text)
 {
-	int log_fd = open(p->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-			  0600);
+	int log_fd =
+		open(p->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	off_t from = log_fd >= 0 ? lseek(log_fd, 0, SEEK_END) : 0;
 	int pipe_fds[2], status, err = -EIO;
 	pid_t pid;

@@ -8,9 +8,9 @@
 #define START_MS 15000
 
 struct start_params {
-	const char *self;	/* this program's file */
-	const char *home;	/* RIGWAY_HOME as an absolute path, or NULL */
-	const char *log;	/* appended to */
+	const char *self; /* this program's file */
+	const char *home; /* RIGWAY_HOME as an absolute path, or NULL */
+	const char *log;  /* appended to */
 };
 
 /* 0, or why not, with a sentence in *ret_text (what the new process said

@@ -14,7 +14,7 @@
 
 struct uplink {
 	struct rig *rig;
-	size_t index;		/* in rig->relays.rows */
+	size_t index; /* in rig->relays.rows */
 	struct control *control;
 	char text[RELAY_TEXT_MAX + 1]; /* why it is not up; "" not known yet */
 };
@@ -69,8 +69,7 @@ static void on_told(void *user, int err, const char *text)
 			if (pin_eq(&rig->devices.rows[i].pin, &t->pin))
 				rig->devices.rows[i].told |=
 					1u << t->uplink->index;
-		devices_forget(&rig->devices,
-			       (1u << rig->uplink_count) - 1);
+		devices_forget(&rig->devices, (1u << rig->uplink_count) - 1);
 	} else if (err != RW_ERR_OFFLINE && err != RW_ERR_CANCELLED) {
 		log_warn("the relay did not drop a removed device: %s", text);
 	}
@@ -101,8 +100,8 @@ static void on_up(void *user, const char *fleet, const char *relay_name,
 
 	u->text[0] = '\0';
 	log_info("connected to the relay %s (fleet %s) from %s",
-		 relay_name[0] != '\0' ? relay_name : row_of(u)->addr[0],
-		 fleet, your_addr);
+		 relay_name[0] != '\0' ? relay_name : row_of(u)->addr[0], fleet,
+		 your_addr);
 	repeat_invites(u);
 	uplink_tell_removed(u);
 	admin_on_uplink(u->rig->admin, u);

@@ -98,7 +98,8 @@ ssize_t request_read(const uint8_t *data, size_t len, struct request *ret)
 	if (len - REQUEST_HDR_LEN < body_len)
 		return 0;
 
-	struct request r = { .type = data[0], .known = rule != NULL,
+	struct request r = { .type = data[0],
+			     .known = rule != NULL,
 			     .number = get_be32(data + 4) };
 
 	if (rule != NULL && rule->schema != NULL &&

@@ -19,20 +19,20 @@
 #define REQUEST_HDR_LEN	     8
 #define REQUEST_BODY_MAX     8448
 #define REQUEST_MAX	     (REQUEST_HDR_LEN + REQUEST_BODY_MAX)
-#define REQUEST_KEY_MAX	     8192	/* an ssh public key's line */
+#define REQUEST_KEY_MAX	     8192 /* an ssh public key's line */
 #define REQUEST_TEXT_MAX     400
 #define REQUEST_CODE_MAX     2047
 #define REQUEST_SERVICES_MAX 255
 
 enum request_type {
-	Q_INVITE = 0x80,	/* make a code for another laptop */
-	A_INVITE = 0x81,	/* the code; ends the answer */
-	Q_DEVICES = 0x82,	/* who may come in? */
-	A_DEVICE = 0x83,	/* one row; more or DONE follow */
-	Q_REMOVE = 0x84,	/* this one may not any more */
-	Q_AUTHORIZE = 0x85,	/* an ssh public key for the rig's user */
-	A_DONE = 0x8e,		/* done, in words */
-	A_ERROR = 0x8f,		/* refused or failed, in words */
+	Q_INVITE = 0x80,    /* make a code for another laptop */
+	A_INVITE = 0x81,    /* the code; ends the answer */
+	Q_DEVICES = 0x82,   /* who may come in? */
+	A_DEVICE = 0x83,    /* one row; more or DONE follow */
+	Q_REMOVE = 0x84,    /* this one may not any more */
+	Q_AUTHORIZE = 0x85, /* an ssh public key for the rig's user */
+	A_DONE = 0x8e,	    /* done, in words */
+	A_ERROR = 0x8f,	    /* refused or failed, in words */
 };
 
 enum request_role {
@@ -42,8 +42,8 @@ enum request_role {
 
 struct q_invite {
 	uint64_t present;
-	uint64_t ttl_s;		/* 0: the rig's default */
-	uint16_t uses;		/* 0: one */
+	uint64_t ttl_s; /* 0: the rig's default */
+	uint16_t uses;	/* 0: one */
 	/* For a guest: its services, separated by commas; "" for an owner. */
 	char services[REQUEST_SERVICES_MAX + 1];
 };
@@ -58,40 +58,40 @@ struct a_device {
 	uint64_t present;
 	uint8_t pin[PIN_LEN];
 	char name[64];
-	uint8_t role;		/* enum request_role */
-	uint8_t online;		/* a session of it is connected now */
-	uint64_t admitted;	/* seconds since 1970 */
-	uint64_t last;		/* last heard of, the same; 0 unknown */
+	uint8_t role;	   /* enum request_role */
+	uint8_t online;	   /* a session of it is connected now */
+	uint64_t admitted; /* seconds since 1970 */
+	uint64_t last;	   /* last heard of, the same; 0 unknown */
 	char services[REQUEST_SERVICES_MAX + 1];
 };
 
 struct q_remove {
 	uint64_t present;
-	char who[64];		/* a name, or the beginning of a fingerprint */
+	char who[64]; /* a name, or the beginning of a fingerprint */
 };
 
 struct q_authorize {
 	uint64_t present;
-	struct msg_view key;	/* one line, at most REQUEST_KEY_MAX */
+	struct msg_view key; /* one line, at most REQUEST_KEY_MAX */
 };
 
 struct a_text {
 	uint64_t present;
-	uint16_t code;		/* A_ERROR only: request_code() */
+	uint16_t code; /* A_ERROR only: request_code() */
 	char text[REQUEST_TEXT_MAX + 1];
 };
 
 struct request {
-	uint8_t type;		/* enum request_type, or one of a newer peer */
-	bool known;		/* when read: type is one of those above */
-	uint32_t number;	/* the asker's choice */
+	uint8_t type;	 /* enum request_type, or one of a newer peer */
+	bool known;	 /* when read: type is one of those above */
+	uint32_t number; /* the asker's choice */
 	union {
 		struct q_invite q_invite;
 		struct a_invite a_invite;
 		struct a_device a_device;
 		struct q_remove q_remove;
 		struct q_authorize q_authorize;
-		struct a_text text;	/* A_DONE, A_ERROR */
+		struct a_text text; /* A_DONE, A_ERROR */
 	};
 };
 

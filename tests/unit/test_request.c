@@ -32,9 +32,7 @@ static struct request sample(uint8_t type)
 		r.a_device.admitted = 1767225600;
 		r.a_device.last = 1767225601;
 		break;
-	case Q_REMOVE:
-		strcpy(r.q_remove.who, "laptop");
-		break;
+	case Q_REMOVE: strcpy(r.q_remove.who, "laptop"); break;
 	case Q_AUTHORIZE:
 		r.q_authorize.key.data = (const uint8_t *)key_line;
 		r.q_authorize.key.len = strlen(key_line);
@@ -44,8 +42,7 @@ static struct request sample(uint8_t type)
 		r.text.code = type == A_ERROR ? 7 : 0;
 		strcpy(r.text.text, "so it is");
 		break;
-	default:
-		break;
+	default: break;
 	}
 	return r;
 }
@@ -67,8 +64,7 @@ static void every_request_reads_back(void **state)
 		assert_true(back.known);
 		assert_int_equal(back.type, types[i]);
 		assert_int_equal(back.number, 7);
-		assert_int_equal(request_write(&back, again, sizeof(again)),
-				 n);
+		assert_int_equal(request_write(&back, again, sizeof(again)), n);
 		assert_memory_equal(out, again, (size_t)n);
 	}
 }
@@ -92,8 +88,8 @@ static void every_prefix_asks_for_more(void **state)
 static void bad_headers_fail_before_the_body_arrives(void **state)
 {
 	static const uint8_t bad[][REQUEST_HDR_LEN] = {
-		{ 0x11, 0, 0, 0, 0, 0, 0, 1 },	     /* a session's frame */
-		{ Q_DEVICES, 1, 0, 0, 0, 0, 0, 1 },  /* a flag */
+		{ 0x11, 0, 0, 0, 0, 0, 0, 1 },		 /* a session's frame */
+		{ Q_DEVICES, 1, 0, 0, 0, 0, 0, 1 },	 /* a flag */
 		{ Q_INVITE, 0, 0xff, 0xff, 0, 0, 0, 1 }, /* too long */
 	};
 	struct request r;
@@ -123,8 +119,7 @@ static void a_missing_field_is_an_error(void **state)
 	struct request r;
 
 	(void)state;
-	assert_int_equal(request_read(empty, sizeof(empty), &r),
-			 RW_ERR_PROTO);
+	assert_int_equal(request_read(empty, sizeof(empty), &r), RW_ERR_PROTO);
 }
 
 static void errors_travel_as_reasons(void **state)

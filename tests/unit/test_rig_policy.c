@@ -38,8 +38,7 @@ static bool may(const struct device *dev, const char *t, const char *addr,
 		in->sin_family = AF_INET;
 		in->sin_port = htons(target.hp.port);
 	} else {
-		assert_int_equal(inet_pton(AF_INET6, addr, &in6->sin6_addr),
-				 1);
+		assert_int_equal(inet_pton(AF_INET6, addr, &in6->sin6_addr), 1);
 		in6->sin6_family = AF_INET6;
 		in6->sin6_port = htons(target.hp.port);
 	}
@@ -75,8 +74,8 @@ static void a_guests_port_is_this_machines_alone(void **state)
 	(void)state;
 	assert_true(may(&dev, "localhost:8888", "127.0.0.1", 0));
 	assert_true(may(&dev, "localhost:8888", "::1", 0));
-	assert_true(may(&dev, "[::ffff:127.0.0.1]:8888", "::ffff:127.0.0.1",
-			0));
+	assert_true(
+		may(&dev, "[::ffff:127.0.0.1]:8888", "::ffff:127.0.0.1", 0));
 	assert_true(may(&dev, "desk:8888", "127.0.1.1", 0));
 	assert_false(may(&dev, "localhost:8889", "127.0.0.1", 0));
 	/* A name that leads elsewhere does not lead there. */
@@ -84,8 +83,7 @@ static void a_guests_port_is_this_machines_alone(void **state)
 	assert_false(may(&dev, "evil.example:8888", "10.0.0.7", 0));
 	assert_false(may(&dev, "0.0.0.0:8888", "0.0.0.0", 0));
 	assert_false(may(&dev, "[::]:8888", "::", 0));
-	assert_false(may(&dev, "[::ffff:10.0.0.7]:8888", "::ffff:10.0.0.7",
-			 0));
+	assert_false(may(&dev, "[::ffff:10.0.0.7]:8888", "::ffff:10.0.0.7", 0));
 }
 
 static void a_guests_ssh_is_sshd_and_nothing_else(void **state)
@@ -146,11 +144,11 @@ static void targets_are_judged_by_their_form(void **state)
 		int kind;
 		const char *text;
 	} bad[] = {
-		{ STREAM_TCP, "" },	   { STREAM_TCP, "host" },
-		{ STREAM_TCP, "host:0" },  { STREAM_TCP, "host:70000" },
-		{ STREAM_TCP, ":80" },	   { STREAM_UNIX, "relative" },
-		{ STREAM_UNIX, "" },	   { STREAM_SERVICE, "a b" },
-		{ STREAM_SERVICE, "" },	   { 9, "x" },
+		{ STREAM_TCP, "" },	  { STREAM_TCP, "host" },
+		{ STREAM_TCP, "host:0" }, { STREAM_TCP, "host:70000" },
+		{ STREAM_TCP, ":80" },	  { STREAM_UNIX, "relative" },
+		{ STREAM_UNIX, "" },	  { STREAM_SERVICE, "a b" },
+		{ STREAM_SERVICE, "" },	  { 9, "x" },
 	};
 	struct target t;
 
@@ -171,8 +169,7 @@ static void services_have_one_form(void **state)
 	assert_string_equal(out, "ssh,8888,node2:80,/run/x");
 	assert_int_equal(services_parse("", out, bad), 0);
 	assert_string_equal(out, "");
-	assert_int_equal(services_parse("ssh,99999", out, bad),
-			 RW_ERR_FORMAT);
+	assert_int_equal(services_parse("ssh,99999", out, bad), RW_ERR_FORMAT);
 	assert_string_equal(bad, "99999");
 	assert_int_equal(services_parse("a:b:c", out, bad), RW_ERR_FORMAT);
 }

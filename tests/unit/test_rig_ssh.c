@@ -15,7 +15,7 @@
 #include "rig/authorize.h"
 #include "rig/sshd_config.h"
 
-#define BLOB \
+#define BLOB                                                                   \
 	"AAAAC3NzaC1lZDI1NTE5AAAAIJw8E2nkPpZ0vFFyAmHkMOmg0cT0y2cJx6uWn0Zr1q2e"
 #define KEY "ssh-ed25519 " BLOB
 
@@ -216,9 +216,9 @@ static void what_is_there_stays(void **state)
 	put("keys", "# mine\nrestrict,command=\"x\" ssh-rsa AAAA old");
 	assert_int_equal(add(path, KEY, &added), 0);
 	text = get(path);
-	assert_string_equal(text,
-			    "# mine\nrestrict,command=\"x\" ssh-rsa AAAA old\n"
-			    KEY "\n");
+	assert_string_equal(
+		text,
+		"# mine\nrestrict,command=\"x\" ssh-rsa AAAA old\n" KEY "\n");
 	free(text);
 	/* Behind options it is there too; in a comment it is not. */
 	put("keys", "restrict " KEY " x\n");

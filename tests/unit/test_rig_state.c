@@ -107,8 +107,7 @@ static void devices_survive_a_restart(void **state)
 	reload(p);
 	assert_int_equal(devices_admitted(&p->d), 2);
 	assert_string_equal(devices_find(&p->d, &a.pin)->name, a.name);
-	assert_string_equal(devices_find(&p->d, &b.pin)->services,
-			    b.services);
+	assert_string_equal(devices_find(&p->d, &b.pin)->services, b.services);
 	assert_int_equal(devices_find(&p->d, &b.pin)->role, DEVICE_GUEST);
 	assert_int_equal(devices_find(&p->d, &a.pin)->admitted, NOW);
 }
@@ -197,8 +196,8 @@ static void a_device_is_meant_by_name_or_fingerprint(void **state)
 	assert_true(pin_eq(&found->pin, &a.pin));
 	assert_int_equal(devices_resolve(&p->d, "other", &found),
 			 RW_ERR_EXISTS);
-	assert_int_equal(devices_resolve(&p->d, pin_short(&c.pin, text),
-					 &found), 0);
+	assert_int_equal(
+		devices_resolve(&p->d, pin_short(&c.pin, text), &found), 0);
 	assert_true(pin_eq(&found->pin, &c.pin));
 	assert_int_equal(devices_resolve(&p->d, "nobody", &found),
 			 RW_ERR_NOT_FOUND);
@@ -373,8 +372,7 @@ static void a_removed_key_does_not_come_back_by_its_code(void **state)
 	assert_int_equal(make(p, &params, &s), 0);
 	assert_int_equal(redeem(p, &s), 0);
 	assert_int_equal(devices_put(&p->d, &a), 0);
-	assert_int_equal(removal_write(&p->d, &p->v, "a", NOW, &old, text),
-			 0);
+	assert_int_equal(removal_write(&p->d, &p->v, "a", NOW, &old, text), 0);
 	reload(p);
 	assert_null(devices_find(&p->d, &a.pin));
 	assert_int_equal(redeem(p, &s), RW_ERR_NOT_ALLOWED);
