@@ -113,8 +113,8 @@ static bool read_settings(struct daemon *d)
 		log_set_level((enum log_level)d->settings.log.level);
 		return true;
 	}
-	for (size_t i = errs.len; i > 0; i--)
-		log_error("%s", errs.items[i - 1]);
+	for (size_t i = 0; i < errs.len; i++)
+		log_error("%s", errs.items[i]);
 	if (errs.len == 0)
 		log_error("cannot read %s: %s", paths_config_file(&d->paths),
 			  err_text(err));
@@ -153,7 +153,9 @@ static bool read_key(struct daemon *d)
 		err = key_load_or_make(path, paths_machine(&d->paths),
 				       access(rigs, F_OK) == 0, &d->key);
 	if (err < 0 && path != NULL && rigs != NULL)
-		log_error("cannot use the key %s: %s", path, err_text(err));
+		log_error("cannot use the key %s: %s%s", path, err_text(err),
+			  err == RW_ERR_PERM ? " (chmod 600 makes it private)"
+					     : "");
 	free(path);
 	free(rigs);
 	return err == 0;

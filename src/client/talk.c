@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "client/self.h"
@@ -53,28 +54,34 @@ static _Noreturn void become_daemon(const char *self, const char *home,
 	_exit(1);
 }
 
-/* What the log has from offset on: its last line, without the time. */
+/* The errors that the log has from offset on, one a line, without the time; if
+ * there is none, its last line. */
 static char *last_words(const char *log, off_t from)
 {
-	char text[LOG_TAIL + 1], *line, *words;
+	struct buf out = { .len = 0 };
+	char text[LOG_TAIL + 1], *line = NULL, *rest = text, *words;
 	int fd = open(log, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 	ssize_t n = 0;
 
-	if (fd >= 0 && fstat(fd, &st) == 0) {
-		if (st.st_size - from > LOG_TAIL)
-			from = st.st_size - LOG_TAIL;
-		n = pread(fd, text, LOG_TAIL, from);
-	}
+	if (fd >= 0 && fstat(fd, &st) == 0)
+		n = pread(fd, text, LOG_TAIL, MAX(from, st.st_size - LOG_TAIL));
 	if (fd >= 0)
 		close(fd);
-	while (n > 0 && text[n - 1] == '\n')
-		n--;
 	text[n > 0 ? n : 0] = '\0';
-	line = strrchr(text, '\n');
-	line = line != NULL ? line + 1 : text;
-	words = strstr(line, "error: ");
-	return xstrdup(words != NULL ? words + strlen("error: ") : line);
+	for (char *at; (at = strsep(&rest, "\n")) != NULL;) {
+		words = strstr(at, " error: ");
+		if (words != NULL)
+			buf_printf(&out, "%s%s", out.len > 0 ? "\n" : "",
+				   words + strlen(" error: "));
+		if (at[0] != '\0')
+			line = at;
+	}
+	words = xstrdup(out.len > 0    ? buf_text(&out)
+			: line != NULL ? line
+				       : "");
+	buf_done(&out);
+	return words;
 }
 
 /* Waits until the daemon wrote its byte (1), died (0), or took too long. */
