@@ -2,6 +2,7 @@
 /* rigway relay: runs a relay, and speaks with the one that runs. */
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,10 @@
 #include "net/loop.h"
 #include "relay/desk.h"
 #include "relay/relay.h"
+
+/* How long a relay that starts or stops is waited for. */
+#define START_TRIES  50
+#define START_TRY_MS 100
 
 /* What was typed. */
 struct typed {
@@ -229,10 +234,11 @@ static void find_place(struct office *o, uint16_t port)
 	char *path = paths_state(&o->paths, "relay", "place");
 	int err;
 
-	if (place_find(&o->settings.relay, port, &d->place, &d->no_place) < 0 ||
-	    path == NULL) {
-		if (book_device_count(d->book) > 0)
-			log_warn("no new codes: %s", d->no_place);
+	if (path == NULL)
+		return;
+	if (place_find(&o->settings.relay, port, &d->place, &d->no_place) < 0) {
+		log_warn("no codes: %s", d->no_place);
+		unlink(path); /* what it said before is not true any more */
 		free(path);
 		return;
 	}
@@ -259,6 +265,8 @@ static int say_first_code(struct office *o)
 {
 	char *code, *err;
 
+	if (o->desk.place.count == 0) /* find_place() said why */
+		return 0;
 	if (desk_first_code(&o->desk, &code, &err) != 0)
 		return complain_and_free(err);
 	if (code == NULL)
@@ -274,46 +282,31 @@ static int say_first_code(struct office *o)
 	return 0;
 }
 
-static int serve(struct office *o, uv_loop_t *loop, struct running *run)
+/* The commands' socket, before the ports: whoever sees a port open may ask. */
+static int serve_commands(struct office *o, uv_loop_t *loop, struct local **ret)
 {
 	char *path = paths_socket(&o->paths, "relay");
-	struct local *local = NULL;
-	int err = path != NULL ? desk_serve(&o->desk, loop, path, &local)
-			       : -ENOENT;
-	int status;
+	int err =
+		path != NULL ? desk_serve(&o->desk, loop, path, ret) : -ENOENT;
 
-	if (err < 0) {
+	if (err < 0)
 		fprintf(stderr, "rigway: cannot serve commands at %s: %s\n",
 			path != NULL ? path : paths_error(&o->paths),
 			err_text(err));
-		free(path);
-		return EXIT_FAILED;
-	}
 	free(path);
-	status = say_first_code(o);
-	if (status == 0) {
-		signal_watch(loop, SIGTERM, on_signal, run);
-		signal_watch(loop, SIGINT, on_signal, run);
-		uv_run(loop, UV_RUN_DEFAULT);
-	}
-	local_free(local);
-	return status;
+	return err < 0 ? EXIT_FAILED : 0;
 }
 
-static int run_relay(struct office *o)
+static int listen_and_run(struct office *o, uv_loop_t *loop)
 {
 	char host[HOST_MAX + 1] = "relay", *err;
-	struct running run = { 0 };
-	uv_loop_t loop = { 0 };
+	struct running run = { .loop = loop };
 	int status;
 
-	raise_fd_limit();
 	gethostname(host, sizeof(host) - 1);
-	CHECK(uv_loop_init(&loop) == 0);
-	run.loop = &loop;
 
 	const struct relay_params p = {
-		.loop = &loop,
+		.loop = loop,
 		.settings = &o->settings.relay,
 		.key = o->key,
 		.book = o->desk.book,
@@ -322,17 +315,34 @@ static int run_relay(struct office *o)
 				: host,
 	};
 
-	if (relay_new(&p, &run.relay, &err) < 0) {
-		status = complain_and_free(err);
-		loop_run_close(&loop);
-		return status;
-	}
+	if (relay_new(&p, &run.relay, &err) < 0)
+		return complain_and_free(err);
 	o->desk.relay = run.relay;
 	find_place(o, relay_port(run.relay));
 	say_where(o, run.relay);
-	status = serve(o, &loop, &run);
+	status = say_first_code(o);
+	if (status == 0) {
+		signal_watch(loop, SIGTERM, on_signal, &run);
+		signal_watch(loop, SIGINT, on_signal, &run);
+		uv_run(loop, UV_RUN_DEFAULT);
+	}
 	o->desk.relay = NULL;
 	relay_free(run.relay);
+	return status;
+}
+
+static int run_relay(struct office *o)
+{
+	struct local *local = NULL;
+	uv_loop_t loop;
+	int status;
+
+	raise_fd_limit();
+	CHECK(uv_loop_init(&loop) == 0);
+	status = serve_commands(o, &loop, &local);
+	if (status == 0)
+		status = listen_and_run(o, &loop);
+	local_free(local);
 	loop_run_close(&loop);
 	return status;
 }
@@ -420,6 +430,35 @@ static int ask_files(struct office *o, json_t *request, json_t **ret)
 	return status;
 }
 
+/* Whether a relay holds the lock: one that starts or stops, and does not
+ * answer just now. */
+static bool is_locked(struct office *o)
+{
+	char *lock = paths_lock(&o->paths, "relay");
+	int fd = -1, err = lock != NULL ? file_lock(lock, &fd) : 0;
+
+	if (fd >= 0)
+		close(fd);
+	free(lock);
+	return err == RW_ERR_BUSY;
+}
+
+/* The relay's socket, or RW_ERR_NOT_FOUND when no relay runs. */
+static int connect_relay(struct office *o, const char *path)
+{
+	for (int tries = 0;; tries++) {
+		int fd = local_connect(path);
+
+		if (fd != RW_ERR_REFUSED && fd != RW_ERR_NOT_FOUND)
+			return fd;
+		if (!is_locked(o))
+			return RW_ERR_NOT_FOUND;
+		if (tries >= START_TRIES)
+			return RW_ERR_BUSY;
+		poll(NULL, 0, START_TRY_MS);
+	}
+}
+
 static int ask(struct office *o, const struct typed *t, json_t **ret)
 {
 	char *path = paths_socket(&o->paths, "relay");
@@ -429,14 +468,17 @@ static int ask(struct office *o, const struct typed *t, json_t **ret)
 	if (path == NULL)
 		return complain(paths_error(&o->paths));
 	request = request_of(t);
-	fd = local_connect(path);
+	fd = connect_relay(o, path);
 	if (fd >= 0) {
 		status = ask_running(fd, request, ret);
 		close(fd);
-	} else if (fd == RW_ERR_REFUSED || fd == RW_ERR_NOT_FOUND) {
+	} else if (fd == RW_ERR_NOT_FOUND) {
 		status = ask_files(o, request, ret);
 	} else {
-		fprintf(stderr, "rigway: %s: %s\n", path, err_text(fd));
+		fprintf(stderr, "rigway: %s: %s\n", path,
+			fd == RW_ERR_BUSY ? "the relay that runs does not "
+					    "answer"
+					  : err_text(fd));
 		status = EXIT_FAILED;
 	}
 	json_decref(request);
@@ -467,8 +509,8 @@ static void show_device(const json_t *dev)
 		snprintf(state, sizeof(state), "away%s%s",
 			 since > 0 ? " since " : "", when);
 	printf("%-20s %-7s %-10s %s  %s\n", text_of(dev, "name"),
-	       text_of(dev, "role"), text_of(dev, "fleet"),
-	       text_of(dev, "fingerprint"), state);
+	       strcmp(text_of(dev, "role"), "rig") == 0 ? "rig" : "laptop",
+	       text_of(dev, "fleet"), text_of(dev, "fingerprint"), state);
 }
 
 static void show_devices(const json_t *reply)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
@@ -83,8 +84,9 @@ static bool is_every_address(const char *host)
 }
 
 /* The machine's own public addresses, v4 first: a code lasts, and most places
- * still have no v6. */
-static void place_add_own(struct place *p, uint16_t port)
+ * still have no v6. The others, for a sentence, go to ret_private. */
+static void place_add_own(struct place *p, uint16_t port,
+			  struct buf *ret_private)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
 	struct ifaddrs *all;
@@ -97,22 +99,42 @@ static void place_add_own(struct place *p, uint16_t port)
 			char host[NI_MAXHOST];
 
 			if (a == NULL || a->sa_family != families[f] ||
-			    !(i->ifa_flags & IFF_UP) || !place_is_public(a))
-				continue;
-			if (getnameinfo(a,
+			    !(i->ifa_flags & IFF_UP) ||
+			    getnameinfo(a,
 					f == 0 ? sizeof(struct sockaddr_in)
 					       : sizeof(struct sockaddr_in6),
 					host, sizeof(host), NULL, 0,
-					NI_NUMERICHOST) == 0)
+					NI_NUMERICHOST) != 0)
+				continue;
+			if (place_is_public(a))
 				place_add(p, host, port);
+			else if (!(i->ifa_flags & IFF_LOOPBACK) && f == 0)
+				buf_printf(ret_private, "%s%s",
+					   ret_private->len > 0 ? ", " : "",
+					   host);
 		}
 	freeifaddrs(all);
+}
+
+static char *explain_no_place(struct buf *private, uint16_t port)
+{
+	const char *own = buf_text(private);
+
+	return xasprintf(
+		"a code would lead nowhere: this machine has no public address "
+		"of its own%s%s%s; say how others reach it: add --name HOST or "
+		"--name HOST:PORT to 'rigway relay' (behind a router: the "
+		"router's name or address, and let it pass port %u on to this "
+		"machine)",
+		*own != '\0' ? " (" : "", own,
+		*own != '\0' ? " is private)" : "", port);
 }
 
 int place_find(const struct settings_relay *s, uint16_t port, struct place *ret,
 	       char **ret_err)
 {
 	struct place p = { .count = 0 };
+	struct buf private = { 0 };
 	bool all = s->listen.len == 0;
 
 	for (size_t i = 0; i < s->name.len; i++)
@@ -128,17 +150,12 @@ int place_find(const struct settings_relay *s, uint16_t port, struct place *ret,
 					  ? s->listen.items[i].port
 					  : port);
 	if (p.count == 0)
-		place_add_own(&p, port);
-	if (p.count == 0) {
-		*ret_err = xasprintf(
-			"this machine has no public address of its own, so a "
-			"code would lead nowhere; say how others reach it: add "
-			"--name HOST or --name HOST:PORT (a name or address; "
-			"with a router in front, the router's, and let it pass "
-			"port %u on to this machine)",
-			port);
+		place_add_own(&p, port, &private);
+	if (p.count == 0)
+		*ret_err = explain_no_place(&private, port);
+	buf_done(&private);
+	if (p.count == 0)
 		return RW_ERR_UNREACHABLE;
-	}
 	*ret = p;
 	return 0;
 }
