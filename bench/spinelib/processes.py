@@ -134,3 +134,15 @@ def pss_kib(pid):
     except OSError:
         pass
     return 0
+
+
+def busy_cores(seconds):
+    """How many cores the whole machine keeps busy just now."""
+    def idle_seconds():
+        with open("/proc/stat") as f:
+            part = f.readline().split()
+        return (int(part[4]) + int(part[5])) / TICK
+    start, idle = time.monotonic(), idle_seconds()
+    time.sleep(seconds)
+    took = time.monotonic() - start
+    return max(0.0, os.cpu_count() - (idle_seconds() - idle) / took)
