@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The relay: introduces devices that its book knows, then splices their
- * sockets. It never sees a byte of a session in the clear. docs/PROTOCOL.md,
- * "Relay protocol". Loop thread only.
+ * sockets. It never sees a byte of a session in the clear. PROTOCOL.md,
+ * section 10. Loop thread only.
  */
 #pragma once
 #include <jansson.h>

@@ -40,7 +40,7 @@ static bool code_name_is_valid(const char *name)
 	return len < CODE_NAME_CAP && str_is_clean(name, len);
 }
 
-/* The rules both directions keep; PROTOCOL.md, "Invite codes". */
+/* The rules both directions keep; PROTOCOL.md, section 12. */
 static bool code_is_valid(const struct code *c)
 {
 	struct hostport hp;

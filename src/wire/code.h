@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The invite code: one line of text that a person copies from one machine to
- * another (docs/PROTOCOL.md, "Invite codes"). It says where the relay is, which
+ * another (PROTOCOL.md, section 12). It says where the relay is, which
  * key it has, and 128 random bits; for a client also which rig to trust.
  * Whoever holds the text may use it: keep it off logs.
  */

@@ -17,7 +17,7 @@ enum frame_scope {
 	SCOPE_STREAM,  /* nonzero */
 };
 
-/* The shape of each frame type: PROTOCOL.md, section 3, row for row. */
+/* The shape of each frame type: PROTOCOL.md, section 3.2, row for row. */
 static const struct frame_rule {
 	uint16_t min, max;
 	uint8_t flags; /* flags that may be set */
@@ -25,7 +25,7 @@ static const struct frame_rule {
 } rules[FRAME_TYPES] = {
 	[FRAME_HELLO] = { 8, 1024, 0, SCOPE_CARRIER },
 	[FRAME_WELCOME] = { 8, 8192, 0, SCOPE_CARRIER },
-	[FRAME_REFUSED] = { 2, 1024, 0, SCOPE_CARRIER },
+	[FRAME_REFUSED] = { 2, 2 + 400, 0, SCOPE_CARRIER },
 	[FRAME_PING] = { 8, 8, FRAME_FLAG_MARK, SCOPE_CARRIER },
 	[FRAME_PONG] = { 8, 8, FRAME_FLAG_MARK, SCOPE_CARRIER },
 	[FRAME_READ] = { 8, 8, FRAME_FLAG_MARK, SCOPE_CARRIER },

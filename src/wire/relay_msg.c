@@ -109,7 +109,7 @@ static const struct msg_schema
 	decline = MSG_SCHEMA("DECLINE", struct relay_decline, decline_fields),
 	lost = MSG_SCHEMA("LOST", struct relay_lost, lost_fields);
 
-/* The shape of each type: docs/PROTOCOL.md, "Relay protocol", row for row. */
+/* The shape of each type: PROTOCOL.md, section 10.2, row for row. */
 static const struct relay_rule {
 	const struct msg_schema *schema;
 	uint8_t from; /* a set of enum relay_side */

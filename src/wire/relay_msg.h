@@ -3,7 +3,7 @@
  * What devices and their relay say to each other inside the outer TLS, before
  * a pair of sockets is spliced. One frame a message: the session protocol's
  * header of 8 bytes, then tag-length-value fields (wire/msg.h).
- * docs/PROTOCOL.md, "Relay protocol". Nothing is allocated; views point into
+ * PROTOCOL.md, section 10. Nothing is allocated; views point into
  * the input.
  */
 #pragma once

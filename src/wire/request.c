@@ -54,7 +54,7 @@ static const struct msg_schema q_authorize_schema =
 static const struct msg_schema a_text_schema =
 	MSG_SCHEMA("text", struct a_text, a_text_fields);
 
-/* PROTOCOL.md, section 8, row for row. NULL: the body is empty. */
+/* PROTOCOL.md, section 11, row for row. NULL: the body is empty. */
 static const struct request_rule {
 	uint8_t type;
 	const struct msg_schema *schema;

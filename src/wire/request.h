@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What an owner's laptop asks of a rig inside a session: requests and answers
- * on stream 0. PROTOCOL.md, section 8. Each is the 8-byte header of a session
+ * on stream 0. PROTOCOL.md, section 11. Each is the 8-byte header of a session
  * frame (type, flags 0, length of the body, the request's number in the place
  * of the stream) and a body of fields (wire/msg.h). Every request is answered
  * under its number, in order: rows, if any, then exactly one of DONE, ERROR

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -8,6 +10,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "wire/frame.h"
+#include "wire/hello.h"
 
 /* DATA on stream 7 at offset 256, "hi", marked; also vectors/data.hex. */
 static const uint8_t data_hi[] = { 0x11, 1, 0, 10, 0, 0, 0, 7,	 0,
@@ -265,6 +268,93 @@ static void a_piece_lies_inside_its_datagram(void **state)
 	}
 }
 
+/* --- tests/vectors
+ * -------------------------------------------------------------- */
+
+/* The bytes of a file of hex digits; 0 when there is none. */
+static size_t read_vector(const char *name, uint8_t *out, size_t cap)
+{
+	const char *dir = getenv("RIGWAY_VECTORS");
+	char path[1024], hex[4096];
+	size_t n;
+	int len;
+	FILE *f;
+
+	if (dir == NULL)
+		skip();
+	snprintf(path, sizeof(path), "%s/%s.hex", dir, name);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	n = fread(hex, 1, sizeof(hex), f);
+	fclose(f);
+	len = str_hex_decode(hex, n > 0 && hex[n - 1] == '\n' ? n - 1 : n, out,
+			     cap);
+	assert_true(len > 0);
+	return (size_t)len;
+}
+
+static void check_vector(const char *name, const uint8_t *want, size_t len)
+{
+	uint8_t b[FRAME_MAX];
+
+	assert_int_equal(read_vector(name, b, sizeof(b)), len);
+	assert_memory_equal(b, want, len);
+}
+
+/* What the page shows is what is written. */
+static void the_vectors_are_what_is_written(void **state)
+{
+	static const struct dgram_piece hello = {
+		.number = 42,
+		.length = 5,
+		.data = (const uint8_t *)"hello",
+		.len = 5,
+	};
+	uint8_t b[FRAME_MAX];
+
+	(void)state;
+	check_vector("ping", b, frame_put_u64(b, FRAME_PING, 0, 1));
+	check_vector("pong", b, frame_put_u64(b, FRAME_PONG, 0, 1));
+	check_vector("read", b, frame_put_u64(b, FRAME_READ, 0, 32768));
+	check_vector("streams", b, frame_put_streams(b, 4095));
+	check_vector("open", b, frame_put_open(b, 7, 16384, 1, "node2:8888"));
+	check_vector("data", data_hi, sizeof(data_hi));
+	check_vector("fin", b, frame_put_u64(b, FRAME_FIN, 7, 258));
+	check_vector("state", b, frame_put_state(b, 7, true, 259, 259, 16643));
+	check_vector("ask", b, frame_put_empty(b, FRAME_ASK, 7));
+	check_vector("reset", b,
+		     frame_put_reset(b, 7, 6, "connection refused"));
+	check_vector("end", b, frame_put_end(b, 7, 0));
+	check_vector("gone", b, frame_put_empty(b, FRAME_GONE, 7));
+	check_vector("dgram", b, frame_put_dgram(b, 8, &hello));
+}
+
+static void the_vectors_of_greetings_are_read(void **state)
+{
+	uint8_t b[FRAME_MAX];
+	struct frame f;
+	struct hello h;
+	struct refused r;
+	static struct welcome w;
+	size_t n = read_vector("hello", b, sizeof(b));
+
+	(void)state;
+	assert_int_equal(hello_read(b, n, &h), n);
+	assert_string_equal(h.extra.name, "laptop");
+	assert_false(h.extra.redeems);
+	n = read_vector("hello-redeem", b, sizeof(b));
+	assert_int_equal(hello_read(b, n, &h), n);
+	assert_true(h.extra.redeems);
+	n = read_vector("welcome", b, sizeof(b));
+	assert_int_equal(frame_decode(b, n, &f), n);
+	assert_int_equal(welcome_decode(f.payload, f.len, &w), 0);
+	assert_string_equal(w.info.host, "desk.home");
+	n = read_vector("refused", b, sizeof(b));
+	assert_int_equal(frame_decode(b, n, &f), n);
+	assert_int_equal(refused_decode(f.payload, f.len, &r), 0);
+	assert_int_equal(reason_from_wire(r.code), RW_ERR_REPLACED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -276,6 +366,8 @@ int main(void)
 		cmocka_unit_test(reasons_survive_the_wire),
 		cmocka_unit_test(a_datagram_travels_in_pieces),
 		cmocka_unit_test(a_piece_lies_inside_its_datagram),
+		cmocka_unit_test(the_vectors_are_what_is_written),
+		cmocka_unit_test(the_vectors_of_greetings_are_read),
 	};
 
 	return cmocka_run_group_tests_name("frame", tests, NULL, NULL);
