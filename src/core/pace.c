@@ -7,7 +7,7 @@
 
 /* A standing queue beyond the round trip finds new room on the path. It is as
  * long as a keystroke then waits: twice the round trip, within bounds. */
-#define SLACK_LEAST_US	2000
+#define SLACK_LEAST_US 500
 #define SLACK_MOST_US	10000
 #define RTT_KEEP_US	10000000 /* then the queue is drained to look again */
 #define CAP_FIRST	(64 * 1024)
@@ -36,6 +36,9 @@ static struct pace_mark *newest(struct pace *p)
 
 bool pace_sent(struct pace *p, uint32_t len, uint64_t now_us)
 {
+	/* In a pause nothing is delivered because nothing is sent. */
+	if (p->sent == p->read)
+		p->read_at_us = p->sent_at_us = now_us;
 	p->sent += len;
 	if (p->mark_count == PACE_MARKS)
 		return false;
@@ -48,6 +51,8 @@ bool pace_sent(struct pace *p, uint32_t len, uint64_t now_us)
 		.sent = p->sent,
 		.read = p->read,
 		.at_us = now_us,
+		.read_at_us = p->read_at_us,
+		.sent_at_us = p->sent_at_us,
 		.full = p->held,
 	};
 	p->held = false;
@@ -92,7 +97,16 @@ static void take_sample(struct pace *p, const struct pace_mark *m,
 		took = 1;
 	pace_rtt(p, took, now_us);
 
-	uint64_t rate = (p->read - m->read) * 1000000 / took;
+	/* Statements come in bursts when either process had to wait for its
+	 * turn. Bytes are neither delivered faster than they were sent nor
+	 * faster than they were stated: the longer of both times counts
+	 * (draft-cheng-iccrg-delivery-rate-estimation, section 3). */
+	uint64_t stating = now_us - m->read_at_us;
+	uint64_t sending = m->at_us - m->sent_at_us;
+	uint64_t rate = (p->read - m->read) * 1000000 /
+			MAX(MAX(stating, sending), took);
+
+	p->sent_at_us = m->at_us;
 
 	if (rate > p->rate[p->round])
 		p->rate[p->round] = rate;
@@ -151,6 +165,7 @@ bool pace_read(struct pace *p, uint64_t read, uint64_t now_us)
 	}
 	if (read >= p->round_ends && (full || p->held))
 		next_round(p);
+	p->read_at_us = now_us;
 	set_cap(p, full || p->held ? got : 0);
 	return true;
 }

@@ -18,12 +18,16 @@ struct pace_mark {
 	uint64_t sent;	  /* bytes sent when the marked frame had gone */
 	uint64_t read;	  /* bytes the peer had read by then */
 	uint64_t at_us;
+	uint64_t read_at_us; /* when that was stated */
+	uint64_t sent_at_us; /* when what was stated last had left */
 	bool full;	  /* the cap held the sender back since the last */
 };
 
 struct pace {
 	uint64_t sent;	     /* carrier bytes given out */
 	uint64_t read;	     /* of them, read by the peer as it stated */
+	uint64_t read_at_us; /* when it did, or sending began again */
+	uint64_t sent_at_us; /* when the last answered mark had left, or same */
 	uint64_t cap;	     /* most of sent - read */
 	uint32_t cap_min;
 	struct pace_mark marks[PACE_MARKS];

@@ -11,7 +11,7 @@
 #include "core/parts.h"
 
 #define VERSION 1
-#define POOL_CHUNKS 64
+#define POOL_CHUNKS 256
 
 /* --- making and freeing ------------------------------------------------ */
 
