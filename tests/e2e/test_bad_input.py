@@ -175,7 +175,7 @@ def test_garbage_at_the_control_sockets(world, role):
     w = world.up()
     home = {"relay": w.relay, "rig": w.rig, "client": w.laptop}[role]
     w.laptop.rigway("ls")
-    path = os.path.join(home.rigway_home, "run", f"{role}.sock")
+    path = home.socket_path(role)
     assert stat.S_IMODE(os.stat(path).st_mode) & 0o077 == 0
     for data in (b"hello\n", b"{}\n", b"[]\n", b"null\n", b'{"do":7}\n',
                  b'{"do":"no-such-verb"}\n', b'{"do":"forward"}\n',
@@ -249,7 +249,7 @@ def test_a_loosely_permitted_key_is_refused(user_laptop):
     for mode in (0o644, 0o640, 0o606, 0o620):
         os.chmod(key, mode)
         r = h.fails("connect", "desk", "127.0.0.1:1", input="", says="key")
-        assert key in r.err and re.search(r"chmod|0?600|permi", r.err), repr(r)
+        assert key in r.err and "others" in r.err, repr(r)
     os.chmod(key, 0o600)
     echo = w.rig.service("echo")
     r = h.rigway("connect", "desk", f"127.0.0.1:{echo.port}", input="x")
@@ -327,11 +327,13 @@ def test_a_broken_state_file_is_named_with_its_line(world, role, name, how):
 
 def test_a_world_writable_folder_is_refused(user_laptop):
     h = user_laptop.user
-    run = os.path.join(h.rigway_home, "run")
+    run = os.path.dirname(glob.glob(os.path.join(
+        h.rigway_home, "run", "*", ""))[0])
     os.chmod(run, 0o777)
     r = h.fails("ls")
     assert run in r.err
     os.chmod(run, 0o700)
+    h.rigway("ls")
 
 
 # Full disks
@@ -372,7 +374,11 @@ def commands(w):
     code, rig_code = w.client_code(), w.rig_code()
     local = freeport()
     w.forward(1, port=local)
-    fresh, rig2 = w.home("fresh"), w.home("rig2")
+    fresh, rig2, rig3 = w.home("fresh"), w.home("rig2"), w.home("rig3")
+    rig3.rigway("join", w.rig_code(), "--name", "three", "--no-start")
+    rig3.rigway_start("rig")
+    wait_for(lambda: rig3.rigway("rig", "invite", check=None).rc == 0)
+    third = rig3.rigway("rig", "invite").out.strip()
     return {
         "relay invite": ("relay", lambda: w.relay.rigway(
             "relay", "invite", check=None)),
@@ -384,7 +390,7 @@ def commands(w):
         "rig admits a laptop": ("rig", lambda: fresh.rigway(
             "join", code, check=None, timeout=60)),
         "laptop joins": ("laptop", lambda: w.laptop.rigway(
-            "join", code, check=None, timeout=60)),
+            "join", third, check=None, timeout=60)),
         "forward": ("laptop", lambda: w.laptop.rigway(
             "forward", "desk", f"{freeport()}:127.0.0.1:1", check=None)),
         "unforward": ("laptop", lambda: w.laptop.rigway(
@@ -500,10 +506,8 @@ def test_a_private_address_is_no_address_for_a_code(net_world):
     is refused, and the flag to add is named."""
     w = net_world.machines()
     p = w.rig.rigway_start("relay")
-    r = wait_for(lambda: (lambda r: r if r.rc == 1 and "--name" in r.err
-                          else None)(w.rig.rigway("relay", "invite",
-                                                  check=None)), 20)
-    assert re.search(r"private|192\.168", r.err), repr(r)
+    p.wait_log(r"no public address.*--name")
+    w.rig.fails("relay", "invite", says="--name")
     stays(p.alive, 0.5)
 
 

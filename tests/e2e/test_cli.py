@@ -48,6 +48,8 @@ def test_misuse_is_2_and_says_so(home):
     r = home.fails("no-such-command", check=2, says="no-such-command")
     r = home.fails("fowrard", check=2, says="forward")
     for c in COMMANDS:
+        if c == "ssh":
+            continue  # its words are ssh's
         r = home.rigway(c, "--no-such-flag", check=None)
         assert r.rc == 2 and "no-such-flag" in r.err, repr(r)
         assert r.out == ""

@@ -28,16 +28,15 @@ def ends(s, timeout=10):
 @pytest.mark.sanitizer
 def test_rig_remove_cuts_at_once_and_for_good(world):
     w = world.up()
+    before = devices(w.rig, "rig")
     second = w.new_laptop()
+    who = new_row(before, devices(w.rig, "rig"))
     echo = w.rig.service("echo")
     keep = w.forward(echo.port)
     port = w.forward(echo.port, laptop=second)
     with flow.connect(port) as s, flow.connect(keep) as k:
         flow.ping(s, b"hello")
         flow.ping(k, b"hello")
-        rows = devices(w.rig, "rig")
-        assert len(rows) == 2
-        who = name_of(second, rows)
         w.rig.rigway("rig", "remove", who)
         assert ends(s) == "reset"
         flow.ping(k, b"the other one stays")
@@ -52,24 +51,21 @@ def test_rig_remove_cuts_at_once_and_for_good(world):
     assert len(devices(w.rig, "rig")) == 1
 
 
-def name_of(laptop, rows):
-    """The laptop's fingerprint in the list, found by what it says of
-    itself."""
-    own = laptop.rigway("status").out
-    for r in rows:
-        for k in ("fingerprint", "key", "pin", "device"):
-            v = r.get(k)
-            if v and v in own:
-                return v
-    raise AssertionError(f"none of {rows} in what status says:\n{own}")
+def new_row(before, after):
+    """The fingerprint of the device that is in the list since."""
+    old = {r["fingerprint"] for r in before}
+    new = [r["fingerprint"] for r in after if r["fingerprint"] not in old]
+    assert len(new) == 1, (before, after)
+    return new[0]
 
 
 def test_rig_remove_needs_no_relay_and_no_running_rig(world):
     w = world.up()
+    before = devices(w.rig, "rig")
     second = w.new_laptop()
+    who = new_row(before, devices(w.rig, "rig"))
     echo = w.rig.service("echo")
     w.echo_through(w.forward(echo.port, laptop=second))
-    who = name_of(second, devices(w.rig, "rig"))
     w.relay_proc.stop()
     w.rig_proc.stop()
     w.rig.rigway("rig", "remove", who)
@@ -84,11 +80,11 @@ def test_relay_remove_cuts_at_once(world):
     w = world.up()
     port = w.forward(w.rig.service("echo").port)
     rows = devices(w.relay, "relay")
-    assert {r["role"] for r in rows} == {"rig", "client"}
-    who = [r for r in rows if r["role"] == "client"][0]
+    assert {r["role"] for r in rows} == {"rig", "laptop"}
+    who = [r for r in rows if r["role"] == "laptop"][0]
     with flow.connect(port) as s:
         flow.ping(s, b"hello")
-        r = w.relay.rigway("relay", "remove", ident(who))
+        r = w.relay.rigway("relay", "remove", who["fingerprint"])
         # "... and says that direct paths remain"
         assert "direct" in (r.out + r.err).lower(), repr(r)
         s.sendall(b"into the void")
@@ -96,14 +92,7 @@ def test_relay_remove_cuts_at_once(world):
         with pytest.raises((TimeoutError, ConnectionResetError)):
             assert s.recv(100) is None, "the path was not cut"
     assert not [r for r in devices(w.relay, "relay")
-                if r["role"] == "client"]
-
-
-def ident(row):
-    for k in ("fingerprint", "key", "pin", "device"):
-        if row.get(k):
-            return row[k]
-    raise AssertionError(row)
+                if r["role"] == "laptop"]
 
 
 def test_removing_the_rig_at_the_relay_ends_introductions(world):
@@ -111,7 +100,7 @@ def test_removing_the_rig_at_the_relay_ends_introductions(world):
     echo = w.rig.service("echo")
     w.echo_through(w.forward(echo.port))
     rig = [r for r in devices(w.relay, "relay") if r["role"] == "rig"][0]
-    w.relay.rigway("relay", "remove", ident(rig))
+    w.relay.rigway("relay", "remove", rig["fingerprint"])
     assert not [r for r in devices(w.relay, "relay") if r["role"] == "rig"]
     wait_for(lambda: "remove" in w.rig_proc.text().lower()
              or "not admitted" in w.rig_proc.text().lower()
@@ -132,9 +121,9 @@ def test_devices_without_a_running_process(world):
     a, b = devices(w.relay, "relay"), devices(w.rig, "rig")
     w.relay_proc.stop()
     w.rig_proc.stop()
-    assert {ident(r) for r in devices(w.relay, "relay")} \
-        == {ident(r) for r in a}
-    assert {ident(r) for r in devices(w.rig, "rig")} == {ident(r) for r in b}
+    assert {r["fingerprint"] for r in devices(w.relay, "relay")} \
+        == {r["fingerprint"] for r in a}
+    assert {r["fingerprint"] for r in devices(w.rig, "rig")} == {r["fingerprint"] for r in b}
 
 
 def test_devices_see_only_their_own_fleet(world):

@@ -93,8 +93,7 @@ def test_a_port_in_use_is_called_so(world):
     busy = w.laptop.service("page", 0, "was here first")
     for how in ((), ("--foreground",)):
         w.laptop.fails("forward", *how, "desk", f"{busy.port}:127.0.0.1:80",
-                       says=rf"{busy.port}.*(in use|taken)|"
-                            rf"(in use|taken).*{busy.port}")
+                       says=rf"{busy.port}.*(in use|used by)")
     r = w.laptop.exec("curl", "-sS", f"http://127.0.0.1:{busy.port}/")
     assert r.out == "was here first"
 
@@ -213,7 +212,7 @@ def established(service):
     return False
 
 
-VICTIMS = ["rig", "service", "client", "relay and rig"]
+VICTIMS = ["rig", "client", "relay and rig"]
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
@@ -237,37 +236,38 @@ def test_a_killed_sender_never_looks_like_a_clean_end(world, victim):
     assert r["bytes"] < n
 
 
-@pytest.mark.parametrize("victim", ["rig", "client", "laptop's program"])
+@pytest.mark.parametrize("victim", ["rig", "client"])
 def test_a_killed_writer_never_looks_like_a_clean_end(world, victim):
     """Uploads: the service must not take the half of a file for a whole."""
     w = world.up()
     sink = w.rig.service("sink")
     port = w.forward(sink.port)
-    p = w.laptop.start(*proc.python(proc.lib("flow.py"), "upload",
-                                    "127.0.0.1", port, 4_000_000_000))
-    wait_for(lambda: received(sink) > 1_000_000, 30, "bytes flow")
-    if victim == "laptop's program":
-        # A killed program's socket closes in order, as far as TCP can tell,
-        # if it has read all it was sent: only an end-of-file at its true
-        # offset may follow, which sink and sender agree on.
-        p.kill()
-        wait_for(lambda: "eof" in sink.text() or "broken" in sink.text(), 90)
-        return
+    w.laptop.start(*proc.python(proc.lib("flow.py"), "upload", "127.0.0.1",
+                                port, 8_000_000_000))
+    sink.wait_log(r"^flows", 30)
     kill(w, victim, sink)
     if victim == "rig":
         w.start_rig()
-    wait_for(lambda: "eof" in sink.text() or "broken" in sink.text(), 90,
+    else:
+        # The rig keeps an absent laptop's streams until the laptop is there
+        # again; a process that knows nothing of them ends them.
+        w.echo_through(w.forward(w.rig.service("echo").port))
+    wait_for(lambda: "eof" in sink.text() or "broken" in sink.text(), 30,
              "the service's socket ends")
     assert "eof" not in sink.text(), "half of a file looked whole"
 
 
-def received(service):
-    """Bytes read by the service's process so far."""
-    with open(f"/proc/{service.pid}/io") as f:
-        for line in f:
-            if line.startswith("rchar"):
-                return int(line.split()[1])
-    return 0
+def test_a_killed_service_resets_the_writer(world):
+    """A service that dies with bytes unread resets its socket; so is the
+    laptop's, as it would be without a tunnel."""
+    w = world.up()
+    sink = w.rig.service("sink")
+    port = w.forward(sink.port)
+    t = flow.Background(flow.upload, port, 8_000_000_000, timeout=60)
+    sink.wait_log(r"^flows", 30)
+    sink.kill()
+    r = t.end(60)
+    assert r["end"] == "reset" and not r["right"], r
 
 
 def kill(w, victim, service):
@@ -295,9 +295,9 @@ def test_why_an_open_failed_is_said_in_words(world, what, says):
 def test_an_open_that_is_refused_resets_the_local_socket(world):
     w = world.up()
     port = w.forward(freeport())
-    with flow.connect(port) as s:
-        s.settimeout(20)
-        with pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError):
+        with flow.connect(port) as s:
+            s.settimeout(20)
             assert s.recv(1) is None, "refused looked like a clean end"
 
 

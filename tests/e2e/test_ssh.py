@@ -183,8 +183,8 @@ def test_x11_forwarding(paired):
     x = xdisplay.start(w.laptop)
     r = w.laptop.exec(
         "ssh", "-o", "BatchMode=yes", "-X", "desk.rig",
-        "xclock 2>/dev/null & E=$!; "
-        "for i in $(seq 100); do xwininfo -root -tree 2>/dev/null | "
+        "xclock & E=$!; "
+        "for i in $(seq 300); do xwininfo -root -tree 2>/dev/null | "
         "grep -o '\"xclock\"' && break; done; kill $E",
         env={"DISPLAY": x.display}, timeout=90)
     assert "xclock" in r.out, repr(r)

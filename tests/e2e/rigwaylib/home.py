@@ -2,6 +2,7 @@
 """One RIGWAY_HOME, with everything that a machine of its own would have: a
 home folder (also for programs that ask the password file), /etc/ssh, hosts,
 and perhaps a network namespace."""
+import glob
 import json
 import os
 import pwd
@@ -181,6 +182,12 @@ class Home:
     def wait_port(self, port, host="127.0.0.1", timeout=15.0):
         wait_for(lambda: self.port_open(port, host), timeout,
                  f"port {port} of {self.name}")
+
+    def socket_path(self, role):
+        found = glob.glob(os.path.join(self.rigway_home, "run", "*",
+                                       f"{role}.sock"))
+        assert len(found) == 1, found
+        return found[0]
 
     # Background processes that rigway started by itself
 

@@ -17,7 +17,7 @@ HANDSHAKE, APPDATA = 0x16, 0x17
 
 
 def _is_hello(rec):
-    return rec[0] == HANDSHAKE and len(rec) > 5 and rec[5] == 1
+    return len(rec) > 5 and rec[0] == HANDSHAKE and rec[5] == 1
 
 
 class Conn:
@@ -34,10 +34,10 @@ class Conn:
         self.dead = False
 
     def send(self, way, data):
-        self.sock[way].sendall(data)
         self.bytes[way] += len(data)
         if self.proxy.recording is not None:
             self.proxy.recording[way].append(bytes(data))
+        self.sock[way].sendall(data)
 
     def kill(self, reset=False):
         self.dead = True
@@ -66,7 +66,7 @@ class Proxy:
         self.conns, self.count = [], 0
         self.recording = {UP: [], DOWN: []} if record else None
         self.refuse = False
-        self.glue_s, self.glued = 0, 0
+        self.glue_s, self.glue_from, self.glued = 0, 0, 0
         self.takeover = None
         self.lock = threading.Lock()
         self.listener = socket.socket()
@@ -112,8 +112,9 @@ class Proxy:
                     break
                 held += d
                 # What comes within a moment goes out as one segment.
-                while self.glue_s and way == DOWN and select.select(
-                        [source], [], [], self.glue_s)[0]:
+                hold_s = self.glue_s * (c.number - self.glue_from)
+                while hold_s > 0 and way == DOWN and select.select(
+                        [source], [], [], hold_s)[0]:
                     d = source.recv(1 << 16)
                     if not d:
                         break
@@ -152,6 +153,13 @@ class Proxy:
             if self.fault is None:
                 return rec
             return self.fault(c, way, rec)
+
+    def glue(self, seconds):
+        """From the next connection on, what the relay sends is held back a
+        little and goes out in one piece; on each later connection longer than
+        on those before. The rig's, which answers a laptop's, so gets READY
+        together with what the laptop says first."""
+        self.glue_from, self.glue_s = self.count, seconds
 
     def live(self):
         with self.lock:

@@ -3,8 +3,8 @@
 network namespace:
 
   servers.py echo   HOST PORT    sends back what comes, half-close as well
-  servers.py sink   HOST PORT    reads all; at the end answers its SHA-256 and
-                                 length as one line
+  servers.py sink   HOST PORT    reads all, says "flows" after 1 MiB; at the
+                                 end answers its SHA-256 and length as a line
   servers.py source HOST PORT N [RATE]  sends N bytes of the pattern and ends
   servers.py page   HOST PORT TEXT      a web page
   servers.py eof    HOST PORT    reads all until the end, then sends it all back
@@ -72,6 +72,8 @@ def sink(s, _):
         n = s.recv_into(buf)
         if not n:
             break
+        if total < 1 << 20 <= total + n:
+            say("flows")
         total += n
         h.update(view[:n])
     line = f"{h.hexdigest()} {total}\n"
