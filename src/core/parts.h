@@ -159,6 +159,7 @@ void session_wake(struct session *s);
 struct stream *session_find(struct session *s, uint32_t id);
 uint32_t session_max_id(const struct session *s);
 void session_peer_streams(struct session *s, uint32_t count);
+void session_state_streams(struct session *s);
 void session_lives(struct session *s, struct carrier *c);
 int session_start_over(struct session *s, const struct carrier *c);
 void carrier_drop(struct carrier *c, int err, const char *text);

@@ -496,19 +496,28 @@ static void tick_lagging(struct session *s, uint64_t *next)
 	}
 }
 
+/* Who asks for room and gets no memory stands in line again: for the next
+ * tick, not for this one. */
+static void tell_roomy(struct session *s)
+{
+	struct list now, *it;
+
+	list_init(&now);
+	list_move_all(&now, &s->roomy);
+	while ((it = list_pop(&now)) != NULL)
+		stream_tell(container_of(it, struct stream, room));
+}
+
 uint64_t session_tick(struct session *s, uint64_t now_us)
 {
 	uint64_t next = UINT64_MAX;
-	struct list *it;
 
 	s->now = now_us;
 	s->woken = false;
 	tell_closed(s);
-	while ((it = list_pop(&s->roomy)) != NULL) {
-		struct stream *st = container_of(it, struct stream, room);
-
-		stream_tell(st);
-	}
+	tell_roomy(s);
+	if (!list_is_empty(&s->roomy))
+		next = now_us + LAG_US; /* memory was short */
 	list_for_each_safe(c, &s->carriers)
 		carrier_tick(container_of(c, struct carrier, link), &next);
 	tick_lagging(s, &next);
@@ -551,6 +560,21 @@ uint32_t session_max_id(const struct session *s)
 	uint64_t id = s->p.is_client ? 2 * n : 2 * n - 1;
 
 	return (uint32_t)MIN(id, UINT32_MAX);
+}
+
+/* A stream of the peer's is over: states the new limit when that is worth a
+ * frame, or the peer has hardly any ids left. */
+void session_state_streams(struct session *s)
+{
+	uint32_t quarter = MAX(s->p.limits.max_streams / 4, 1) * 2;
+	uint32_t more = session_max_id(s) - s->stated_max_id;
+	uint32_t left = s->stated_max_id - MIN(s->highest, s->stated_max_id);
+
+	if (s->primary == NULL || s->primary->streams_due ||
+	    (more < quarter && left >= quarter))
+		return;
+	s->primary->streams_due = more > 0;
+	session_wake(s);
 }
 
 struct stream *session_control(struct session *s)

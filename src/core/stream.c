@@ -240,7 +240,13 @@ uint8_t *stream_room(struct stream *st, size_t *len)
 	if (left > 0)
 		at = chunkq_room(&st->out, &st->s->pool, len);
 	if (at == NULL) {
-		st->wants_room = true;
+		/* Without memory there may be nothing in flight whose arrival
+		 * would bring room: ask again at the next tick. */
+		if (left > 0 && !list_is_linked(&st->room)) {
+			st->room_due = true;
+			list_push(&st->s->roomy, &st->room);
+		}
+		st->wants_room = left == 0;
 		*len = 0;
 		return NULL;
 	}
@@ -436,10 +442,8 @@ void stream_settle(struct stream *st)
 		else
 			s->theirs--;
 	}
-	if (!st->mine && s->primary != NULL &&
-	    session_max_id(s) - s->stated_max_id >=
-		    MAX(s->p.limits.max_streams / 4, 1) * 2)
-		s->primary->streams_due = true;
+	if (!st->mine)
+		session_state_streams(s);
 	if (st->told)
 		stream_free(st);
 }

@@ -175,6 +175,28 @@ static void ended_streams_make_room_for_new_ones(void **state)
 	}
 }
 
+/* Most stay, and few come and go: the few may use all that is left. */
+static void long_lived_streams_leave_the_rest_to_the_others(void **state)
+{
+	(void)state;
+	pair.limits.max_streams = 20;
+	start();
+	for (int k = 0; k < 17; k++)
+		open_at(CLIENT, "g:9");
+	for (int k = 0; k < 50; k++) {
+		struct seen *e[3];
+
+		for (int j = 0; j < 3; j++)
+			e[j] = open_at(CLIENT, "g:10");
+		settle();
+		for (int j = 0; j < 3; j++) {
+			assert_int_equal(e[j]->connected, 1);
+			reset_at(CLIENT, e[j], RW_ERR_IO, NULL);
+		}
+		settle();
+	}
+}
+
 static void the_process_has_places_for_all_sessions_together(void **state)
 {
 	(void)state;
@@ -469,6 +491,7 @@ int main(void)
 		T(a_stream_that_needs_little_is_lent_nothing),
 		T(streams_are_limited_at_both_ends),
 		T(ended_streams_make_room_for_new_ones),
+		T(long_lived_streams_leave_the_rest_to_the_others),
 		T(the_process_has_places_for_all_sessions_together),
 		T(the_sender_keeps_to_its_own_cap_whatever_is_granted),
 		T(all_senders_together_keep_to_half_the_budget),

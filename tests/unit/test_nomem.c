@@ -207,6 +207,33 @@ static void what_was_not_hit_goes_on(void **state)
 	assert_true(all > 5);
 }
 
+/* Nothing is in flight whose arrival would bring room: time does. */
+static void a_first_write_without_memory_is_asked_for_again(void **state)
+{
+	(void)state;
+	pair_init();
+	pair_start();
+	wire_up();
+	struct seen *e = open_at(CLIENT, "d:4");
+	uint64_t next;
+
+	settle();
+	fail_at = 1;
+	fail_for = 1000;
+	count = 0;
+	armed = true;
+	assert_int_equal(write_at(CLIENT, e, 10), 0);
+	next = session_tick(pair.side[CLIENT].s, pair.now);
+	armed = false;
+	assert_true(next <= pair.now + LAG_US || e->rooms > 0);
+	advance(LAG_US);
+	assert_true(e->rooms > 0);
+	assert_int_equal(write_at(CLIENT, e, 10), 10);
+	settle();
+	check_got(pair.side[RIG].come[0], 10);
+	pair_done();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +241,8 @@ int main(void)
 		cmocka_unit_test(memory_may_end_at_any_allocation),
 		cmocka_unit_test(memory_may_fail_for_a_while),
 		cmocka_unit_test(what_was_not_hit_goes_on),
+		cmocka_unit_test(
+			a_first_write_without_memory_is_asked_for_again),
 	};
 
 	return cmocka_run_group_tests_name("nomem", tests, NULL, NULL);
