@@ -56,10 +56,12 @@ struct settings_rig {
 	int max_invites;
 	int max_sessions;
 	int dials_per_minute;
-	int guesses_per_minute; /* wrong codes, by anybody */
-	int sshd_port;		/* 0: found by itself */
-	char *sshd_config;	/* sshd's own configuration */
-	char *authorized_keys;	/* "": where sshd looks */
+	int strangers_per_minute; /* of keys that show a code */
+	int max_calls;		  /* being answered at once */
+	int guesses_per_minute;	  /* wrong codes, by anybody */
+	int sshd_port;		  /* 0: found by itself */
+	char *sshd_config;	  /* sshd's own configuration */
+	char *authorized_keys;	  /* "": where sshd looks */
 };
 
 struct settings_client {

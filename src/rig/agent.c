@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "rig/agent.h"
 
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "carrier/bearer.h"
 #include "crypto/hash.h"
 #include "net/local.h"
@@ -28,8 +30,6 @@
 /* The end: connections close cleanly, but nobody waits for a dead peer. */
 #define STOP_STEP_MS 10
 #define STOP_MAX_MS  2000
-/* Calls of keys that show an invite, apart from the known devices' rate. */
-#define STRANGERS_PER_MINUTE 120
 
 struct agent {
 	struct rig rig;
@@ -109,13 +109,21 @@ static void set_limits(struct rig *rig)
 		    (uint32_t)c->window_max_bytes);
 }
 
+/* Asked once: the answer may come from a network. */
+static void set_user(struct rig *rig)
+{
+	const struct passwd *pw = getpwuid(geteuid());
+
+	str_copy(rig->user, sizeof(rig->user), pw != NULL ? pw->pw_name : "");
+}
+
 static void set_rates(struct rig *rig)
 {
 	const struct settings_rig *c = &rig->settings->rig;
 	const uint64_t now_us = loop_now_us(rig->loop);
 
 	rate_init(&rig->dials, (uint32_t)c->dials_per_minute, now_us);
-	rate_init(&rig->strangers, STRANGERS_PER_MINUTE, now_us);
+	rate_init(&rig->strangers, (uint32_t)c->strangers_per_minute, now_us);
 	rate_init(&rig->guesses, (uint32_t)c->guesses_per_minute, now_us);
 }
 
@@ -170,6 +178,7 @@ static int agent_start(struct agent *a, const struct agent_params *p,
 	rig->settings = p->settings;
 	rig->paths = p->paths;
 	take_state(rig, st);
+	set_user(rig);
 	while (rig->incarnation == 0)
 		rig->incarnation = random_u64();
 	list_init(&rig->doors);

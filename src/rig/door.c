@@ -20,9 +20,7 @@
 #include "wire/hello.h"
 
 /* For the HELLO, once the end-to-end TLS is up. */
-#define HELLO_MS 10000
-/* Calls being answered at once; the rate bounds them too. */
-#define DOORS_MAX     256
+#define HELLO_MS      10000
 #define HELLO_VERSION 1
 
 /* From the call to the WELCOME, or the REFUSED. */
@@ -327,7 +325,8 @@ void door_answer(struct uplink *u, const struct control_call *call)
 
 	list_for_each (it, &rig->doors)
 		n++;
-	if (err == 0 && (n >= DOORS_MAX || rig->is_stopping))
+	if (err == 0 &&
+	    (n >= (size_t)rig->settings->rig.max_calls || rig->is_stopping))
 		err = RW_ERR_LIMIT;
 	d = err == 0 ? calloc(1, sizeof(*d)) : NULL;
 	if (d == NULL) {

@@ -30,6 +30,7 @@ struct rig {
 	struct paths *paths;
 	struct key *key;
 	char name[RIG_NAME_CAP];
+	char user[64];	      /* the account it runs as */
 	uint64_t incarnation; /* of this process; never 0 */
 	struct devices devices;
 	struct invites invites;

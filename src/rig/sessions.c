@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <pwd.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -138,17 +137,6 @@ static void session_on_open(struct session *s, struct stream *st)
 		opening_start(p, st);
 }
 
-static void session_on_live(struct session *s, struct carrier *c,
-			    const struct welcome *welcome)
-{
-	struct peer *p = session_user(s);
-
-	(void)c;
-	(void)welcome;
-	if (!p->is_ending)
-		timer_stop(p->timer);
-}
-
 static void session_on_drop(struct session *s, struct carrier *c, int err,
 			    const char *text)
 {
@@ -175,7 +163,6 @@ static void session_on_ended(struct session *s, int err, const char *text)
 
 static const struct session_ops session_ops = {
 	.on_open = session_on_open,
-	.on_live = session_on_live,
 	.on_drop = session_on_drop,
 	.on_wake = session_on_wake,
 	.on_ended = session_on_ended,
@@ -232,11 +219,9 @@ err_peer:
 static void fill_info(const struct rig *rig, const struct device *dev,
 		      struct rig_info *info)
 {
-	const struct passwd *pw = getpwuid(geteuid());
-
 	*info = (struct rig_info){ .sshd_port = sshd_port(rig->sshd) };
 	str_copy(info->name, sizeof(info->name), rig->name);
-	str_copy(info->user, sizeof(info->user), pw != NULL ? pw->pw_name : "");
+	str_copy(info->user, sizeof(info->user), rig->user);
 	if (gethostname(info->host, sizeof(info->host) - 1) != 0)
 		info->host[0] = '\0';
 	str_copy(info->version, sizeof(info->version), RIGWAY_VERSION);
@@ -263,10 +248,12 @@ static int peer_attach(struct peer *p, const struct arrival *a, bool fresh)
 	list_push(&p->legs, &leg->link);
 	err = bearer_accept(rig->driver, p->session, a->chan, a->hello, fresh,
 			    info, &leg_ops, leg, &leg->bearer);
-	if (err == 0)
+	if (err == 0) {
 		leg = NULL;
-	else
+		timer_stop(p->timer); /* not absent any more */
+	} else {
 		list_del(&leg->link);
+	}
 out:
 	free(info);
 	free(leg);

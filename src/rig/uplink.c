@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "rig/uplink.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,24 +116,26 @@ static void on_call(void *user, const struct control_call *call)
 static void on_down(void *user, int err, const char *text, uint64_t next_try_ms)
 {
 	struct uplink *u = user;
-	char when[FORMAT_CAP];
+	const char *addr = row_of(u)->addr[0];
+	char wait[FORMAT_CAP], when[FORMAT_CAP + 3] = "at once";
 
+	if (next_try_ms >= 1000 && next_try_ms != CONTROL_NEVER)
+		snprintf(when, sizeof(when), "in %s",
+			 format_duration(next_try_ms, wait));
 	str_copy(u->text, sizeof(u->text), text);
 	if (next_try_ms == CONTROL_NEVER)
 		log_error("the relay %s: %s; another rigway with this rig's "
 			  "key is running: stop it, then start this one anew",
-			  row_of(u)->addr[0], text);
+			  addr, text);
 	else if (err == RW_ERR_NOT_ALLOWED)
 		log_warn("the relay %s: %s; if this rig was removed there: "
-			 "rigway relay invite, and rigway join here; "
-			 "trying again in %s",
-			 row_of(u)->addr[0], text,
-			 format_duration(next_try_ms, when));
+			 "rigway relay invite, and rigway join here; trying "
+			 "again %s",
+			 addr, text, when);
 	else
-		log_warn("not connected to the relay %s: %s; trying again in "
-			 "%s, and so on for ever",
-			 row_of(u)->addr[0], text,
-			 format_duration(next_try_ms, when));
+		log_warn("not connected to the relay %s: %s; trying again %s, "
+			 "and so on for ever",
+			 addr, text, when);
 	admin_on_uplink(u->rig->admin, u);
 }
 
