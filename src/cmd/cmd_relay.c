@@ -338,7 +338,7 @@ static int run_relay(struct office *o)
 	int status;
 
 	raise_fd_limit();
-	CHECK(uv_loop_init(&loop) == 0);
+	CHECK(loop_init(&loop) == 0);
 	status = serve_commands(o, &loop, &local);
 	if (status == 0)
 		status = listen_and_run(o, &loop);

@@ -102,7 +102,7 @@ static inline void world_start_relay(struct world *w, uint16_t port)
 static inline void world_open(struct world *w)
 {
 	memset(w, 0, sizeof(*w));
-	assert_int_equal(uv_loop_init(&w->loop), 0);
+	assert_int_equal(loop_init(&w->loop), 0);
 	settings_init(&w->settings);
 	strcpy(w->dir, "/tmp/rigway-test-relay-XXXXXX");
 	assert_non_null(mkdtemp(w->dir));

@@ -65,7 +65,7 @@ static void rig_open(struct rig *r, size_t pipes, uint64_t silence_ms,
 		     uint64_t flush_ms)
 {
 	memset(r, 0, sizeof(*r));
-	assert_int_equal(uv_loop_init(&r->loop), 0);
+	assert_int_equal(loop_init(&r->loop), 0);
 	const struct splicer_params p = { .loop = &r->loop,
 					  .max_pipes = pipes,
 					  .silence_ms = silence_ms,
