@@ -450,7 +450,8 @@ static bool carrier_tick(struct carrier *c, uint64_t *next)
 	}
 	if (c->announce) {
 		c->announce = false;
-		s->ops->on_live(s, c, NULL);
+		if (s->ops->on_live != NULL)
+			s->ops->on_live(s, c, NULL);
 	}
 	/* Any byte proves life, also while the ping waits in a full queue. */
 	if (c->ping_deadline != 0 && c->last_in > c->ping_asked) {

@@ -40,7 +40,8 @@ struct session_ops {
 	 * is refused. kind and target are in the stream. */
 	void (*on_open)(struct session *s, struct stream *st);
 	/* A carrier is usable: the peer's WELCOME was read (client) or ours
-	 * is on its way (rig). welcome is NULL at the rig. */
+	 * is on its way (rig). welcome is NULL at the rig, whose on_live may
+	 * be NULL. */
 	void (*on_live)(struct session *s, struct carrier *c,
 			const struct welcome *welcome);
 	/* The core gives a carrier up (a ping's deadline, the peer's list, a
