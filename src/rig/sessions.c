@@ -137,6 +137,15 @@ static void session_on_open(struct session *s, struct stream *st)
 		opening_start(p, st);
 }
 
+/* Its WELCOME is on its way; peer_attach() has done the rest. */
+static void session_on_live(struct session *s, struct carrier *c,
+			    const struct welcome *welcome)
+{
+	(void)s;
+	(void)c;
+	(void)welcome;
+}
+
 static void session_on_drop(struct session *s, struct carrier *c, int err,
 			    const char *text)
 {
@@ -163,6 +172,7 @@ static void session_on_ended(struct session *s, int err, const char *text)
 
 static const struct session_ops session_ops = {
 	.on_open = session_on_open,
+	.on_live = session_on_live,
 	.on_drop = session_on_drop,
 	.on_wake = session_on_wake,
 	.on_ended = session_on_ended,
