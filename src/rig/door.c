@@ -35,6 +35,7 @@ struct door {
 	struct relayed *relayed; /* until the TLS is up */
 	struct chan *chan;	 /* from then on */
 	struct timer *timer;
+	bool redeems; /* it came with a code */
 	bool is_refused;
 };
 
@@ -48,11 +49,14 @@ static void door_free(struct door *d)
 static void door_refuse(struct door *d, int err, const char *text)
 {
 	uint8_t out[FRAME_MAX];
-	/* The rig's own trouble (a full disk) is a refusal to the laptop, and
-	 * no reason to ask again and again. */
-	const bool is_ours = err > RW_ERR_PROTO || err == RW_ERR_IO;
-	struct refused r = { .code = reason_to_wire(is_ours ? RW_ERR_REFUSED
-							    : err) };
+	/* Whoever comes with a code hears the rig's trouble (a full disk, a
+	 * limit) at once, and need not ask again and again. */
+	const bool is_trouble =
+		err > RW_ERR_PROTO || err == RW_ERR_IO || err == RW_ERR_LIMIT;
+	struct refused r = {
+		.code = reason_to_wire(d->redeems && is_trouble ? RW_ERR_REFUSED
+								: err),
+	};
 
 	log_info("%s from %s is refused: %s", d->who, d->addr, text);
 	str_copy(r.text, sizeof(r.text), text);
@@ -183,7 +187,10 @@ static void door_open(struct door *d, const struct hello *h)
 		.uplink = d->uplink,
 		.rendezvous = d->rendezvous,
 	};
-	int err = door_judge(d, h, text);
+	int err;
+
+	d->redeems = h->extra.redeems;
+	err = door_judge(d, h, text);
 
 	if (err == 0)
 		err = sessions_admit(d->rig->sessions, &a, &why);
