@@ -34,8 +34,9 @@ struct visit {
 
 static void visit_begins(struct visit *p)
 {
-	if (p->waiting && p->fw != NULL)
-		p->fw->waiting_count--;
+	if (p->waiting && p->fw != NULL &&
+	    p->fw->waiting_count-- == FORWARD_WAITING_MAX)
+		listener_resume(p->fw->listener);
 	p->waiting = false;
 }
 
@@ -89,18 +90,14 @@ static void on_accept(void *user, int fd, const struct sockaddr_storage *peer)
 	};
 
 	(void)peer;
-	if (fw->waiting_count >= FORWARD_WAITING_MAX) {
-		log_failure(fw, "too many connections wait for the rig");
-		close(fd);
-		return;
-	}
 	p = xcalloc(1, sizeof(*p));
 	p->fw = fw;
 	p->waiting = true;
 	list_push(&fw->conns, &p->link);
 	fw->conn_count++;
 	fw->conn_total++;
-	fw->waiting_count++;
+	if (++fw->waiting_count == FORWARD_WAITING_MAX)
+		listener_pause(fw->listener);
 	params.user = p;
 	p->conn = passage_new(&params);
 }

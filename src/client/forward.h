@@ -17,7 +17,8 @@ struct rigs_row;
 struct listener;
 struct settings_client;
 
-/* Connections of one forward that wait for its rig at once; more are reset. */
+/* Connections of one forward that wait for its rig at once; more of them wait
+ * in the port's backlog. */
 #define FORWARD_WAITING_MAX 256
 /* A kept forward whose port is taken tries again this often. */
 #define FORWARD_RETRY_MS 5000
@@ -37,6 +38,7 @@ struct forward {
 	struct rigs_row *rig;
 	struct target_spec spec;   /* bind as it was typed; "": the setting */
 	bool kept;		   /* in the file */
+	bool held;		   /* by `forward --foreground` */
 	struct listener *listener; /* NULL: text says why, retry runs */
 	struct timer *retry;
 	char text[200];

@@ -94,6 +94,7 @@ static bool open_all(struct order *o, char **ret_err)
 		}
 		if (is_new)
 			o->made[o->made_count++] = fw;
+		fw->held |= is_new && o->hold;
 		o->rows[i] = fw;
 	}
 	return true;
@@ -187,45 +188,77 @@ void orders_end_all(struct daemon *d)
 
 /* "8888" means every forward of that port; a whole SPEC its port and, where
  * it says one, its address. */
-void orders_unforward(struct daemon *d, struct local_req *r, json_t *msg)
-{
-	const char *text = get_str(msg, "spec");
+/* What one request closes. */
+struct closing {
+	struct daemon *d;
+	const struct rigs_row *rig; /* NULL: any */
 	struct target_spec spec;
-	struct rigs_row *rig = NULL;
-	struct forward *fw, *next;
-	size_t n = 0;
-	char *words;
-	int err;
+};
 
-	if (target_parse_spec(text != NULL ? text : "", &spec, &words) < 0) {
-		fail(r, 2, words);
-		return;
-	}
-	if (get_str(msg, "rig") != NULL && (rig = verbs_rig(d, r, msg)) == NULL)
-		return;
-	for (fw = forward_next(&d->forwards, NULL, rig, spec.bind, spec.port);
+/* Marks what is meant as kept or not; returns how many there are. */
+static size_t mark_all(const struct closing *c, bool from, bool to)
+{
+	const struct forwards *all = &c->d->forwards;
+	struct forward *fw = NULL;
+	size_t n = 0;
+
+	while ((fw = forward_next(all, fw, c->rig, c->spec.bind,
+				  c->spec.port)) != NULL)
+		if (fw->kept == from && !fw->held) {
+			fw->kept = to;
+			n++;
+		}
+	return n;
+}
+
+static void close_all(const struct closing *c, struct local_req *r)
+{
+	const struct forwards *all = &c->d->forwards;
+	struct forward *fw, *next;
+
+	for (fw = forward_next(all, NULL, c->rig, c->spec.bind, c->spec.port);
 	     fw != NULL; fw = next) {
-		next = forward_next(&d->forwards, fw, rig, spec.bind,
-				    spec.port);
-		if (!fw->kept)
+		next = forward_next(all, fw, c->rig, c->spec.bind,
+				    c->spec.port);
+		if (fw->kept || fw->held)
 			continue;
 		local_reply_json(
 			r, json_pack("{s:o}", "forward", report_forward(fw)));
 		forward_close(fw, false);
-		n++;
 	}
-	err = n > 0 ? forwards_save(&d->forwards) : 0;
-	if (n == 0)
+}
+
+/* First on disk, then for real: what fails has changed nothing. */
+void orders_unforward(struct daemon *d, struct local_req *r, json_t *msg)
+{
+	const char *text = get_str(msg, "spec");
+	struct closing c = { .d = d };
+	char *words;
+	int err;
+
+	if (target_parse_spec(text != NULL ? text : "", &c.spec, &words) < 0) {
+		fail(r, 2, words);
+		return;
+	}
+	if (get_str(msg, "rig") != NULL &&
+	    (c.rig = verbs_rig(d, r, msg)) == NULL)
+		return;
+	if (mark_all(&c, true, false) == 0) {
 		fail(r, 1,
-		     xasprintf("port %u is not forwarded%s%s", spec.port,
-			       rig != NULL ? " to " : "",
-			       rig != NULL ? rig->name : ""));
-	else if (err < 0)
+		     xasprintf("port %u is not forwarded%s%s", c.spec.port,
+			       c.rig != NULL ? " to " : "",
+			       c.rig != NULL ? c.rig->name : ""));
+		return;
+	}
+	err = forwards_save(&d->forwards);
+	if (err < 0) {
+		mark_all(&c, false, true);
 		fail(r, 1,
-		     xasprintf("the port is closed, but that cannot be "
-			       "written down: %s; it comes back at the "
-			       "next start",
+		     xasprintf("the forward stays: its end cannot be written "
+			       "down: %s",
 			       err_text(err)));
-	else
-		local_end(r, true, 0, NULL);
+		return;
+	}
+	close_all(&c, r);
+	local_end(r, true, 0, NULL);
 }

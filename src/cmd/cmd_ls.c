@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/str.h"
+#include "client/rigs.h"
+#include "client/ssh_config.h"
 #include "client/talk.h"
 #include "cmd/cmd.h"
 
@@ -79,22 +82,41 @@ static json_t *pick(const json_t *lines, const char *key)
 	return out;
 }
 
+/* For the shells' completion: from this machine's state, whoever runs. */
+static int print_names(void)
+{
+	struct ssh_config_files files;
+	int err = ssh_config_open(&files);
+
+	if (err < 0)
+		fprintf(stderr, "rigway: %s\n", files.error);
+	else
+		list_for_each (it, &files.rigs.rows)
+			puts(container_of(it, struct rigs_row, link)->name);
+	ssh_config_close(&files);
+	return err < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
 int cmd_ls(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
+		{ "names", no_argument, NULL, 'n' },
 		{ NULL, 0, NULL, 0 },
 	};
 	json_t *lines, *rigs, *all;
-	int as_json = 0, status, c;
+	int as_json = 0, only_names = 0, status, c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c != 'j')
+		if (c == '?')
 			return command_misuse("ls");
-		as_json = 1;
+		as_json |= c == 'j';
+		only_names |= c == 'n';
 	}
 	if (optind < argc)
 		return command_misuse("ls");
+	if (only_names)
+		return print_names();
 	lines = json_array();
 	status = talk(json_pack("{s:s}", "do", "ls"), talk_gather, lines);
 	rigs = pick(lines, "rig");
