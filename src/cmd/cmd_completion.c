@@ -18,6 +18,22 @@ static void print_words(const struct command *c)
 	printf("--help");
 }
 
+/* Prints s inside single quotes; how a quote itself is written differs. */
+static void put_quoted(const char *before, const char *s, const char *quote)
+{
+	printf("'%s", before);
+	for (; *s != '\0'; s++) {
+		if (*s == '\'')
+			fputs(quote, stdout);
+		else
+			putchar(*s);
+	}
+	putchar('\'');
+}
+
+#define QUOTE_SH   "'\\''"
+#define QUOTE_FISH "\\'"
+
 /* Whether a command's words may name a rig. */
 static int takes_rig(const struct command *c)
 {
@@ -31,12 +47,14 @@ static void bash(void)
 	      "_rigway() {\n"
 	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\n"
 	      "\tif [ \"$COMP_CWORD\" = 1 ]; then\n"
-	      "\t\twords=\"", stdout);
+	      "\t\twords=\"",
+	      stdout);
 	for (const struct command *c = commands; c->name != NULL; c++)
 		if (c->help != NULL)
 			printf("%s ", c->name);
 	fputs("--help --version\"\n"
-	      "\telse case ${COMP_WORDS[1]} in\n", stdout);
+	      "\telse case ${COMP_WORDS[1]} in\n",
+	      stdout);
 	for (const struct command *c = commands; c->name != NULL; c++) {
 		if (c->help == NULL)
 			continue;
@@ -49,7 +67,8 @@ static void bash(void)
 	fputs("\tesac; fi\n"
 	      "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
 	      "}\n"
-	      "complete -F _rigway rigway\n", stdout);
+	      "complete -F _rigway rigway\n",
+	      stdout);
 }
 
 static void zsh(void)
@@ -60,15 +79,23 @@ static void zsh(void)
 	      "_rigway() {\n"
 	      "\tlocal -a words\n"
 	      "\tif (( CURRENT == 2 )); then\n"
-	      "\t\twords=(\n", stdout);
+	      "\t\twords=(\n",
+	      stdout);
 	for (const struct command *c = commands; c->name != NULL; c++)
-		if (c->help != NULL)
-			printf("\t\t\t'%s:%s'\n", c->name, c->help);
+		if (c->help != NULL) {
+			char name[40];
+
+			snprintf(name, sizeof(name), "%s:", c->name);
+			fputs("\t\t\t", stdout);
+			put_quoted(name, c->help, QUOTE_SH);
+			putchar('\n');
+		}
 	fputs("\t\t)\n"
 	      "\t\t_describe command words\n"
 	      "\t\treturn\n"
 	      "\tfi\n"
-	      "\tcase ${(Q)${(z)BUFFER}[2]} in\n", stdout);
+	      "\tcase ${(Q)${(z)BUFFER}[2]} in\n",
+	      stdout);
 	for (const struct command *c = commands; c->name != NULL; c++) {
 		if (c->help == NULL)
 			continue;
@@ -81,27 +108,37 @@ static void zsh(void)
 	fputs("\tesac\n"
 	      "\tcompadd -- $words\n"
 	      "}\n"
-	      "compdef _rigway rigway\n", stdout);
+	      "compdef _rigway rigway\n",
+	      stdout);
+}
+
+static void fish_option(const struct command *c, const struct command_option *o)
+{
+	printf("complete -c rigway -n '__fish_seen_subcommand_from %s' "
+	       "-l %s%s -d ",
+	       c->name, o->name, o->value != NULL ? " -r" : "");
+	put_quoted("", o->help, QUOTE_FISH);
+	putchar('\n');
 }
 
 static void fish(void)
 {
 	fputs("# fish completion for rigway: rigway completion fish | source\n"
-	      "complete -c rigway -f\n", stdout);
+	      "complete -c rigway -f\n",
+	      stdout);
 	for (const struct command *c = commands; c->name != NULL; c++) {
 		if (c->help == NULL)
 			continue;
-		printf("complete -c rigway -n __fish_use_subcommand -a %s "
-		       "-d '%s'\n", c->name, c->help);
+		printf("complete -c rigway -n __fish_use_subcommand -a %s -d ",
+		       c->name);
+		put_quoted("", c->help, QUOTE_FISH);
+		putchar('\n');
 		for (size_t i = 0; c->verbs != NULL && c->verbs[i]; i++)
 			printf("complete -c rigway -n "
 			       "'__fish_seen_subcommand_from %s' -a %s\n",
 			       c->name, c->verbs[i]);
 		for (const struct command_option *o = c->options; o->name; o++)
-			printf("complete -c rigway -n "
-			       "'__fish_seen_subcommand_from %s' -l %s%s "
-			       "-d \"%s\"\n", c->name, o->name,
-			       o->value != NULL ? " -r" : "", o->help);
+			fish_option(c, o);
 		if (takes_rig(c))
 			printf("complete -c rigway -n "
 			       "'__fish_seen_subcommand_from %s' -a '(%s)'\n",
@@ -122,7 +159,9 @@ int cmd_completion(int argc, char **argv)
 			return EXIT_DONE;
 		}
 	if (argc == 2)
-		fprintf(stderr, "rigway: no completion for '%s'; there is one "
-			"for bash, zsh and fish\n", argv[1]);
+		fprintf(stderr,
+			"rigway: no completion for '%s'; there is one "
+			"for bash, zsh and fish\n",
+			argv[1]);
 	return command_misuse(argv[0]);
 }

@@ -23,9 +23,10 @@ static int check(const char *file, struct paths *p)
 	}
 	errors = settings_file_check(path, stderr);
 	if (errors > 0) {
-		fprintf(stderr, "rigway: %zu mistake%s in %s; nothing of it is "
-			"used until they are mended\n", errors,
-			errors == 1 ? "" : "s", path);
+		fprintf(stderr,
+			"rigway: %zu mistake%s in %s; nothing of it is "
+			"used until they are mended\n",
+			errors, errors == 1 ? "" : "s", path);
 		return EXIT_FAILED;
 	}
 	printf("%s: good\n", path);
@@ -53,7 +54,15 @@ int cmd_config(int argc, char **argv)
 	struct paths p;
 	int status;
 
-	if (argc < 2 || argc > 3 || argv[argc - 1][0] == '-' ||
+	for (int i = 1; i < argc; i++)
+		if (argv[i][0] == '-') {
+			fprintf(stderr,
+				"rigway config: there is no option "
+				"'%s'\n",
+				argv[i]);
+			return command_misuse(argv[0]);
+		}
+	if (argc < 2 || argc > 3 ||
 	    (strcmp(argv[1], "check") != 0 &&
 	     (strcmp(argv[1], "show") != 0 || argc > 2)))
 		return command_misuse(argv[0]);
@@ -62,8 +71,9 @@ int cmd_config(int argc, char **argv)
 		paths_done(&p);
 		return EXIT_FAILED;
 	}
-	status = strcmp(argv[1], "show") == 0 ?
-			 show(&p) : check(argc == 3 ? argv[2] : NULL, &p);
+	status = strcmp(argv[1], "show") == 0
+			 ? show(&p)
+			 : check(argc == 3 ? argv[2] : NULL, &p);
 	paths_done(&p);
 	return status;
 }

@@ -3,8 +3,14 @@
 
 #include "cmd/cmd.h"
 
-#define JSON { "json", NULL, "print JSON" }
-#define END  { NULL, NULL, NULL }
+#define JSON                                                                   \
+	{                                                                      \
+		"json", NULL, "print JSON"                                     \
+	}
+#define END                                                                    \
+	{                                                                      \
+		NULL, NULL, NULL                                               \
+	}
 
 static const struct command_option no_options[] = { END };
 static const struct command_option json_options[] = { JSON, END };
@@ -83,11 +89,13 @@ static const char rig_more[] =
 static const char join_more[] =
 	"The code says what it is for: typed on the GPU machine, it becomes a\n"
 	"rig; typed on the laptop, the laptop knows the rig. Line wraps and\n"
-	"spaces inside the code do no harm. '-' reads it from standard input.\n";
+	"spaces inside the code do no harm. '-' reads it from standard "
+	"input.\n";
 static const char forward_more[] =
 	"SPEC is one of\n"
 	"  8888                       the same port at both ends\n"
-	"  8888:node2                 that port on a machine the rig can reach\n"
+	"  8888:node2                 that port on a machine the rig can "
+	"reach\n"
 	"  8080:localhost:80          as in ssh -L\n"
 	"  0.0.0.0:8080:localhost:80  listen for others too\n"
 	"Without --foreground the forward is kept, also after a restart.\n";
@@ -110,8 +118,8 @@ const struct command commands[] = {
 	  rig_more },
 	{ "join", "CODE [OPTION...]", "pair this machine, with a code",
 	  cmd_join, NULL, join_options, join_more },
-	{ "invite", "[OPTION...] [RIG...]", "print a code for one more laptop", cmd_invite,
-	  NULL, invite_options, NULL },
+	{ "invite", "[OPTION...] [RIG...]", "print a code for one more laptop",
+	  cmd_invite, NULL, invite_options, NULL },
 	{ "ls", "[--json]", "list the rigs", cmd_ls, NULL, json_options, NULL },
 	{ "status", "[--json]", "show connections and forwards", cmd_status,
 	  NULL, json_options, NULL },

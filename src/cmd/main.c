@@ -15,7 +15,8 @@ static void usage(FILE *to)
 	      "\n"
 	      "Reach your own GPU machine from anywhere, as if it stood under "
 	      "your desk.\n"
-	      "\n", to);
+	      "\n",
+	      to);
 	for (const struct command *c = commands; c->name != NULL; c++)
 		if (c->help != NULL)
 			fprintf(to, "  %-11s %s\n", c->name, c->help);
@@ -25,7 +26,8 @@ static void usage(FILE *to)
 	      "prints on the GPU machine, and 'rigway join CODE' with that "
 	      "one's on the laptop.\n"
 	      "Each command has --help. RIGWAY_HOME=DIR keeps all files in "
-	      "DIR.\n", to);
+	      "DIR.\n",
+	      to);
 }
 
 static void command_usage(const struct command *c, FILE *to)
@@ -36,7 +38,8 @@ static void command_usage(const struct command *c, FILE *to)
 		fprintf(to, "\n%s\n", c->help);
 	if (c->options->name != NULL)
 		fputc('\n', to);
-	for (const struct command_option *o = c->options; o->name != NULL; o++) {
+	for (const struct command_option *o = c->options; o->name != NULL;
+	     o++) {
 		char left[40];
 
 		snprintf(left, sizeof(left), "--%s%s%s", o->name,
@@ -53,7 +56,8 @@ int command_misuse(const char *name)
 	const struct command *c = command_find(name);
 
 	CHECK(c != NULL);
-	fprintf(stderr, "usage: rigway %s%s%s\n('rigway %s --help' says more)\n",
+	fprintf(stderr,
+		"usage: rigway %s%s%s\n('rigway %s --help' says more)\n",
 		c->name, c->args[0] ? " " : "", c->args, c->name);
 	return EXIT_MISUSE;
 }
@@ -92,11 +96,10 @@ static bool asks_help(int argc, char **argv)
 	return false;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	const struct command *c;
 
-	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_MISUSE;
@@ -104,6 +107,8 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {
 		c = argc > 2 ? command_find(argv[2]) : NULL;
+		if (argc > 2 && c == NULL)
+			return no_command(argv[2]);
 		if (c != NULL)
 			command_usage(c, stdout);
 		else
@@ -119,8 +124,15 @@ int main(int argc, char **argv)
 		command_usage(c, stdout);
 		return EXIT_DONE;
 	}
-	int status = c->run(argc - 1, argv + 1);
+	return c->run(argc - 1, argv + 1);
+}
 
+int main(int argc, char **argv)
+{
+	int status;
+
+	signal(SIGPIPE, SIG_IGN);
+	status = run(argc, argv);
 	/* A full disk or a closed pipe behind stdout is a failure too. */
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		perror("rigway: cannot write the output");
