@@ -61,7 +61,8 @@ static void on_signal(int signum)
 	interrupted = signum;
 }
 
-/* --- clearing up ------------------------------------------------------------ */
+/* --- clearing up ------------------------------------------------------------
+ */
 
 static int remove_one(const char *path, const struct stat *st, int kind,
 		      struct FTW *at)
@@ -73,8 +74,9 @@ static int remove_one(const char *path, const struct stat *st, int kind,
 
 static void demo_clear(struct demo *d)
 {
-	pid_t *all[] = { &d->ssh, &d->sshd, &d->laptop, &d->rig, &d->relay,
-			 &d->jupyter, &d->service, &d->net.pid, &d->wire.pid };
+	pid_t *all[] = { &d->ssh,     &d->sshd,	   &d->laptop,
+			 &d->rig,     &d->relay,   &d->jupyter,
+			 &d->service, &d->net.pid, &d->wire.pid };
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		demo_end(all[i]);
@@ -84,7 +86,7 @@ static void demo_clear(struct demo *d)
 
 /* Says what went wrong and shows the end of the log. */
 __attribute__((format(printf, 2, 3))) static bool failed(struct demo *d,
-							  const char *fmt, ...)
+							 const char *fmt, ...)
 {
 	char tail[2048];
 	va_list ap;
@@ -113,7 +115,8 @@ static void say(const char *text)
 	fprintf(stderr, "  %s\n", text);
 }
 
-/* --- standing up -------------------------------------------------------------- */
+/* --- standing up
+ * -------------------------------------------------------------- */
 
 static bool make_places(struct demo *d)
 {
@@ -146,15 +149,17 @@ static bool make_places(struct demo *d)
 static bool start_relay(struct demo *d, char *ret_code, size_t cap)
 {
 	char listen[32], name[32];
-	const char *argv[] = { NULL, "relay", "--listen", listen, "--name",
-			       name, NULL };
+	const char *argv[] = { NULL,	 "relay", "--listen", listen,
+			       "--name", name,	  NULL };
 	int out;
 
 	snprintf(listen, sizeof(listen), "127.0.0.1:%d", d->relay_port);
 	snprintf(name, sizeof(name), "127.0.0.1:%d", d->net.port);
-	d->relay = demo_spawn(&(struct demo_spawn){
-		.home = d->home[RELAY], .log = d->log, .argv = argv,
-		.out = ret_code != NULL ? &out : NULL });
+	d->relay = demo_spawn(
+		&(struct demo_spawn){ .home = d->home[RELAY],
+				      .log = d->log,
+				      .argv = argv,
+				      .out = ret_code != NULL ? &out : NULL });
 	if (ret_code != NULL) {
 		bool ok = demo_line(out, ret_code, cap, 15000);
 
@@ -169,12 +174,13 @@ static bool start_relay(struct demo *d, char *ret_code, size_t cap)
 static bool start_rig(struct demo *d, const char *code, char *ret_code,
 		      size_t cap)
 {
-	const char *join[] = { NULL, "join", code, "--no-start", "--name",
-			       "desk", NULL };
+	const char *join[] = { NULL,	 "join", code, "--no-start",
+			       "--name", "desk", NULL };
 	const char *rig[] = { NULL, "rig", NULL };
 
 	if (!demo_run(d->home[RIG], d->log, join, ret_code, cap))
 		return failed(d, "the rig could not join");
+	demo_last_line(ret_code);
 	d->rig = demo_spawn(&(struct demo_spawn){
 		.home = d->home[RIG], .log = d->log, .argv = rig });
 	return true;
@@ -203,9 +209,11 @@ static bool start_laptop(struct demo *d, const char *code)
 static bool start_page(struct demo *d)
 {
 	char port[32], token[80], dir[128];
-	const char *argv[] = { JUPYTER, "--allow-root", "--no-browser",
-			       "--ip=127.0.0.1", port, "--port-retries=0",
-			       token, dir, NULL };
+	const char *argv[] = {
+		JUPYTER, "--allow-root",     "--no-browser", "--ip=127.0.0.1",
+		port,	 "--port-retries=0", token,	     dir,
+		NULL
+	};
 
 	d->has_jupyter = access(JUPYTER, X_OK) == 0;
 	if (!d->has_jupyter) {
@@ -229,12 +237,20 @@ static bool start_page(struct demo *d)
 static void start_ssh(struct demo *d)
 {
 	char key[96], conf[96], lines[512], port[16], tunnel[64], known[128];
-	const char *gen[] = { "/usr/bin/ssh-keygen", "-q", "-t", "ed25519",
-			      "-N", "", "-f", key, NULL };
+	const char *gen[] = { "/usr/bin/ssh-keygen",
+			      "-q",
+			      "-t",
+			      "ed25519",
+			      "-N",
+			      "",
+			      "-f",
+			      key,
+			      NULL };
 	const char *sshd[] = { SSHD, "-D", "-e", "-f", conf, NULL };
-	const char *ssh[] = { "/usr/bin/ssh", "-F", "/dev/null", "-N", "-i",
-			      key, "-p", port, "-o", known, "-L", tunnel,
-			      "127.0.0.1", NULL };
+	const char *ssh[] = { "/usr/bin/ssh", "-F",  "/dev/null", "-N",
+			      "-i",	      key,   "-p",	  port,
+			      "-o",	      known, "-L",	  tunnel,
+			      "127.0.0.1",    NULL };
 	int sshd_port = demo_port(), status = -1;
 	FILE *f;
 	pid_t pid;
@@ -276,7 +292,8 @@ static void start_ssh(struct demo *d)
 		d->ssh_port = 0;
 }
 
-/* --- the counting lines ---------------------------------------------------------- */
+/* --- the counting lines
+ * ---------------------------------------------------------- */
 
 static void ticker_open(struct ticker *t, int port)
 {
@@ -327,7 +344,8 @@ static bool ticker_wait(struct ticker *t, unsigned to, int ms)
 	return false;
 }
 
-/* --- what the keys do -------------------------------------------------------------- */
+/* --- what the keys do
+ * -------------------------------------------------------------- */
 
 static bool kill_relay(struct demo *d)
 {
@@ -349,7 +367,8 @@ static void change_address(struct demo *d)
 		demo_net_roam(&d->wire);
 }
 
-/* --- looking at it -------------------------------------------------------------------- */
+/* --- looking at it
+ * -------------------------------------------------------------------- */
 
 /* The round trip to the rig, as `status --json` has it; negative: none. */
 static double round_trip(struct demo *d)
@@ -373,7 +392,7 @@ static double round_trip(struct demo *d)
 static void show(struct demo *d, const char *note)
 {
 	double rtt = round_trip(d);
-	char line[160], ssh[64] = "", way[32] = "no answer";
+	char line[160], ssh[64] = "", way[40] = "round trip not known yet";
 
 	if (rtt >= 0)
 		snprintf(way, sizeof(way), "round trip %.2f ms", rtt);
@@ -382,7 +401,9 @@ static void show(struct demo *d, const char *note)
 			 d->theirs.count, d->theirs.fd < 0 ? ", dead" : "");
 	snprintf(line, sizeof(line), "open stream: %u lines%s; %s%s%s",
 		 d->ours.count,
-		 d->ours.fd < 0 ? ", dead" : d->ours.broken ? ", broken" : "",
+		 d->ours.fd < 0	  ? ", dead"
+		 : d->ours.broken ? ", broken"
+				  : "",
 		 way, ssh, note);
 	if (isatty(2))
 		fprintf(stderr, "\r\033[K  %s", line);
@@ -441,7 +462,8 @@ static void watch(struct demo *d)
 	fputc('\n', stderr);
 }
 
-/* --- the two forms ----------------------------------------------------------------------- */
+/* --- the two forms
+ * ----------------------------------------------------------------------- */
 
 static bool stand_up(struct demo *d)
 {
@@ -459,8 +481,8 @@ static bool stand_up(struct demo *d)
 	    !start_laptop(d, code2))
 		return false;
 	d->service = demo_serve(d->service_port);
-	say(access(JUPYTER, X_OK) == 0 ? "Jupyter, on the rig ..." :
-					  "a page, on the rig ...");
+	say(access(JUPYTER, X_OK) == 0 ? "Jupyter, on the rig ..."
+				       : "a page, on the rig ...");
 	if (!start_page(d))
 		return false;
 	start_ssh(d);
@@ -476,8 +498,8 @@ static bool fetch(struct demo *d)
 	int status;
 
 	snprintf(path, sizeof(path), "%s%s",
-		 d->has_jupyter ? "/api/contents?token=" : "/", d->has_jupyter ?
-		 d->token : "");
+		 d->has_jupyter ? "/api/contents?token=" : "/",
+		 d->has_jupyter ? d->token : "");
 	status = demo_get(d->local_page, path, body, sizeof(body));
 	if (status != 200)
 		return failed(d, "the page through the tunnel answered %d",
@@ -493,8 +515,8 @@ static bool check(struct demo *d)
 
 	if (!fetch(d))
 		return false;
-	say(d->has_jupyter ? "Jupyter answers through the relay: good" :
-			     "the page came through the relay: good");
+	say(d->has_jupyter ? "Jupyter answers through the relay: good"
+			   : "the page came through the relay: good");
 	if (!ticker_wait(&d->ours, 5, 20000))
 		return failed(d, "the open stream does not count");
 	ticker_read(&d->theirs);
@@ -502,13 +524,17 @@ static bool check(struct demo *d)
 	if (!kill_relay(d))
 		return false;
 	if (!ticker_wait(&d->ours, before + 20, 30000))
-		return failed(d, "the open stream %s after the relay was "
-			      "killed, at line %u", d->ours.broken ? "broke" :
-			      "stopped", d->ours.count);
+		return failed(d,
+			      "the open stream %s after the relay was "
+			      "killed, at line %u",
+			      d->ours.broken ? "broke" : "stopped",
+			      d->ours.count);
 	ticker_read(&d->theirs);
-	fprintf(stderr, "  the relay was killed and started again; the open "
+	fprintf(stderr,
+		"  the relay was killed and started again; the open "
 		"stream went on,\n  line %u to %u, none lost, none doubled: "
-		"good\n", before, d->ours.count);
+		"good\n",
+		before, d->ours.count);
 	if (d->ssh_port > 0)
 		fprintf(stderr, "  (a plain ssh -L over the same cut: %s)\n",
 			d->theirs.fd < 0 ? "dead" : "alive");
@@ -551,7 +577,8 @@ int cmd_demo(int argc, char **argv)
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	fputs("rigway demo: all of it on this machine, with keys that are "
-	      "thrown away\n", stderr);
+	      "thrown away\n",
+	      stderr);
 	ok = stand_up(&d);
 	if (ok && checks)
 		ok = check(&d);
@@ -561,7 +588,8 @@ int cmd_demo(int argc, char **argv)
 	}
 	demo_clear(&d);
 	if (checks)
-		fputs(ok ? "rigway demo: it works\n" :
-			   "rigway demo: it does not work\n", stderr);
+		fputs(ok ? "rigway demo: it works\n"
+			 : "rigway demo: it does not work\n",
+		      stderr);
 	return ok ? EXIT_DONE : EXIT_FAILED;
 }

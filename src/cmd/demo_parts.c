@@ -49,7 +49,8 @@ int demo_port(void)
 	return port;
 }
 
-/* --- processes --------------------------------------------------------------- */
+/* --- processes ---------------------------------------------------------------
+ */
 
 /* In the child: never returns. */
 static void become(const struct demo_spawn *p, const int out[2], pid_t parent)
@@ -138,7 +139,8 @@ bool demo_line(int fd, char *out, size_t cap, int ms)
 bool demo_run(const char *home, const char *log, const char *const *argv,
 	      char *out, size_t cap)
 {
-	char line[4096] = "";
+	char line[4096];
+	size_t n = 0;
 	int fd, status;
 	pid_t pid = demo_spawn(&(struct demo_spawn){
 		.home = home, .log = log, .out = &fd, .argv = argv });
@@ -146,14 +148,28 @@ bool demo_run(const char *home, const char *log, const char *const *argv,
 	if (pid < 0)
 		return false;
 	while (demo_line(fd, line, sizeof(line), 60000))
-		if (out != NULL)
-			str_copy(out, cap, line);
+		if (out != NULL && n < cap)
+			n += (size_t)snprintf(out + n, cap - n, "%s\n", line);
 	close(fd);
 	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
 	       WEXITSTATUS(status) == 0;
 }
 
-/* --- sockets -------------------------------------------------------------------- */
+char *demo_last_line(char *text)
+{
+	size_t len = strlen(text);
+
+	while (len > 0 && text[len - 1] == '\n')
+		text[--len] = '\0';
+	char *nl = strrchr(text, '\n');
+
+	if (nl != NULL)
+		memmove(text, nl + 1, strlen(nl));
+	return text;
+}
+
+/* --- sockets
+ * -------------------------------------------------------------------- */
 
 int demo_connect(int port)
 {
@@ -238,7 +254,8 @@ static pid_t demo_child(void)
 	return pid;
 }
 
-/* --- the network ------------------------------------------------------------------- */
+/* --- the network
+ * ------------------------------------------------------------------- */
 
 #define NET_WAYS 256 /* two processes a connection */
 
@@ -252,7 +269,8 @@ static _Noreturn void net_way(int from, int to)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while ((n = read(from, buf, sizeof(buf))) > 0)
 		for (ssize_t done = 0, w; done < n; done += w)
-			if ((w = write(to, buf + done, (size_t)(n - done))) <= 0)
+			if ((w = write(to, buf + done, (size_t)(n - done))) <=
+			    0)
 				goto broken;
 	if (n == 0) {
 		shutdown(to, SHUT_WR);
@@ -350,7 +368,8 @@ void demo_net_roam(struct demo_net *n)
 		perror("demo");
 }
 
-/* --- the service ---------------------------------------------------------------------- */
+/* --- the service
+ * ---------------------------------------------------------------------- */
 
 static void serve_one(int fd)
 {

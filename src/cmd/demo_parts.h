@@ -23,9 +23,12 @@ struct demo_spawn {
 pid_t demo_spawn(const struct demo_spawn *p);
 /* Ends it: SIGCONT, SIGTERM, and SIGKILL after 3 s. Harmless for pid <= 0. */
 void demo_end(pid_t *pid);
-/* Runs rigway to its end; last line of stdout goes to out. True for exit 0. */
+/* Runs rigway to its end; its stdout goes to out (cut at cap), which may be
+ * NULL. True for exit 0. */
 bool demo_run(const char *home, const char *log, const char *const *argv,
 	      char *out, size_t cap);
+/* Cuts all but the last line off; returns text. */
+char *demo_last_line(char *text);
 /* Reads a line from fd within ms; false if none came. */
 bool demo_line(int fd, char *out, size_t cap, int ms);
 /* Waits until something accepts on 127.0.0.1:port. */
