@@ -149,7 +149,8 @@ static int on_open(struct carrier *c, const struct frame *f)
 			     "no room for another connection");
 		return 0;
 	}
-	s->ops->on_open(s, st);
+	if (s->ops->on_open != NULL)
+		s->ops->on_open(s, st);
 	if (st->ops == NULL)
 		stream_reset(st, RW_ERR_NOT_ALLOWED, "nobody takes this stream");
 	return 0;

@@ -469,6 +469,13 @@ static bool carrier_tick(struct carrier *c, uint64_t *next)
 		c->ping_asked = s->now;
 		c->ping_deadline = s->now + l->ping_timeout_us;
 	}
+	/* While bytes come in nothing has to be proven, and yet the round
+	 * trip is worth knowing. */
+	if (c->ping_deadline == 0 && s->now < s->data_at + IDLE_US &&
+	    s->now >= c->ping_asked + l->ping_interval_us) {
+		c->ping_due = true;
+		c->ping_asked = s->now;
+	}
 	*next = MIN(*next, c->ping_deadline != 0 ?
 				   c->ping_deadline :
 				   c->last_in + l->ping_interval_us);

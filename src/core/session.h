@@ -37,7 +37,7 @@ struct session_limits {
 
 struct session_ops {
 	/* The peer opened a stream: stream_take() it now, or leave it and it
-	 * is refused. kind and target are in the stream. */
+	 * is refused. kind and target are in the stream. NULL refuses all. */
 	void (*on_open)(struct session *s, struct stream *st);
 	/* A carrier is usable: the peer's WELCOME was read (client) or ours
 	 * is on its way (rig). welcome is NULL at the rig, whose on_live may
