@@ -100,7 +100,7 @@ static const struct setting rows[] = {
 	  "The most of session.budget that one connection can have." },
 	{ "session.send_max", SETTING_BYTES, AT(session.send_max_bytes), 64 * KIB, GIB, "16MiB",
 	  "Bytes that one connection keeps to send again, whatever the other side allows." },
-	{ "session.in_flight_min", SETTING_BYTES, AT(session.in_flight_min_bytes), 16 * KIB, 16 * MIB, "128KiB",
+	{ "session.in_flight_min", SETTING_BYTES, AT(session.in_flight_min_bytes), 16 * KIB, 16 * MIB, "32KiB",
 	  "Bytes that may always be on their way on one path, however slow it seems." },
 	{ "session.max_streams", SETTING_INT, AT(session.max_streams), 1, 65535, "2048",
 	  "Connections at once between one laptop and one rig." },

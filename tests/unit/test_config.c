@@ -558,7 +558,7 @@ static void every_limit_has_its_row(void **state)
 		{ "session.floor", "16KiB" },
 		{ "session.window_max", "16MiB" },
 		{ "session.send_max", "16MiB" },
-		{ "session.in_flight_min", "128KiB" },
+		{ "session.in_flight_min", "32KiB" },
 		{ "session.max_streams", "2048" },
 		{ "session.carriers_max", "8" },
 		{ "session.ping_interval", "5s" },
