@@ -214,6 +214,7 @@ int ssh_config_write(const struct rigs *rigs, const struct ssh_config_params *p,
 	if (err == 0)
 		err = buf_printf(out,
 				 "Host *.rig\n"
+				 "\tPort 22\n"
 				 "\tProxyCommand %s\n"
 				 "\tProxyUseFdpass yes\n"
 				 "\tUserKnownHostsFile \"%s\"\n"

@@ -36,27 +36,30 @@ static void add_option(struct ssh_args *a, char *text)
 	add(a, text);
 }
 
-/* Whether the user's own words say as whom to log in. */
-static bool says_user(int argc, char **argv)
+/* Whether "key=value" or "key value" sets this key. */
+static bool sets_key(const char *text, const char *key)
+{
+	size_t len = strlen(key);
+
+	return strncasecmp(text, key, len) == 0 &&
+	       strchr("= \t", text[len]) != NULL && text[len] != '\0';
+}
+
+/* Whether the user's own options, as -letter or -o key, say this. */
+static bool says(int argc, char **argv, char letter, const char *key)
 {
 	for (int i = 0; i < argc && argv[i][0] == '-' && argv[i][1] != '\0';
 	     i++) {
-		char letter = argv[i][1];
+		char have = argv[i][1];
+		bool is_apart = argv[i][2] == '\0';
+		const char *value = !is_apart	   ? argv[i] + 2
+				    : i + 1 < argc ? argv[i + 1]
+						   : "";
 
-		if (letter == 'l')
+		if (have == letter || (have == 'o' && sets_key(value, key)))
 			return true;
-		if (letter == 'o') {
-			const char *text = argv[i][2] != '\0' ? argv[i] + 2
-					   : i + 1 < argc     ? argv[i + 1]
-							      : "";
-
-			if (strncasecmp(text, "user=", 5) == 0 ||
-			    strncasecmp(text, "user ", 5) == 0)
-				return true;
-		}
 		/* "-p 22" has its value in the next word, "-p22" does not. */
-		if (strchr(SSH_WITH_VALUE, letter) != NULL &&
-		    argv[i][2] == '\0')
+		if (is_apart && strchr(SSH_WITH_VALUE, have) != NULL)
 			i++;
 	}
 	return false;
@@ -87,7 +90,6 @@ static void add_rig(struct ssh_args *a, const struct rigs_row *row,
 	add_option(a, xstrdup("TCPKeepAlive=no"));
 	if (user != NULL)
 		add_option(a, xasprintf("User=%s", user));
-	add(a, xasprintf("%s.rig", row->name));
 	free(hosts);
 	free(proxy);
 	free(self);
@@ -133,9 +135,12 @@ static int with_rigs(const struct rigs *rigs, const char *known_hosts, int argc,
 		fprintf(stderr, "rigway: %s\n", text);
 		free(text);
 	} else {
-		if (user == NULL && !says_user(argc, argv))
+		if (user == NULL && !says(argc, argv, 'l', "user"))
 			user = ssh_config_user(row);
 		add_rig(&own, row, known_hosts, user);
+		if (!says(argc, argv, 'p', "port"))
+			add_option(&own, xstrdup("Port=22"));
+		add(&own, xasprintf("%s.rig", row->name));
 		status = run_ssh(&own, argc, argv);
 	}
 	while (own.count > 0)
