@@ -462,7 +462,7 @@ int daemon_run(int ready_fd)
 	list_init(&d->orders);
 	list_init(&d->forwards.rows);
 	raise_fd_limit();
-	CHECK(uv_loop_init(&d->loop) == 0);
+	CHECK(loop_init(&d->loop) == 0);
 	if (paths_init(&d->paths) < 0)
 		log_error("%s", paths_error(&d->paths));
 	else

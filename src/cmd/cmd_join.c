@@ -316,7 +316,7 @@ static int redeem(struct join *j, const struct key *key, const char *name,
 
 	fprintf(stderr, "rigway join: asking the relay %s ...\n",
 		j->code.relay[0]);
-	if (uv_loop_init(&r.loop) != 0)
+	if (loop_init(&r.loop) != 0)
 		return fail(err_text(RW_ERR_NOMEM));
 	r.err = relay_redeem(&p, on_redeemed, &r, &r.redeem);
 	if (r.err == 0)

@@ -282,7 +282,7 @@ int agent_run(const struct agent_params *p)
 		return 1;
 	}
 	a = calloc(1, sizeof(*a));
-	if (a == NULL || uv_loop_init(&a->loop) != 0) {
+	if (a == NULL || loop_init(&a->loop) != 0) {
 		log_error("out of memory");
 		free(a);
 		agent_state_close(&st);

@@ -91,7 +91,7 @@ int register_invite(const struct register_params *p, char *text, size_t cap)
 		.name = p->name,
 		.incarnation = random_u64() | 1,
 	};
-	int err = uv_loop_init(&g.loop);
+	int err = loop_init(&g.loop);
 
 	if (err != 0) {
 		str_copy(text, cap, err_text(err));
