@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two sessions, a client and a rig, and the connections between them as queues
- * in memory: for the tests of the core. Nothing moves but what a test moves. All
- * of it is here, since each of five test programs uses most of it.
+ * in memory: for the tests of the core. Nothing moves but what a test moves.
+ * All of it is here, since each of five test programs uses most of it.
  */
 #pragma once
 #include "unit.h"
@@ -35,6 +35,8 @@ struct side {
 	struct session *s;
 	struct budget budget;
 	unsigned wakes, lives, drops, ends;
+	bool woken;	    /* and not run since */
+	uint64_t next_tick; /* when it wants to be run anyway */
 	int drop_err, end_err;
 	char end_text[REFUSED_TEXT_MAX + 1];
 	bool refuses;		 /* on_open takes nothing */
@@ -179,7 +181,10 @@ static inline void pair_on_drop(struct session *s, struct carrier *c, int err,
 
 static inline void pair_on_wake(struct session *s)
 {
-	((struct side *)session_user(s))->wakes++;
+	struct side *sd = session_user(s);
+
+	sd->wakes++;
+	sd->woken = true;
 }
 
 static inline void pair_on_ended(struct session *s, int err, const char *text)
@@ -264,7 +269,7 @@ static inline void pair_done(void)
 	}
 }
 
-/* --- connections ---------------------------------------------------------- */
+/* --- connections --- */
 
 /* The client dials; NULL when the core makes no carrier. */
 static inline struct wire *wire_dial(void)
@@ -344,11 +349,32 @@ static inline ssize_t wire_deliver(struct wire *w, int i)
 	return n;
 }
 
+static inline void side_tick(struct side *sd)
+{
+	if (sd->s == NULL)
+		return;
+	sd->woken = false;
+	sd->next_tick = session_tick(sd->s, pair.now);
+}
+
 static inline void tick(void)
 {
-	for (int i = 0; i < 2; i++)
-		if (pair.side[i].s != NULL)
-			session_tick(pair.side[i].s, pair.now);
+	side_tick(&pair.side[CLIENT]);
+	side_tick(&pair.side[RIG]);
+}
+
+/* As a driver does it: a side is run when it woke or its time has come, and
+ * only then is its output pulled. */
+static inline bool side_run(int i)
+{
+	struct side *sd = &pair.side[i];
+
+	if (sd->s == NULL || (!sd->woken && pair.now < sd->next_tick))
+		return false;
+	side_tick(sd);
+	for (size_t k = 0; k < pair.wire_count; k++)
+		wire_pull(pair.wires[k], i);
+	return true;
 }
 
 /* Everything moves until nothing does. */
@@ -357,15 +383,13 @@ static inline void settle(void)
 	bool moved = true;
 
 	for (int k = 0; moved && k < 10000; k++) {
-		moved = false;
-		tick();
+		moved = side_run(CLIENT);
+		moved |= side_run(RIG);
 		for (size_t i = 0; i < pair.wire_count; i++)
-			for (int j = 0; j < 2; j++) {
-				moved |= wire_pull(pair.wires[i], j) > 0;
-				moved |= wire_deliver(pair.wires[i], 1 - j) > 0;
-			}
+			for (int j = 0; j < 2; j++)
+				moved |= wire_deliver(pair.wires[i], j) > 0;
 	}
-	tick();
+	assert_false(moved);
 }
 
 static inline void advance(uint64_t us)
@@ -407,8 +431,7 @@ static inline void wire_cut(struct wire *w)
 	}
 }
 
-/* --- streams ----------------------------------------------------------------
- */
+/* --- streams --- */
 
 static inline struct seen *open_at(int i, const char *target)
 {
@@ -505,8 +528,7 @@ static inline void check_got(struct seen *e, size_t want)
 			fail_msg("byte %zu of %zu is wrong", i, len);
 }
 
-/* --- frames of a test's own making
- * --------------------------------------------- */
+/* --- frames of a test's own making --- */
 
 struct raw {
 	uint8_t b[FRAME_MAX];

@@ -40,8 +40,7 @@ static void restart_rig(uint64_t incarnation)
 	assert_int_equal(side_new(RIG, incarnation), 0);
 }
 
-/* --- greetings ---------------------------------------------------------------
- */
+/* --- greetings --- */
 
 static void both_ends_hear_that_a_carrier_is_live(void **state)
 {
@@ -52,6 +51,11 @@ static void both_ends_hear_that_a_carrier_is_live(void **state)
 	assert_true(session_is_live(rig()));
 	assert_ptr_equal(session_carrier_next(rig(), NULL), w->c[RIG]);
 	assert_null(session_carrier_next(rig(), w->c[RIG]));
+	assert_ptr_equal(carrier_session(w->c[RIG]), rig());
+	for (int k = 0; k < 9; k++)
+		advance(1000000);
+	assert_int_equal(pair.side[CLIENT].lives, 1);
+	assert_int_equal(pair.side[RIG].lives, 1);
 }
 
 static void a_lost_welcome_is_harmless(void **state)
@@ -179,8 +183,7 @@ static void nothing_but_the_greeting_is_taken_before_it(void **state)
 	assert_int_equal(client()->carrier_count, 1);
 }
 
-/* --- streams and their carriers
- * --------------------------------------------------- */
+/* --- streams and their carriers --- */
 
 static void the_other_carriers_take_over_when_one_dies(void **state)
 {
@@ -267,8 +270,77 @@ static void late_frames_of_an_old_carrier_are_harmless(void **state)
 	assert_int_equal(pair.side[RIG].come_count, 1);
 }
 
-/* --- another incarnation
- * ------------------------------------------------------------- */
+/* The client's statements come on another carrier than its answers went. */
+static void a_ride_that_ends_goes_on_where_the_peer_is_asked(void **state)
+{
+	struct wire *w2;
+	struct frame f;
+
+	(void)state;
+	struct seen *e = open_at(CLIENT, "d:5");
+
+	send_at(CLIENT, e, 100);
+	w2 = wire_up();
+	/* Our bytes ride on the second, the peer's come on the first. */
+	list_del(&e->st->run);
+	e->st->ride = NULL;
+	inject(w2, CLIENT, raw_state(1, 100, 100, FLOOR));
+	assert_ptr_equal(e->st->ride, w2->c[CLIENT]);
+	inject(w, CLIENT, raw_state(1, 100, 100, FLOOR));
+	assert_ptr_equal(e->st->heard, w->c[CLIENT]);
+	wire_cut(w2);
+	tick();
+	wire_pull(w, CLIENT);
+	assert_true(on_its_way(w, RIG, FRAME_ASK, &f));
+	send_at(CLIENT, e, 5000);
+	check_got(pair.side[RIG].come[0], 5100);
+}
+
+/* Two greetings that list nobody: the rig has answered the younger one, and
+ * the client hears only the answer to the older one. */
+static void whoever_came_alone_is_told_of_every_stream(void **state)
+{
+	(void)state;
+	struct seen *e = open_at(CLIENT, "d:6");
+
+	send_at(CLIENT, e, 100);
+	wire_cut(w);
+	struct wire *b = wire_dial(), *c = wire_dial();
+
+	wire_pull(b, CLIENT);
+	wire_pull(c, CLIENT);
+	wire_greet(c, false);
+	tick();
+	wire_pull(c, RIG);
+	buf_reset(&c->q[CLIENT]); /* held up for ever */
+	wire_greet(b, false);
+	struct carrier *lost = c->c[RIG];
+
+	c->c[RIG] = NULL; /* it stays, and nobody hears it */
+	carrier_set_user(lost, NULL);
+	send_at(CLIENT, e, 5000);
+	check_got(pair.side[RIG].come[0], 5100);
+	carrier_close(lost, pair.now);
+}
+
+static void resuming_is_counted(void **state)
+{
+	struct session_stats stats;
+
+	(void)state;
+	session_stats(client(), &stats);
+	assert_int_equal(stats.resumed, 0);
+	assert_int_equal(stats.carriers, 1);
+	wire_cut(w);
+	w = wire_up();
+	session_stats(client(), &stats);
+	assert_int_equal(stats.resumed, 1);
+	session_stats(rig(), &stats);
+	assert_int_equal(stats.resumed, 1);
+	assert_int_equal(stats.streams, 0);
+}
+
+/* --- another incarnation --- */
 
 static void
 a_restarted_rig_resets_what_was_sent_and_the_rest_goes_on(void **state)
@@ -342,11 +414,16 @@ static void carriers_to_the_old_rig_are_dropped(void **state)
 	struct wire *w2 = wire_up();
 
 	restart_rig(33);
+	struct wire *w4 = wire_dial(); /* on its way: it may lead to the new */
+
+	wire_pull(w4, CLIENT);
+	buf_reset(&w4->q[RIG]);
 	struct wire *w3 = wire_up();
 
 	assert_null(w->c[CLIENT]);
 	assert_null(w2->c[CLIENT]);
 	assert_non_null(w3->c[CLIENT]);
+	assert_non_null(w4->c[CLIENT]);
 	assert_int_equal(pair.side[CLIENT].drop_err, RW_ERR_RESTARTED);
 }
 
@@ -406,8 +483,7 @@ static void an_answer_of_an_older_incarnation_is_not_believed(void **state)
 	check_got(pair.side[RIG].come[0], 1000);
 }
 
-/* --- the end of a session
- * -------------------------------------------------------------- */
+/* --- the end of a session --- */
 
 static void replaced_ends_the_session(void **state)
 {
@@ -464,9 +540,7 @@ static void freeing_a_session_closes_its_streams(void **state)
 	assert_int_equal(pair.side[CLIENT].budget.kept, 0);
 }
 
-/* --- liveness
- * ----------------------------------------------------------------------------
- */
+/* --- liveness --- */
 
 static void silence_brings_a_ping_and_then_the_end(void **state)
 {
@@ -544,6 +618,7 @@ static void a_suspect_must_prove_itself_by_its_own_deadline(void **state)
 	struct wire *w2 = wire_up();
 
 	carrier_suspect(w->c[CLIENT], 2000000, pair.now);
+	assert_true(pair.side[CLIENT].woken);
 	carrier_suspect(w2->c[CLIENT], 2000000, pair.now);
 	wire_pull(w, CLIENT);
 	wire_pull(w2, CLIENT);
@@ -574,6 +649,9 @@ int main(void)
 		T(the_other_carriers_take_over_when_one_dies),
 		T(what_was_owed_on_a_dead_carrier_is_owed_elsewhere),
 		T(late_frames_of_an_old_carrier_are_harmless),
+		T(a_ride_that_ends_goes_on_where_the_peer_is_asked),
+		T(whoever_came_alone_is_told_of_every_stream),
+		T(resuming_is_counted),
 		T(a_restarted_rig_resets_what_was_sent_and_the_rest_goes_on),
 		T(a_rig_that_forgot_the_session_counts_as_restarted),
 		T(the_control_stream_starts_anew_with_the_rig),

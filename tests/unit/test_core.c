@@ -28,8 +28,7 @@ static struct seen *come(int i, size_t k)
 	return pair.side[i].come[k];
 }
 
-/* --- opening ----------------------------------------------------------------
- */
+/* --- opening --- */
 
 static void data_may_follow_open_at_once(void **state)
 {
@@ -75,6 +74,57 @@ static void a_stream_opened_without_a_carrier_waits_for_one(void **state)
 	wire_up();
 	check_got(come(RIG, 0), 77);
 	assert_int_equal(come(RIG, 0)->eofs, 1);
+}
+
+/* Its target may take long to connect: OPEN need not be repeated meanwhile. */
+static void the_opener_hears_soon_that_its_stream_is_known(void **state)
+{
+	(void)state;
+	assert_int_equal(inject(w, RIG, raw_open(1, FLOOR)), 0);
+	stream_take(come(RIG, 0)->st, &pair_stream_ops, come(RIG, 0));
+	come(RIG, 0)->st->connected = false;
+	come(RIG, 0)->st->due = 0;
+	list_del(&come(RIG, 0)->st->dues);
+	struct frame f;
+
+	assert_true(session_tick(pair.side[RIG].s, pair.now) <=
+		    pair.now + LAG_US);
+	pair.now += LAG_US;
+	tick();
+	wire_pull(w, RIG);
+	assert_true(on_its_way(w, CLIENT, FRAME_STATE, &f));
+	assert_int_equal(f.flags & FRAME_FLAG_CONNECTED, 0);
+	buf_reset(&w->q[CLIENT]);
+}
+
+static void a_copy_is_written_as_far_as_the_limits_allow(void **state)
+{
+	static uint8_t data[3 * FLOOR];
+	struct seen *e = open_at(CLIENT, "c:4");
+	struct stream_span span[4];
+	size_t n;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = pattern(i);
+	assert_int_equal(stream_space(e->st), FLOOR);
+	assert_int_equal(stream_write(e->st, data, 10), 10);
+	assert_int_equal(stream_write(e->st, data + 10, sizeof(data)),
+			 FLOOR - 10);
+	assert_int_equal(stream_space(e->st), 0);
+	pair.side[RIG].take = 0;
+	settle();
+	/* What was not taken lies there in runs. */
+	n = stream_spans(come(RIG, 0)->st, span, 4);
+	assert_int_equal(n, 2);
+	assert_int_equal(span[0].len + span[1].len, FLOOR);
+	assert_memory_equal(span[1].data, data + span[0].len, span[1].len);
+	assert_int_equal(stream_spans(come(RIG, 0)->st, span, 1), 1);
+	consume_at(RIG, come(RIG, 0), FLOOR);
+	check_got(come(RIG, 0), FLOOR);
+	assert_int_equal(stream_spans(come(RIG, 0)->st, span, 4), 0);
+	settle();
+	assert_int_equal(e->rooms, 1); /* asked for by stream_space() */
 }
 
 static void a_stream_is_refused_with_the_reason(void **state)
@@ -139,8 +189,7 @@ static void ids_are_never_used_again(void **state)
 	assert_int_equal(pair.side[RIG].drops, 0);
 }
 
-/* --- state, not events
- * ---------------------------------------------------------- */
+/* --- state, not events --- */
 
 static void open_is_repeated_until_the_state_shows_it(void **state)
 {
@@ -254,8 +303,7 @@ static void a_stream_given_up_before_it_was_sent_is_never_sent(void **state)
 	assert_int_equal(e->connected, 1);
 }
 
-/* --- offsets
- * --------------------------------------------------------------------- */
+/* --- offsets --- */
 
 static void bytes_that_arrive_twice_are_trimmed_by_offset(void **state)
 {
@@ -361,8 +409,7 @@ static void the_sender_forgets_only_what_was_consumed(void **state)
 	check_got(come(RIG, 0), 300);
 }
 
-/* --- ends are honest
- * --------------------------------------------------------------- */
+/* --- ends are honest --- */
 
 static void each_direction_closes_by_itself(void **state)
 {
@@ -408,7 +455,7 @@ static void the_end_comes_after_the_last_byte_was_taken(void **state)
 	assert_int_equal(r->eofs, 0);
 	consume_at(RIG, r, 1); /* and not inside this call */
 	assert_int_equal(r->eofs, 0);
-	tick();
+	settle();
 	assert_int_equal(r->eofs, 1);
 	check_got(r, 5000);
 }
@@ -476,8 +523,7 @@ static void text_is_cut_between_characters_and_cleaned(void **state)
 	assert_int_equal(pair.side[CLIENT].s->carrier_count, 1);
 }
 
-/* --- the control stream
- * ---------------------------------------------------------------- */
+/* --- the control stream --- */
 
 static struct seen *take_control(int i)
 {
@@ -534,8 +580,7 @@ static void the_control_stream_has_no_end(void **state)
 	assert_int_equal(s->connected, 1);
 }
 
-/* --- carried datagrams
- * ------------------------------------------------------------------ */
+/* --- carried datagrams --- */
 
 static void a_datagram_without_a_flow_is_dropped(void **state)
 {
@@ -558,6 +603,8 @@ int main(void)
 		T(data_may_follow_open_at_once),
 		T(either_side_opens_streams),
 		T(a_stream_opened_without_a_carrier_waits_for_one),
+		T(the_opener_hears_soon_that_its_stream_is_known),
+		T(a_copy_is_written_as_far_as_the_limits_allow),
 		T(a_stream_is_refused_with_the_reason),
 		T(only_clean_targets_of_some_length_are_opened),
 		T(ids_are_never_used_again),

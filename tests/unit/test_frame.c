@@ -187,8 +187,7 @@ static void reasons_survive_the_wire(void **state)
 				 RW_ERR_REFUSED);
 }
 
-/* --- datagrams
- * ---------------------------------------------------------------- */
+/* --- datagrams --- */
 
 static size_t put_piece(uint8_t *b, uint16_t length, uint16_t offset,
 			size_t len)
@@ -268,8 +267,7 @@ static void a_piece_lies_inside_its_datagram(void **state)
 	}
 }
 
-/* --- tests/vectors
- * -------------------------------------------------------------- */
+/* --- tests/vectors --- */
 
 /* The bytes of a file of hex digits; 0 when there is none. */
 static size_t read_vector(const char *name, uint8_t *out, size_t cap)

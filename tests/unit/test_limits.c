@@ -25,8 +25,7 @@ static void start(void)
 	w = wire_up();
 }
 
-/* --- lending
- * ------------------------------------------------------------------- */
+/* --- lending --- */
 
 static void every_stream_gets_the_floor_whatever_happens(void **state)
 {
@@ -87,8 +86,13 @@ static void the_window_grows_with_need_up_to_the_most(void **state)
 	struct seen *e = open_at(CLIENT, "c:3");
 	uint32_t most = pair.side[RIG].budget.window_max;
 
-	send_at(CLIENT, e, 8 * 1024 * 1024);
+	write_at(CLIENT, e, FLOOR);
+	settle();
 	struct stream *st = pair.side[RIG].come[0]->st;
+
+	/* Doubled for each of the two frames, no more. */
+	assert_in_range(st->window, 2 * FLOOR, 4 * FLOOR);
+	send_at(CLIENT, e, 8 * 1024 * 1024 - FLOOR);
 
 	assert_int_equal(st->window, most);
 	assert_int_equal(pair.side[RIG].budget.lent, most - FLOOR);
@@ -129,8 +133,31 @@ static void a_stream_that_needs_little_is_lent_nothing(void **state)
 	assert_int_equal(pair.side[RIG].budget.lent, 0);
 }
 
-/* --- places
- * ---------------------------------------------------------------------- */
+/* What each end lets the other send at first is its own choice. */
+static void the_first_limits_are_those_of_the_receiver(void **state)
+{
+	(void)state;
+	budget_init(&pair.side[CLIENT].budget, 16 << 20, 5000, 1 << 20);
+	budget_init(&pair.side[RIG].budget, 16 << 20, 7000, 1 << 20);
+	start();
+	pair.side[CLIENT].take = pair.side[RIG].take = 0;
+	struct seen *e = open_at(CLIENT, "f:5"), *r;
+
+	settle();
+	assert_int_equal(write_at(CLIENT, e, 10000), 7000);
+	e->take = 0;
+	r = pair.side[RIG].come[0];
+	assert_int_equal(write_at(RIG, r, 10000), 5000);
+	e = open_at(RIG, "f:6");
+	settle();
+	assert_int_equal(write_at(RIG, e, 10000), 5000);
+	/* OPEN says it for its own stream. */
+	assert_int_equal(inject(w, RIG, raw_open(3, 4999)), 0);
+	assert_int_equal(write_at(RIG, pair.side[RIG].come[1], 10000), 4999);
+	wire_cut(w);
+}
+
+/* --- places --- */
 
 static void streams_are_limited_at_both_ends(void **state)
 {
@@ -227,8 +254,7 @@ static void the_process_has_places_for_all_sessions_together(void **state)
 	pair.side[CLIENT].budget.streams -= 1000;
 }
 
-/* --- sending
- * ------------------------------------------------------------------------- */
+/* --- sending --- */
 
 static void the_sender_keeps_to_its_own_cap_whatever_is_granted(void **state)
 {
@@ -295,8 +321,7 @@ static void room_is_told_once_there_is_some(void **state)
 	stream_wrote(e->st, 0);
 }
 
-/* --- in flight
- * ------------------------------------------------------------------------- */
+/* --- in flight --- */
 
 static void what_is_in_flight_on_a_carrier_is_bounded(void **state)
 {
@@ -351,8 +376,7 @@ static void what_was_read_is_stated_at_marks_and_within_50_ms(void **state)
 	wire_cut(w);
 }
 
-/* --- whose turn it is
- * ---------------------------------------------------------------------- */
+/* --- whose turn it is --- */
 
 /* The ids of the DATA frames on their way to the rig, in order. */
 static size_t turns(uint32_t *ids, size_t cap)
@@ -448,7 +472,7 @@ static void one_that_wakes_all_the_time_is_not_always_first(void **state)
 		size_t n;
 
 		write_at(CLIENT, bulk, 100000);
-		write_at(CLIENT, often, 16000);
+		write_at(CLIENT, often, 8000);
 		buf_reset(&w->q[RIG]);
 		n = carrier_output(w->c[CLIENT], &data, pair.now);
 		buf_append(&w->q[RIG], data, n);
@@ -459,9 +483,7 @@ static void one_that_wakes_all_the_time_is_not_always_first(void **state)
 	wire_cut(w);
 }
 
-/* --- memory
- * ----------------------------------------------------------------------------------
- */
+/* --- memory --- */
 
 static void idle_streams_hold_no_memory(void **state)
 {
@@ -475,6 +497,7 @@ static void idle_streams_hold_no_memory(void **state)
 	assert_null(pair.side[RIG].come[0]->st->in.first);
 	assert_true(pair.side[CLIENT].s->pool.count > 0);
 	advance(IDLE_US);
+	advance(pair.limits.ping_interval_us); /* at the next tick */
 	assert_int_equal(pair.side[CLIENT].s->pool.count, 0);
 	assert_int_equal(pair.side[RIG].s->pool.count, 0);
 }
@@ -489,6 +512,7 @@ int main(void)
 		T(the_window_grows_with_need_up_to_the_most),
 		T(the_window_does_not_grow_for_a_slow_reader),
 		T(a_stream_that_needs_little_is_lent_nothing),
+		T(the_first_limits_are_those_of_the_receiver),
 		T(streams_are_limited_at_both_ends),
 		T(ended_streams_make_room_for_new_ones),
 		T(long_lived_streams_leave_the_rest_to_the_others),

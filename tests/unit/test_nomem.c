@@ -61,8 +61,7 @@ void __wrap_free(void *p)
 	__real_free(p);
 }
 
-/* --- what is tried
- * -------------------------------------------------------------- */
+/* --- what is tried --- */
 
 static void restart_rig(void)
 {
