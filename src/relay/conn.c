@@ -138,6 +138,8 @@ static void on_invite(struct conn *c, const struct relay_invite *m)
 	control_reply(c, m->ref, book_invite(c->relay->book, &p, text), text);
 }
 
+/* The rig ends the removed device's session itself, and says why: that must
+ * arrive, so nothing is cut under it. */
 static void on_drop(struct conn *c, const struct relay_drop *m)
 {
 	struct relay *r = c->relay;
@@ -145,7 +147,7 @@ static void on_drop(struct conn *c, const struct relay_drop *m)
 	bool gone = book_find_device(r->book, &m->pin) == NULL;
 
 	if (err == 0 && !pin_eq(&m->pin, &c->self->pin))
-		meet_cut(r, &m->pin, gone ? NULL : &c->self->pin);
+		meet_cut(r, &m->pin, gone ? NULL : &c->self->pin, false);
 	control_reply(c, m->ref, err,
 		      err < 0 ? "the relay cannot write its state" : "");
 }

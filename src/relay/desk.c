@@ -191,7 +191,7 @@ static json_t *device_json(struct desk *d, const struct device *dev)
 		relay_presence(d->relay, &dev->pin, &p);
 	return json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:I, s:I}", "name",
-		dev->name, "role", dev->role == RELAY_RIG ? "rig" : "client",
+		dev->name, "role", dev->role == RELAY_RIG ? "rig" : "laptop",
 		"fleet", dev->fleet->name, "fingerprint",
 		pin_short(&dev->pin, brief), "pin", pin_text(&dev->pin, pin),
 		"admitted", (json_int_t)dev->admitted, "online", p.is_online,

@@ -386,14 +386,19 @@ static bool is_between(const struct pin *a, const struct pin *b,
 	       (pin_eq(b, pin) && (other == NULL || pin_eq(a, other)));
 }
 
-void meet_cut(struct relay *r, const struct pin *pin, const struct pin *other)
+void meet_cut(struct relay *r, const struct pin *pin, const struct pin *other,
+	      bool at_once)
 {
 	static const char removed[] = "one of the two machines was removed";
 
 	list_for_each_safe (l, &r->pairs) {
 		struct pair *p = container_of(l, struct pair, link);
 
-		if (is_between(&p->client->pin, &p->rig->pin, pin, other))
+		if (!is_between(&p->client->pin, &p->rig->pin, pin, other))
+			continue;
+		if (p->splice != NULL && !at_once)
+			splice_cut_soon(p->splice, RW_ERR_NOT_ALLOWED);
+		else
 			pair_cut(p, RW_ERR_NOT_ALLOWED);
 	}
 	list_for_each_safe (l, &r->conns) {

@@ -271,7 +271,7 @@ int relay_remove(struct relay *r, const struct pin *pin, struct fleet *f)
 	if (err < 0)
 		return err;
 	if (f == NULL || book_find_device(r->book, pin) == NULL) {
-		meet_cut(r, pin, NULL);
+		meet_cut(r, pin, NULL, true);
 		return 0;
 	}
 	/* It stays in other fleets: only what f alone allowed ends. */
@@ -281,7 +281,7 @@ int relay_remove(struct relay *r, const struct pin *pin, struct fleet *f)
 
 		if (book_common(r->book, pin, other) == NULL &&
 		    book_common(r->book, other, pin) == NULL)
-			meet_cut(r, pin, other);
+			meet_cut(r, pin, other, true);
 	}
 	return 0;
 }

@@ -139,8 +139,11 @@ void meet_on_timer(struct conn *c);
 void meet_rig_came(struct presence *rig);
 /* c takes no more part in anything. */
 void meet_leave(struct conn *c);
-/* Ends what pin has open with others; other: only with that one, or NULL. */
-void meet_cut(struct relay *r, const struct pin *pin, const struct pin *other);
+/* Ends what pin has open with others; other: only with that one, or NULL. Not
+ * at_once: what is spliced may last relay.flush_timeout longer, so that the
+ * last words of its ends arrive. */
+void meet_cut(struct relay *r, const struct pin *pin, const struct pin *other,
+	      bool at_once);
 /* Splices the pairs whose READY has left; relay.ready's callback. */
 void meet_on_ready(void *relay);
 void pair_free(struct pair *p);

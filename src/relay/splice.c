@@ -727,6 +727,11 @@ void splice_cut(struct splice *s, int err)
 	splice_end(s, err);
 }
 
+void splice_cut_soon(struct splice *s, int err)
+{
+	splice_begin_end(s, err);
+}
+
 uint64_t splice_bytes(const struct splice *s, int side)
 {
 	return s->half[side].bytes;

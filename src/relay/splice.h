@@ -63,6 +63,9 @@ int splice_start(struct splicer *sp, struct splice_side a, struct splice_side b,
 		 struct splice **ret);
 /* Closes both at once, without a flush; on_end follows with err. */
 void splice_cut(struct splice *s, int err);
+/* Ends it in at most flush_ms, so that what its ends have to say to each other
+ * still arrives. */
+void splice_cut_soon(struct splice *s, int err);
 /* Bytes taken from a (0) or b (1) so far. */
 uint64_t splice_bytes(const struct splice *s, int side);
 /* Monotonic microseconds of the last byte in either direction. */

@@ -200,6 +200,7 @@ static void a_rig_that_drops_a_device_cuts_it(void **state)
 
 	(void)state;
 	world_open(&w);
+	w.settings.relay.flush_timeout_ms = 200;
 	world_start_relay(&w, 0);
 	make_two(&w, &rig, &laptop);
 	connect_two(&w, &rig, &laptop);
