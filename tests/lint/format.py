@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""clang-format decides."""
+"""clang-format decides. To obey: clang-format-14 -i FILE..."""
 import subprocess
-import sys
 
 import tree
 
-paths = list(tree.files("src", "tests", "bench"))
-r = subprocess.run(["clang-format-14", "--dry-run", "-Werror", "--style=file",
-                    *paths], cwd=tree.ROOT, stdin=subprocess.DEVNULL)
-print(len(paths), "files")
-sys.exit(1 if r.returncode or not paths else 0)
+problems, paths = [], list(tree.files("src", "tests", "bench"))
+for path in paths:
+    r = subprocess.run(["clang-format-14", "--style=file", path],
+                       cwd=tree.ROOT, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, text=True, check=True)
+    have, want = tree.read(path).splitlines(), r.stdout.splitlines()
+    if have != want:
+        at = next((i for i, (a, b) in enumerate(zip(have, want))
+                   if a != b), min(len(have), len(want)))
+        problems.append(f"{path}:{at + 1}: not as clang-format has it")
+tree.end(problems, len(paths))

@@ -116,8 +116,7 @@ class Proc:
     def stop(self, timeout=10.0):
         """SIGTERM, then the exit status; SIGKILL if it does not go."""
         if self.alive():
-            self.p.send_signal(signal.SIGTERM)
-            self.p.send_signal(signal.SIGCONT)
+            _term(self.pid, signal.SIGTERM)
         return self.reap(timeout)
 
     def interrupt(self, timeout=10.0):
@@ -191,12 +190,16 @@ def _environ(pid):
         return []
 
 
-def _is_zombie(pid):
+def _state(pid):
     try:
         with open(f"/proc/{pid}/stat") as f:
-            return f.read().rpartition(")")[2].split()[0] in "ZX"
+            return f.read().rpartition(")")[2].split()[0]
     except OSError:
-        return True
+        return "X"
+
+
+def _is_zombie(pid):
+    return _state(pid) in "ZX"
 
 
 def find(**env):
@@ -210,6 +213,13 @@ def find(**env):
             if want <= set(_environ(d)) and not _is_zombie(d):
                 found.append(int(d))
     return found
+
+
+def _term(pid, sig):
+    """A signal, also to a process that a test has stopped."""
+    os.kill(pid, sig)
+    if _state(pid) == "T":
+        os.kill(pid, signal.SIGCONT)
 
 
 def describe(pid):
@@ -228,8 +238,7 @@ def end(pids, timeout=5.0):
         pids = [p for p in pids if not _is_zombie(p)]
         for p in pids:
             try:
-                os.kill(p, sig)
-                os.kill(p, signal.SIGCONT)
+                _term(p, sig)
             except ProcessLookupError:
                 pass
         try:
