@@ -17,6 +17,9 @@
 #include "net/loop.h"
 #include "wire/code.h"
 
+#define REDEEM_RETRIES	2
+#define REDEEM_RETRY_MS 1000
+
 struct join {
 	struct list link;
 	struct daemon *d;
@@ -28,8 +31,10 @@ struct join {
 	struct rigs_row before;	  /* of a rig that was known already */
 	bool was_known;
 	struct way_watch watch;
-	struct timer *timer; /* of the rig's answer; 0 ms: to leave callbacks */
+	struct timer *timer; /* of the rig's answer, or to ask the relay again;
+			      * 0 ms: to leave callbacks */
 	bool is_live;
+	unsigned retries; /* of a code that the relay did not know */
 };
 
 /* -- ends */
@@ -113,15 +118,38 @@ static void join_succeed(struct join *j)
 	local_end(req, true, 0, NULL);
 }
 
+static void on_redeemed(void *user, int err, const char *text,
+			const char *fleet, const char *relay);
+
+static int redeem_start(struct join *j)
+{
+	struct redeem_params p = {
+		.loop = &j->d->loop,
+		.key = j->d->key,
+		.code = &j->code,
+		.role = RELAY_CLIENT,
+		.name = j->d->env.device,
+	};
+
+	return relay_redeem(&p, on_redeemed, j, &j->redeem);
+}
+
 /* -- the rig's answer */
 
 static void on_timer(void *user)
 {
 	struct join *j = user;
 	struct way_report r;
+	int err;
 
 	if (j->is_live) {
 		join_succeed(j);
+		return;
+	}
+	if (j->row == NULL) {
+		err = redeem_start(j);
+		if (err < 0)
+			join_fail(j, "%s", err_text(err));
 		return;
 	}
 	way_report(j->row->way, &r);
@@ -215,7 +243,11 @@ static void on_redeemed(void *user, int err, const char *text,
 	struct join *j = user;
 
 	j->redeem = NULL;
-	if (err < 0)
+	/* A rig that made the code while its relay was away tells the relay as
+	 * soon as that is back. */
+	if (err == RW_ERR_NOT_FOUND && j->retries++ < REDEEM_RETRIES)
+		timer_start(j->timer, REDEEM_RETRY_MS);
+	else if (err < 0)
 		join_fail(j, "%s",
 			  text != NULL && text[0] != '\0' ? text
 							  : err_text(err));
@@ -271,19 +303,6 @@ static bool is_joined(struct daemon *d, const struct code *code,
 				      "new", 0));
 	local_end(r, true, 0, NULL);
 	return true;
-}
-
-static int redeem_start(struct join *j)
-{
-	struct redeem_params p = {
-		.loop = &j->d->loop,
-		.key = j->d->key,
-		.code = &j->code,
-		.role = RELAY_CLIENT,
-		.name = j->d->env.device,
-	};
-
-	return relay_redeem(&p, on_redeemed, j, &j->redeem);
 }
 
 void join_start(struct daemon *d, const char *text, const char *name,
