@@ -83,6 +83,7 @@ static void agent_done(struct agent *a)
 	admin_free(rig->admin);
 	for (size_t i = 0; i < rig->uplink_count; i++)
 		uplink_free(rig->uplinks[i]);
+	rig->uplink_count = 0;
 	sessions_free(rig->sessions);
 	sshd_free(rig->sshd);
 	if (rig->driver != NULL)

@@ -70,8 +70,13 @@ int removal_do(struct rig *rig, const char *who, char text[REMOVAL_TEXT_CAP])
 	log_info("%s", text);
 	sessions_end(rig->sessions, &dev.pin, RW_ERR_NOT_ALLOWED,
 		     "this machine was removed from the rig");
+	removal_tell(rig);
+	return err;
+}
+
+void removal_tell(struct rig *rig)
+{
 	for (size_t i = 0; i < rig->uplink_count; i++)
 		if (uplink_is_up(rig->uplinks[i]))
 			uplink_tell_removed(rig->uplinks[i]);
-	return err;
 }

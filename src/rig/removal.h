@@ -22,3 +22,6 @@ int removal_write(struct devices *d, struct invites *v, const char *who,
 		  int64_t now, struct device *ret, char text[REMOVAL_TEXT_CAP]);
 /* The same in a running rig: cuts its streams too, and tells the relays. */
 int removal_do(struct rig *rig, const char *who, char text[REMOVAL_TEXT_CAP]);
+/* Tells the relays that are reached of the devices that were removed and whose
+ * sessions are over: a relay cuts at once, and would cut off the farewell. */
+void removal_tell(struct rig *rig);

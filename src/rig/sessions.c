@@ -15,6 +15,7 @@
 #include "net/chan.h"
 #include "net/loop.h"
 #include "rig/open.h"
+#include "rig/removal.h"
 #include "rig/requests.h"
 #include "rig/rig.h"
 #include "rig/sshd.h"
@@ -45,6 +46,8 @@ static struct peer *peer_of(struct list *it)
 
 static void peer_free(struct peer *p)
 {
+	struct rig *rig = p->rig;
+
 	list_del(&p->link);
 	timer_free(p->timer);
 	/* Only at the end of the process: else the legs have gone before. */
@@ -59,6 +62,7 @@ static void peer_free(struct peer *p)
 	session_free(p->session);
 	openings_orphan(p);
 	free(p);
+	removal_tell(rig);
 }
 
 static void peer_close_legs(struct peer *p, int err, const char *text)
@@ -338,6 +342,14 @@ void sessions_close_all(struct sessions *s)
 {
 	list_for_each_safe (it, &s->live)
 		peer_end(s, peer_of(it), RW_ERR_CLOSING, "the rig was stopped");
+}
+
+bool sessions_is_ending(const struct sessions *s, const struct pin *pin)
+{
+	list_for_each (it, &s->ending)
+		if (pin_eq(&peer_of(it)->pin, pin))
+			return true;
+	return false;
 }
 
 bool sessions_is_idle(const struct sessions *s)

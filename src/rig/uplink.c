@@ -12,6 +12,7 @@
 #include "rig/admin.h"
 #include "rig/door.h"
 #include "rig/rig.h"
+#include "rig/sessions.h"
 
 struct uplink {
 	struct rig *rig;
@@ -83,7 +84,8 @@ void uplink_tell_removed(struct uplink *u)
 
 	for (size_t i = 0; i < d->count; i++) {
 		if (d->rows[i].role != DEVICE_REMOVED ||
-		    (d->rows[i].told & 1u << u->index) != 0)
+		    (d->rows[i].told & 1u << u->index) != 0 ||
+		    sessions_is_ending(u->rig->sessions, &d->rows[i].pin))
 			continue;
 
 		struct telling *t = xmalloc(sizeof(*t));
