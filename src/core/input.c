@@ -136,6 +136,7 @@ static int on_open(struct carrier *c, const struct frame *f)
 	s->highest = f->stream;
 	st = stream_new(s, f->stream, false, (enum stream_kind)f->payload[4],
 			target, len);
+	session_state_streams(s);
 	if (st == NULL) /* refused: its id is used up */
 		return say_gone(c, f->stream);
 	st->heard = c;

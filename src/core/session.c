@@ -570,8 +570,8 @@ uint32_t session_max_id(const struct session *s)
 	return (uint32_t)MIN(id, UINT32_MAX);
 }
 
-/* A stream of the peer's is over: states the new limit when that is worth a
- * frame, or the peer has hardly any ids left. */
+/* A stream of the peer's is over, or new: states the new limit when that is
+ * worth a frame, or the peer has hardly any ids left. */
 void session_state_streams(struct session *s)
 {
 	uint32_t quarter = MAX(s->p.limits.max_streams / 4, 1) * 2;

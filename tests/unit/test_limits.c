@@ -224,6 +224,31 @@ static void long_lived_streams_leave_the_rest_to_the_others(void **state)
 	}
 }
 
+/* What a few left free was not worth a frame; then many come at once. */
+static void a_burst_finds_all_places_that_are_free(void **state)
+{
+	(void)state;
+	for (int few = 1; few <= 20; few++) {
+		struct seen *e[20];
+
+		pair.limits.max_streams = 20;
+		start();
+		for (int k = 0; k < few; k++) {
+			e[0] = open_at(CLIENT, "g:9");
+			settle();
+			reset_at(CLIENT, e[0], RW_ERR_IO, NULL);
+			settle();
+		}
+		for (int k = 0; k < 20; k++)
+			e[k] = open_at(CLIENT, "g:10");
+		settle();
+		for (int k = 0; k < 20; k++)
+			assert_int_equal(e[k]->connected, 1);
+		pair_done();
+		pair_init();
+	}
+}
+
 static void the_process_has_places_for_all_sessions_together(void **state)
 {
 	(void)state;
@@ -516,6 +541,7 @@ int main(void)
 		T(streams_are_limited_at_both_ends),
 		T(ended_streams_make_room_for_new_ones),
 		T(long_lived_streams_leave_the_rest_to_the_others),
+		T(a_burst_finds_all_places_that_are_free),
 		T(the_process_has_places_for_all_sessions_together),
 		T(the_sender_keeps_to_its_own_cap_whatever_is_granted),
 		T(all_senders_together_keep_to_half_the_budget),
