@@ -114,17 +114,22 @@ static int spare_open(void)
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* Fds are out: the one that waits is told so by a close, which is better than
- * silence, and the loop is not woken for it again and again. */
+/* Fds are out: the one that waits is told so by a reset, which is better than
+ * silence and than an end that looks clean, and the loop is not woken for it
+ * again and again. */
 static void listener_rest(struct listener *l, struct door *door)
 {
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	int fd;
 
 	if (l->spare >= 0) {
 		close(l->spare);
 		fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC);
-		if (fd >= 0)
+		if (fd >= 0) {
+			(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now,
+					 sizeof(now));
 			close(fd);
+		}
 		l->spare = spare_open();
 	}
 	l->is_resting = true;

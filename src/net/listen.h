@@ -2,7 +2,7 @@
 /*
  * Listening sockets. Accepted connections are handed over as plain fds
  * (non-blocking, close-on-exec). When the process is out of fds, what waits is
- * accepted and closed by means of a spare fd, and accepting rests for 100 ms,
+ * accepted and reset by means of a spare fd, and accepting rests for 100 ms,
  * rather than spinning. Loop thread only.
  */
 #pragma once
