@@ -183,11 +183,17 @@ def run(argv, env=None, ns=None, binds=(), user=None, input=None, timeout=30.0,
 
 
 def _environ(pid):
+    """What a process was started with. For a moment while a program replaces
+    another nothing is there to read; kernel threads never have anything."""
     try:
-        with open(f"/proc/{pid}/environ", "rb") as f:
-            return f.read().split(b"\0")
+        for _ in range(100):
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                text = f.read()
+            if text or not os.readlink(f"/proc/{pid}/exe"):
+                return text.split(b"\0")
     except OSError:
-        return []
+        pass
+    return []
 
 
 def _state(pid):
