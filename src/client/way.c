@@ -190,10 +190,9 @@ static bool is_final(int err)
 	}
 }
 
-static void on_ended(struct session *s, int err, const char *text)
+/* The session is over, for good if err is final. */
+static void end_session(struct way *way, int err, const char *text)
 {
-	struct way *way = session_user(s);
-
 	set_text(way, err, text);
 	way->is_ended = is_final(err);
 	way->is_doomed = true;
@@ -201,11 +200,16 @@ static void on_ended(struct session *s, int err, const char *text)
 	if (way->is_live)
 		backoff_reset(&way->backoff, loop_now_us(way->env->loop));
 	if (way->is_ended)
-		log_warn("%s: the rig refuses: %s", way->row->name, way->text);
+		log_warn("%s: refused: %s", way->row->name, way->text);
 	else
 		log_info("%s: the rig ended the session: %s; trying again",
 			 way->row->name, way->text);
 	settle_soon(way);
+}
+
+static void on_ended(struct session *s, int err, const char *text)
+{
+	end_session(session_user(s), err, text);
 }
 
 static const struct session_ops session_ops = {
@@ -325,6 +329,12 @@ static void on_dial_failed(void *user, int err, const char *text,
 {
 	struct way *way = user;
 
+	/* The relay or the rig removed this key: what was open there is gone,
+	 * and its programs here should not wait for it. */
+	if (err == RW_ERR_NOT_ALLOWED && !way->is_live && !way->is_ended) {
+		end_session(way, err, text);
+		return;
+	}
 	/* Once for each new reason: there may be two dials a second. */
 	if (!way->is_live && strcmp(way->text, text) != 0)
 		log_info("%s: cannot connect: %s; trying again", way->row->name,
