@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Over 500 lines because an outage, an attempt, a live connection and its
+ * requests are states of one thing, and hand each other its timers.
+ */
 #include "carrier/control.h"
 
 #include <stdio.h>

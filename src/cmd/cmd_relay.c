@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* rigway relay: runs a relay, and speaks with the one that runs. */
+/* rigway relay: runs a relay, and speaks with the one that runs, or with the
+ * files of one that rests. Over 500 lines because both need the same files,
+ * flags and words. */
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
@@ -366,7 +368,7 @@ static json_t *request_of(const struct typed *t)
 /* Asks the relay that runs. Lines before the last go to "devices" of *ret. */
 static int ask_running(int fd, json_t *request, json_t **ret)
 {
-	json_t *rows = json_array(), *line;
+	json_t *rows = json_array(), *line = NULL;
 	int err = local_ask(fd, request);
 
 	while (err == 0) {

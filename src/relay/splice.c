@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Over 500 lines because pipes, directions, queues and lives all work on the
+ * four structs below, many thousand times a second: split, each part would have
+ * to show its inside to the others.
+ */
 #include "relay/splice.h"
 
 #include <errno.h>
