@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The invites of relay/book.h: made, judged, used, revoked, written. */
+/* The invites of relay/book.h: made, judged, used, revoked, written. Over 500
+ * lines with the reading of their file, which needs the same privates. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
