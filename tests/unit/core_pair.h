@@ -163,6 +163,8 @@ static inline void pair_on_live(struct session *s, struct carrier *c,
 
 	(void)c;
 	assert_int_equal(w != NULL, sd == &pair.side[CLIENT]);
+	if (w != NULL)
+		assert_string_equal(w->info.name, "desk");
 	sd->lives++;
 }
 

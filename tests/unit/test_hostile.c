@@ -110,7 +110,8 @@ static void an_id_above_the_stated_limit_is_a_protocol_error(void **state)
 
 	(void)state;
 	assert_int_equal(inject(w, RIG, raw_open(top, FLOOR)), 0);
-	assert_int_equal(inject(w, RIG, raw_open(top + 2, FLOOR)),
+	assert_int_equal(inject(w, RIG, raw_end(top, 11)), 0);
+	assert_int_equal(inject(w, RIG, raw_open(top + 4, FLOOR)),
 			 RW_ERR_PROTO);
 	wire_cut(w);
 	w = wire_up();

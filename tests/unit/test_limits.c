@@ -151,9 +151,15 @@ static void the_first_limits_are_those_of_the_receiver(void **state)
 	e = open_at(RIG, "f:6");
 	settle();
 	assert_int_equal(write_at(RIG, e, 10000), 5000);
+	/* Also for a stream that waited for its first carrier. */
+	wire_cut(w);
+	e = open_at(CLIENT, "f:7");
+	e->st->peer_limit = 99;
+	w = wire_up();
+	assert_int_equal(write_at(CLIENT, e, 10000), 7000);
 	/* OPEN says it for its own stream. */
-	assert_int_equal(inject(w, RIG, raw_open(3, 4999)), 0);
-	assert_int_equal(write_at(RIG, pair.side[RIG].come[1], 10000), 4999);
+	assert_int_equal(inject(w, RIG, raw_open(5, 4999)), 0);
+	assert_int_equal(write_at(RIG, pair.side[RIG].come[2], 10000), 4999);
 	wire_cut(w);
 }
 
@@ -346,6 +352,25 @@ static void room_is_told_once_there_is_some(void **state)
 	stream_wrote(e->st, 0);
 }
 
+/* More would only age here: without a carrier, or far behind on one. */
+static void little_is_taken_that_cannot_be_sent(void **state)
+{
+	(void)state;
+	start();
+	struct seen *e = open_at(CLIENT, "k:13");
+
+	settle();
+	inject(w, CLIENT, raw_state(1, 0, 0, 8 << 20));
+	assert_int_equal(write_at(CLIENT, e, 8 << 20), BACKLOG_MAX);
+	wire_pull(w, CLIENT);
+	uint64_t next = e->st->next;
+
+	assert_true(next > 0);
+	assert_int_equal(write_at(CLIENT, e, 8 << 20), next);
+	wire_cut(w);
+	assert_int_equal(write_at(CLIENT, e, 8 << 20), 0);
+}
+
 /* --- in flight --- */
 
 static void what_is_in_flight_on_a_carrier_is_bounded(void **state)
@@ -363,6 +388,12 @@ static void what_is_in_flight_on_a_carrier_is_bounded(void **state)
 
 	assert_true(sent >= 65536 && sent < 65536 + 2 * FRAME_MAX);
 	assert_int_equal(wire_pull(w, CLIENT), 0);
+	/* What was read makes room, and says so. */
+	tick();
+	assert_false(pair.side[CLIENT].woken);
+	inject(w, CLIENT, raw_u64(FRAME_READ, 0, 40000));
+	assert_true(pair.side[CLIENT].woken);
+	assert_true(wire_pull(w, CLIENT) > 0);
 	/* Pings and statements still go. */
 	carrier_suspect(w->c[CLIENT], 1000000, pair.now);
 	assert_true(wire_pull(w, CLIENT) > 0);
@@ -398,6 +429,24 @@ static void what_was_read_is_stated_at_marks_and_within_50_ms(void **state)
 	wire_pull(w, RIG);
 	assert_true(on_its_way(w, CLIENT, FRAME_READ, &f));
 	assert_int_equal(get_be64(f.payload), 2 * r.len);
+	wire_cut(w);
+}
+
+static void small_pieces_share_a_record(void **state)
+{
+	const uint8_t *data;
+
+	(void)state;
+	start();
+	for (int k = 0; k < 20; k++) {
+		struct seen *e = open_at(CLIENT, "m:15");
+
+		write_at(CLIENT, e, 100);
+		finish_at(CLIENT, e);
+	}
+	assert_true(carrier_output(w->c[CLIENT], &data, pair.now) >
+		    20 * (FRAME_DATA_HDR + 100));
+	assert_int_equal(carrier_output(w->c[CLIENT], &data, pair.now), 0);
 	wire_cut(w);
 }
 
@@ -497,14 +546,14 @@ static void one_that_wakes_all_the_time_is_not_always_first(void **state)
 		size_t n;
 
 		write_at(CLIENT, bulk, 100000);
-		write_at(CLIENT, often, 8000);
+		write_at(CLIENT, often, 4000);
 		buf_reset(&w->q[RIG]);
 		n = carrier_output(w->c[CLIENT], &data, pair.now);
 		buf_append(&w->q[RIG], data, n);
 		if (turns(ids, 8) > 0)
 			first += ids[0] == 3;
 	}
-	assert_in_range(first, 8, 12);
+	assert_in_range(first, 5, 15);
 	wire_cut(w);
 }
 
@@ -546,6 +595,8 @@ int main(void)
 		T(the_sender_keeps_to_its_own_cap_whatever_is_granted),
 		T(all_senders_together_keep_to_half_the_budget),
 		T(room_is_told_once_there_is_some),
+		T(little_is_taken_that_cannot_be_sent),
+		T(small_pieces_share_a_record),
 		T(what_is_in_flight_on_a_carrier_is_bounded),
 		T(what_was_read_is_stated_at_marks_and_within_50_ms),
 		T(a_woken_stream_goes_first),
