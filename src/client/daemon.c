@@ -23,6 +23,7 @@
 #include "client/join.h"
 #include "client/orders.h"
 #include "client/self.h"
+#include "client/talk.h"
 #include "client/ssh_config.h"
 #include "client/verbs.h"
 #include "crypto/hash.h"
@@ -134,7 +135,7 @@ static bool take_lock(struct daemon *d)
 	}
 	err = file_lock(path, &d->lock_fd);
 	if (err == RW_ERR_BUSY)
-		log_error("another rigway serves this home already (%s)", path);
+		log_error(TALK_OTHER " (%s)", path);
 	else if (err < 0)
 		log_error("cannot lock %s: %s", path, err_text(err));
 	free(path);

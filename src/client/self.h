@@ -12,5 +12,3 @@ char *self_path(void);
 char *self_home(void);
 /* Milliseconds that also pass in sleep. */
 uint64_t self_awake_ms(void);
-/* Closes every fd from low on, before another program is started. */
-void self_close_fds(unsigned low);

@@ -45,8 +45,3 @@ uint64_t self_awake_ms(void)
 	clock_gettime(CLOCK_BOOTTIME, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
-
-void self_close_fds(unsigned low)
-{
-	closefrom((int)low);
-}

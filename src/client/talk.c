@@ -2,102 +2,22 @@
 #include "client/talk.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/buf.h"
-#include "base/check.h"
+#include "base/detach.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "client/self.h"
 #include "config/paths.h"
 #include "net/local.h"
 
-#define LOG_TAIL       4096
 #define RETRY_MS       20
 #define OTHER_START_MS 3000 /* for a daemon that somebody else started */
 
 /* -- starting the daemon */
-
-/* What the new process does between fork and exec; only the end returns. */
-static _Noreturn void become_daemon(const char *self, const char *home,
-				    int log_fd, int ready_fd)
-{
-	int null_fd = open("/dev/null", O_RDWR);
-	sigset_t none;
-
-	setsid();
-	umask(077);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (home != NULL)
-		setenv("RIGWAY_HOME", home, 1);
-	if (chdir("/") < 0 || null_fd < 0)
-		_exit(1);
-	/* The order matters: 0 to 3 may be among these fds. */
-	log_fd = fcntl(log_fd, F_DUPFD, 10);
-	ready_fd = fcntl(ready_fd, F_DUPFD, 10);
-	dup2(null_fd, 0);
-	dup2(null_fd, 1);
-	dup2(log_fd, 2);
-	dup2(ready_fd, 3);
-	self_close_fds(4);
-	execl(self, "rigway", "daemon", "--ready-fd", "3", (char *)NULL);
-	_exit(1);
-}
-
-/* The errors that the log has from offset on, one a line, without the time; if
- * there is none, its last line. */
-static char *last_words(const char *log, off_t from)
-{
-	struct buf out = { .len = 0 };
-	char text[LOG_TAIL + 1], *line = NULL, *rest = text, *words;
-	int fd = open(log, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	ssize_t n = 0;
-
-	if (fd >= 0 && fstat(fd, &st) == 0)
-		n = pread(fd, text, LOG_TAIL, MAX(from, st.st_size - LOG_TAIL));
-	if (fd >= 0)
-		close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	for (char *at; (at = strsep(&rest, "\n")) != NULL;) {
-		words = strstr(at, " error: ");
-		if (words != NULL)
-			buf_printf(&out, "%s%s", out.len > 0 ? "\n" : "",
-				   words + strlen(" error: "));
-		if (at[0] != '\0')
-			line = at;
-	}
-	words = xstrdup(out.len > 0    ? buf_text(&out)
-			: line != NULL ? line
-				       : "");
-	buf_done(&out);
-	return words;
-}
-
-/* Waits until the daemon wrote its byte (1), died (0), or took too long. */
-static int wait_ready(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	char byte;
-	int n;
-
-	do
-		n = poll(&p, 1, TALK_START_MS);
-	while (n < 0 && errno == EINTR);
-	if (n == 0)
-		return RW_ERR_TIMEOUT;
-	return read(fd, &byte, 1) == 1 ? 1 : 0;
-}
 
 /* Another command may have started it at the same time, and won. */
 static int connect_to_other(const char *path)
@@ -114,39 +34,23 @@ static int connect_to_other(const char *path)
 	return fd;
 }
 
-/* Starts the daemon and waits for it; 1, or 0 with its last words. */
+/* Starts the daemon and waits for it. 0, or why not, with its last words. */
 static int start_daemon(const char *log, char **ret_words)
 {
+	static const char *const argv[] = { "rigway", "daemon", "--ready-fd",
+					    DETACH_READY_WORD, NULL };
 	char *self = self_path(), *home = self_home();
-	int log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	off_t from = log_fd >= 0 ? lseek(log_fd, 0, SEEK_END) : 0;
-	int pipe_fds[2], ready = 0, status;
-	pid_t pid = -1;
+	const struct detach_params p = {
+		.program = self,
+		.argv = argv,
+		.home = home,
+		.log = log,
+	};
+	int err = self != NULL ? detach_start(&p, ret_words) : -ENOENT;
 
-	*ret_words = NULL;
-	if (self == NULL || log_fd < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0) {
-		*ret_words = xasprintf("%s: %s", log, strerror(errno));
-		goto free_paths;
-	}
-	pid = fork();
-	if (pid == 0)
-		become_daemon(self, home, log_fd, pipe_fds[1]);
-	close(pipe_fds[1]);
-	if (pid > 0)
-		ready = wait_ready(pipe_fds[0]);
-	close(pipe_fds[0]);
-	if (ready == 0 && pid > 0)
-		waitpid(pid, &status, 0);
-	if (ready < 0)
-		*ret_words = xasprintf("it takes too long; see %s", log);
-	else if (ready == 0)
-		*ret_words = last_words(log, from);
-free_paths:
-	if (log_fd >= 0)
-		close(log_fd);
 	free(self);
 	free(home);
-	return ready == 1;
+	return err;
 }
 
 static int start_and_connect(struct paths *paths, const char *path)
@@ -158,12 +62,11 @@ static int start_and_connect(struct paths *paths, const char *path)
 		fprintf(stderr, "rigway: %s\n", paths_error(paths));
 		return RW_ERR_IO;
 	}
-	if (start_daemon(log, &words))
+	fd = start_daemon(log, &words);
+	if (fd == 0)
 		fd = local_connect(path);
-	else if (strstr(words, "another rigway serves") != NULL)
+	else if (words != NULL && strstr(words, TALK_OTHER) != NULL)
 		fd = connect_to_other(path);
-	else
-		fd = RW_ERR_GONE;
 	if (fd < 0)
 		fprintf(stderr,
 			"rigway: the background process does not start: %s\n",

@@ -8,8 +8,9 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* How long the daemon may take to start. */
-#define TALK_START_MS 15000
+/* What a daemon says that finds another one running: whoever started it talks
+ * to that one. */
+#define TALK_OTHER "another rigway serves this home already"
 
 /* Connects to the daemon, which is started if start is set. Returns a fd, or a
  * negative error that was printed (RW_ERR_NOT_FOUND, silently, where it does

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/detach.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -25,7 +26,6 @@
 #include "rig/issue.h"
 #include "rig/reach.h"
 #include "rig/register.h"
-#include "rig/start.h"
 #include "wire/code.h"
 #include "wire/request.h"
 
@@ -467,9 +467,16 @@ static int connect_running(struct join *j)
 
 static int start_and_invite(struct join *j)
 {
+	static const char *const argv[] = { "rigway", "rig", "--ready-fd",
+					    DETACH_READY_WORD, NULL };
 	char *self = self_path(), *home = self_home();
 	char *log = paths_state(&j->paths, "rig", "log"), *text = NULL;
-	const struct start_params p = { self, home, log };
+	const struct detach_params p = {
+		.program = self,
+		.argv = argv,
+		.home = home,
+		.log = log,
+	};
 	int status = EXIT_FAILED, fd = -1;
 
 	if (self == NULL || log == NULL) {
@@ -481,7 +488,7 @@ static int start_and_invite(struct join *j)
 		"rigway join: starting the rig in the background "
 		"(its log: %s)\n",
 		log);
-	if (start_agent(&p, &text) != 0) {
+	if (detach_start(&p, &text) != 0) {
 		fprintf(stderr,
 			"rigway join: it is paired, but the rig does "
 			"not start: %s\n",
