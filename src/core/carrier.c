@@ -96,15 +96,10 @@ static int input_carrier(struct carrier *c, const struct frame *f)
 		c->pong_token = get_be64(f->payload);
 		session_wake(c->s);
 		return 0;
-	case FRAME_PONG:
-		on_pong(c, get_be64(f->payload));
-		return 0;
-	case FRAME_READ:
-		return on_read(c, get_be64(f->payload));
-	case FRAME_STREAMS:
-		return on_streams(c->s, get_be32(f->payload));
-	default:
-		return RW_ERR_PROTO; /* HELLO a second time */
+	case FRAME_PONG: on_pong(c, get_be64(f->payload)); return 0;
+	case FRAME_READ: return on_read(c, get_be64(f->payload));
+	case FRAME_STREAMS: return on_streams(c->s, get_be32(f->payload));
+	default: return RW_ERR_PROTO; /* HELLO a second time */
 	}
 }
 

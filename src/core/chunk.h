@@ -32,10 +32,10 @@ void chunk_pool_trim(struct chunk_pool *p, size_t keep);
 /* Bytes [base, end) of a stream; base lies in the first chunk. */
 struct chunkq {
 	struct chunk *first, *last;
-	struct chunk *near;	/* where the last look-up ended */
-	uint64_t near_at;	/* offset of near's first byte */
-	uint64_t first_at;	/* offset of first's first byte */
-	uint64_t last_at;	/* of last's; end when last is still empty */
+	struct chunk *near; /* where the last look-up ended */
+	uint64_t near_at;   /* offset of near's first byte */
+	uint64_t first_at;  /* offset of first's first byte */
+	uint64_t last_at;   /* of last's; end when last is still empty */
 	uint64_t base, end;
 };
 

@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "core/parts.h"
 
-/* --- what was consumed -------------------------------------------------------- */
+/* --- what was consumed --- */
 
 /* The reader keeps pace and the sender used what it had: lend more. */
 static void grow_window(struct stream *st)
@@ -82,7 +82,7 @@ size_t input_state(struct stream *st, uint8_t *out)
 			       st->in.base + st->eof_given, st->limit);
 }
 
-/* --- frames of a stream --------------------------------------------------------- */
+/* --- frames of a stream --- */
 
 static bool is_ours(const struct session *s, uint32_t id)
 {
@@ -153,7 +153,8 @@ static int on_open(struct carrier *c, const struct frame *f)
 	if (s->ops->on_open != NULL)
 		s->ops->on_open(s, st);
 	if (st->ops == NULL)
-		stream_reset(st, RW_ERR_NOT_ALLOWED, "nobody takes this stream");
+		stream_reset(st, RW_ERR_NOT_ALLOWED,
+			     "nobody takes this stream");
 	return 0;
 }
 
@@ -229,8 +230,7 @@ static void take_ride(struct stream *st, struct carrier *c, uint64_t received)
 	st->next = MAX(MIN(received, st->out.end), st->out.base);
 }
 
-static int on_state(struct carrier *c, struct stream *st,
-		    const struct frame *f)
+static int on_state(struct carrier *c, struct stream *st, const struct frame *f)
 {
 	uint64_t received = get_be64(f->payload);
 	uint64_t consumed = get_be64(f->payload + 8);
@@ -302,8 +302,8 @@ static int on_end(struct carrier *c, const struct frame *f)
 	if (st != NULL) {
 		if (err == 0 && !st->closed && !(st->fin && st->eof_given))
 			return RW_ERR_PROTO;
-		stream_close(st, err, err != 0 ? "the other side gave it up" :
-						 NULL);
+		stream_close(st, err,
+			     err != 0 ? "the other side gave it up" : NULL);
 		stream_settle(st);
 	}
 	return say_gone(c, f->stream);

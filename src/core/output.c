@@ -80,8 +80,7 @@ static size_t put_open(struct carrier *c, struct stream *st, uint8_t *out)
 	struct session *s = c->s;
 
 	if (st->closed)
-		return frame_put_end(out, st->id,
-				     reason_to_wire(st->err));
+		return frame_put_end(out, st->id, reason_to_wire(st->err));
 	if (!st->sent_open) {
 		/* Bytes may follow at once: nothing was received yet. */
 		st->sent_open = true;
@@ -141,7 +140,7 @@ static void put_due(struct carrier *c, struct pack *p)
 	}
 }
 
-/* --- bytes --------------------------------------------------------------------- */
+/* --- bytes --- */
 
 /* The stream whose turn it is; NULL when none has anything to send. */
 static struct stream *pick(struct carrier *c)
@@ -179,8 +178,8 @@ static void data_header(struct carrier *c, struct stream *st, uint8_t *out,
 			size_t len)
 {
 	struct session *s = c->s;
-	bool mark = pace_sent(&c->pace, (uint32_t)(FRAME_DATA_HDR + len),
-			      s->now);
+	bool mark =
+		pace_sent(&c->pace, (uint32_t)(FRAME_DATA_HDR + len), s->now);
 
 	frame_put_u64(out, FRAME_DATA, st->id, st->next);
 	frame_header(out, FRAME_DATA, mark ? FRAME_FLAG_MARK : 0, 8 + len,

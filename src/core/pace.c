@@ -8,10 +8,10 @@
 /* A standing queue beyond the round trip finds new room on the path. It is as
  * long as a keystroke then waits: twice the round trip, within bounds. */
 #define SLACK_LEAST_US 500
-#define SLACK_MOST_US	10000
-#define RTT_KEEP_US	10000000 /* then the queue is drained to look again */
-#define CAP_FIRST	(64 * 1024)
-#define CAP_MOST	(UINT64_C(256) * 1024 * 1024)
+#define SLACK_MOST_US  10000
+#define RTT_KEEP_US    10000000 /* then the queue is drained to look again */
+#define CAP_FIRST      (64 * 1024)
+#define CAP_MOST       (UINT64_C(256) * 1024 * 1024)
 
 void pace_init(struct pace *p, uint32_t cap_min)
 {

@@ -15,12 +15,12 @@
 #define PACE_ROUNDS 8 /* rates are the most of so many rounds */
 
 struct pace_mark {
-	uint64_t sent;	  /* bytes sent when the marked frame had gone */
-	uint64_t read;	  /* bytes the peer had read by then */
+	uint64_t sent; /* bytes sent when the marked frame had gone */
+	uint64_t read; /* bytes the peer had read by then */
 	uint64_t at_us;
 	uint64_t read_at_us; /* when that was stated */
 	uint64_t sent_at_us; /* when what was stated last had left */
-	bool full;	  /* the cap held the sender back since the last */
+	bool full;	     /* the cap held the sender back since the last */
 };
 
 struct pace {
@@ -40,8 +40,8 @@ struct pace {
 	uint64_t best;	     /* rate that startup compares with */
 	uint8_t flat;	     /* rounds without growth */
 	bool startup;
-	bool held;	     /* the cap held the sender back */
-	bool drains;	     /* a round with a small cap finds the true rtt */
+	bool held;   /* the cap held the sender back */
+	bool drains; /* a round with a small cap finds the true rtt */
 };
 
 void pace_init(struct pace *p, uint32_t cap_min);

@@ -39,26 +39,26 @@ struct stream {
 	void *user;
 	uint32_t id;
 	uint8_t kind;
-	uint8_t due;	    /* bits of enum due */
-	bool mine;	    /* we opened it */
-	bool sent_open;	    /* an OPEN left on some carrier */
-	bool placed;	    /* it has a floor of the budget */
-	bool known;	    /* the peer's STATE showed that it knows it */
-	bool connected;	    /* the target is connected */
-	bool fin;	    /* the user wrote all; the end is at out.end */
-	bool fin_sent;	    /* on the current ride */
-	bool fin_in;	    /* the peer's end is known */
-	bool eof_given;	    /* and was handed to the user */
-	bool closed;	    /* over for the user; err and text say how */
-	bool told;	    /* on_closed has run */
-	bool settled;	    /* over on the wire; out of the tables */
-	bool wants_room;    /* the user was told to wait */
-	bool eof_due;	    /* on_eof is to run from session_tick() */
-	bool room_due;	    /* on_room likewise */
-	int err;	    /* of the close; 0 clean */
-	int32_t deficit;    /* DRR */
-	char *target;	    /* never NULL */
-	char *text;	    /* why it ended, or NULL */
+	uint8_t due;	 /* bits of enum due */
+	bool mine;	 /* we opened it */
+	bool sent_open;	 /* an OPEN left on some carrier */
+	bool placed;	 /* it has a floor of the budget */
+	bool known;	 /* the peer's STATE showed that it knows it */
+	bool connected;	 /* the target is connected */
+	bool fin;	 /* the user wrote all; the end is at out.end */
+	bool fin_sent;	 /* on the current ride */
+	bool fin_in;	 /* the peer's end is known */
+	bool eof_given;	 /* and was handed to the user */
+	bool closed;	 /* over for the user; err and text say how */
+	bool told;	 /* on_closed has run */
+	bool settled;	 /* over on the wire; out of the tables */
+	bool wants_room; /* the user was told to wait */
+	bool eof_due;	 /* on_eof is to run from session_tick() */
+	bool room_due;	 /* on_room likewise */
+	int err;	 /* of the close; 0 clean */
+	int32_t deficit; /* DRR */
+	char *target;	 /* never NULL */
+	char *text;	 /* why it ended, or NULL */
 
 	/* Sending. out holds [consumed by the peer, written by us). */
 	struct chunkq out;
@@ -72,17 +72,17 @@ struct stream {
 
 	/* Receiving. in holds [consumed, received). */
 	struct chunkq in;
-	uint64_t limit;	  /* stated to the peer */
-	uint32_t window;  /* what limit is beyond consumed when stated */
-	uint32_t lent;	  /* of window, beyond the floor: the budget's */
-	uint64_t stated;  /* consumed, as last stated */
+	uint64_t limit;	       /* stated to the peer */
+	uint32_t window;       /* what limit is beyond consumed when stated */
+	uint32_t lent;	       /* of window, beyond the floor: the budget's */
+	uint64_t stated;       /* consumed, as last stated */
 	struct carrier *heard; /* where its frames came last */
 
 	struct list all;  /* session.streams, by rising id on each side */
 	struct list open; /* session.unopened */
 	struct list dues; /* carrier.due of due_on */
 	struct carrier *due_on;
-	struct list run;  /* carrier.fresh or .old of ride */
+	struct list run; /* carrier.fresh or .old of ride */
 	bool is_fresh;
 	struct list lag;  /* session.lagging */
 	struct list room; /* session.roomy: on_eof or on_room is to run */
@@ -99,13 +99,13 @@ struct carrier {
 	void *user;
 	uint32_t number;
 	enum carrier_state state;
-	bool alone;	   /* HELLO named no other carrier: both state all */
-	uint64_t knew;	   /* client: the rig incarnation that HELLO named */
-	bool announce;	   /* rig: on_live is still to be called */
-	uint8_t *first;	   /* HELLO or WELCOME, until it left */
+	bool alone;	/* HELLO named no other carrier: both state all */
+	uint64_t knew;	/* client: the rig incarnation that HELLO named */
+	bool announce;	/* rig: on_live is still to be called */
+	uint8_t *first; /* HELLO or WELCOME, until it left */
 	size_t first_len;
-	struct list link;  /* session.carriers, newest last */
-	struct list due;   /* streams with control frames to send here */
+	struct list link;	/* session.carriers, newest last */
+	struct list due;	/* streams with control frames to send here */
 	struct list fresh, old; /* streams with bytes to send here (DRR) */
 	struct pace pace;
 	uint64_t in_bytes; /* DATA bytes read here */
@@ -113,13 +113,13 @@ struct carrier {
 	bool read_due, streams_due;
 	bool ping_due, pong_due;
 	uint64_t ping_token, pong_token;
-	uint64_t ping_at;  /* when the ping left; 0: none is out */
-	uint64_t ping_asked; /* when the deadline was set */
+	uint64_t ping_at;	/* when the ping left; 0: none is out */
+	uint64_t ping_asked;	/* when the deadline was set */
 	uint64_t ping_deadline; /* 0: none */
-	uint64_t last_in;  /* when anything last arrived (or it began) */
+	uint64_t last_in;	/* when anything last arrived (or it began) */
 	uint64_t began;
 	bool bye_due;
-	uint32_t *gone;	   /* ids to say GONE to */
+	uint32_t *gone; /* ids to say GONE to */
 	size_t gone_count, gone_cap;
 };
 
@@ -130,24 +130,24 @@ struct session {
 	uint64_t peer_incarnation; /* client: of the rig that knows us */
 	struct list carriers;
 	uint32_t carrier_count;
-	uint32_t next_carrier;	   /* client: the number of the next one */
-	struct carrier *primary;   /* OPENs go here, and what has no ride */
-	struct list streams;	   /* all but settled ones */
-	struct list unopened;	   /* ours whose OPEN is to be sent, by id */
-	struct list lagging;	   /* consumed more than was stated */
-	uint64_t lag_at;	   /* when they are stated */
+	uint32_t next_carrier;	 /* client: the number of the next one */
+	struct carrier *primary; /* OPENs go here, and what has no ride */
+	struct list streams;	 /* all but settled ones */
+	struct list unopened;	 /* ours whose OPEN is to be sent, by id */
+	struct list lagging;	 /* consumed more than was stated */
+	uint64_t lag_at;	 /* when they are stated */
 	struct list roomy, closing;
 	struct map by_id;
 	struct stream *control;
-	uint32_t mine, theirs;	   /* streams in the table */
-	uint32_t next_id;	   /* of our next stream */
-	uint32_t peer_max_id;	   /* stated by the peer */
-	uint32_t highest;	   /* id the peer has opened so far */
-	uint32_t stated_max_id;	   /* that we stated */
-	uint32_t peer_floor;	   /* first limit of a stream we open */
+	uint32_t mine, theirs;	/* streams in the table */
+	uint32_t next_id;	/* of our next stream */
+	uint32_t peer_max_id;	/* stated by the peer */
+	uint32_t highest;	/* id the peer has opened so far */
+	uint32_t stated_max_id; /* that we stated */
+	uint32_t peer_floor;	/* first limit of a stream we open */
 	struct chunk_pool pool;
-	uint64_t data_at;	   /* when bytes last moved */
-	uint32_t attached;	   /* carriers that became live */
+	uint64_t data_at;  /* when bytes last moved */
+	uint32_t attached; /* carriers that became live */
 	uint64_t bytes_in, bytes_out, last_heard;
 	bool woken, ending;
 	struct refused bye;
@@ -187,4 +187,3 @@ int input_stream(struct carrier *c, const struct frame *f);
 void input_consumed(struct stream *st, size_t n);
 void input_eof(struct stream *st);
 size_t input_state(struct stream *st, uint8_t *out);
-

@@ -10,10 +10,10 @@
 #include "base/str.h"
 #include "core/parts.h"
 
-#define VERSION 1
+#define VERSION	    1
 #define POOL_CHUNKS 256
 
-/* --- making and freeing ------------------------------------------------ */
+/* --- making and freeing --- */
 
 int session_new(const struct session_params *p, struct session **ret)
 {
@@ -64,7 +64,7 @@ static void carrier_unlink(struct carrier *c)
 
 	list_del(&c->link);
 	s->carrier_count--;
-	list_for_each(it, &s->streams)
+	list_for_each (it, &s->streams)
 		stream_leave(container_of(it, struct stream, all), c);
 	CHECK(list_is_empty(&c->due) && list_is_empty(&c->fresh) &&
 	      list_is_empty(&c->old));
@@ -74,7 +74,7 @@ static void carrier_unlink(struct carrier *c)
 
 static void close_all(struct session *s, int err, const char *text)
 {
-	list_for_each_safe(it, &s->streams) {
+	list_for_each_safe (it, &s->streams) {
 		struct stream *st = container_of(it, struct stream, all);
 
 		if (st == s->control)
@@ -134,7 +134,7 @@ struct stream *session_find(struct session *s, uint32_t id)
 	return id == 0 ? s->control : map_get(&s->by_id, id);
 }
 
-/* --- carriers ------------------------------------------------------------ */
+/* --- carriers --- */
 
 static struct carrier *carrier_new(struct session *s, uint32_t number,
 				   uint64_t now_us)
@@ -175,7 +175,7 @@ struct carrier *session_dial(struct session *s, const struct hello_extra *extra,
 
 	CHECK(s->p.is_client);
 	s->now = now_us;
-	list_for_each(it, &s->carriers) {
+	list_for_each (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
 
 		if (c->state == CARRIER_LIVE)
@@ -210,7 +210,7 @@ static bool is_listed(const struct hello *h, uint32_t number)
  * older HELLO that came late. */
 static void drop_unlisted(struct session *s, const struct hello *h)
 {
-	list_for_each_safe(it, &s->carriers) {
+	list_for_each_safe (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
 
 		if (c->number == h->carrier ||
@@ -260,7 +260,7 @@ static void requeue_opens(struct session *s)
 {
 	while (list_pop(&s->unopened) != NULL)
 		;
-	list_for_each(it, &s->streams) {
+	list_for_each (it, &s->streams) {
 		struct stream *st = container_of(it, struct stream, all);
 
 		if (st->mine && !st->known && st != s->control)
@@ -274,7 +274,7 @@ static void set_primary(struct session *s, struct carrier *c, bool expects)
 {
 	s->primary = c;
 	requeue_opens(s);
-	list_for_each(it, &s->streams)
+	list_for_each (it, &s->streams)
 		stream_home(container_of(it, struct stream, all), c, expects);
 }
 
@@ -282,7 +282,7 @@ static void set_primary(struct session *s, struct carrier *c, bool expects)
  * meanwhile, the peer counts on a statement of each stream on c. */
 static void state_all(struct session *s, struct carrier *c)
 {
-	list_for_each(it, &s->streams) {
+	list_for_each (it, &s->streams) {
 		struct stream *st = container_of(it, struct stream, all);
 
 		if (st->known)
@@ -306,7 +306,7 @@ static void elect_primary(struct session *s)
 {
 	if (s->primary != NULL)
 		return;
-	list_for_each(it, &s->carriers) {
+	list_for_each (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
 
 		if (c->state == CARRIER_LIVE) {
@@ -351,7 +351,7 @@ static int number_unsent(struct session *s)
 	struct map by_id;
 
 	map_init(&by_id, 0);
-	list_for_each(it, &s->streams) {
+	list_for_each (it, &s->streams) {
 		struct stream *st = container_of(it, struct stream, all);
 
 		if (st == s->control || !is_unsent(st))
@@ -386,13 +386,13 @@ int session_start_over(struct session *s, const struct carrier *c)
 		old = s->control;
 		s->control = control;
 	}
-	list_for_each_safe(it, &s->carriers) {
+	list_for_each_safe (it, &s->carriers) {
 		struct carrier *other = container_of(it, struct carrier, link);
 
 		if (other != c && other->state == CARRIER_LIVE)
 			carrier_drop(other, RW_ERR_RESTARTED, why);
 	}
-	list_for_each_safe(it, &s->streams) {
+	list_for_each_safe (it, &s->streams) {
 		struct stream *st = container_of(it, struct stream, all);
 
 		if (st == control || (is_unsent(st) && st != old))
@@ -430,7 +430,7 @@ struct session *carrier_session(const struct carrier *c)
 	return c->s;
 }
 
-/* --- time ---------------------------------------------------------------- */
+/* --- time --- */
 
 /* Looks after one carrier; false when it was dropped. *next falls to when it
  * wants to be looked after again. */
@@ -476,9 +476,9 @@ static bool carrier_tick(struct carrier *c, uint64_t *next)
 		c->ping_due = true;
 		c->ping_asked = s->now;
 	}
-	*next = MIN(*next, c->ping_deadline != 0 ?
-				   c->ping_deadline :
-				   c->last_in + l->ping_interval_us);
+	*next = MIN(*next, c->ping_deadline != 0
+				   ? c->ping_deadline
+				   : c->last_in + l->ping_interval_us);
 	if (c->read_at != 0 && s->now >= c->read_at)
 		c->read_due = true;
 	else if (c->read_at != 0)
@@ -526,7 +526,7 @@ uint64_t session_tick(struct session *s, uint64_t now_us)
 	tell_roomy(s);
 	if (!list_is_empty(&s->roomy))
 		next = now_us + LAG_US; /* memory was short */
-	list_for_each_safe(c, &s->carriers)
+	list_for_each_safe (c, &s->carriers)
 		carrier_tick(container_of(c, struct carrier, link), &next);
 	tick_lagging(s, &next);
 	if (s->pool.count > 0) {
@@ -543,7 +543,7 @@ void session_say_end(struct session *s, int err, const char *text)
 	s->ending = true;
 	s->bye.code = reason_to_wire(err);
 	str_copy(s->bye.text, sizeof(s->bye.text), text);
-	list_for_each(it, &s->carriers)
+	list_for_each (it, &s->carriers)
 		container_of(it, struct carrier, link)->bye_due = true;
 	session_wake(s);
 }
@@ -558,7 +558,7 @@ void session_peer_streams(struct session *s, uint32_t count)
 	s->peer_max_id = MAX(s->peer_max_id, (uint32_t)MIN(id, UINT32_MAX));
 }
 
-/* --- looking in ---------------------------------------------------------- */
+/* --- looking in --- */
 
 /* The highest id the peer may open: what it opened and is over makes room. */
 uint32_t session_max_id(const struct session *s)
@@ -594,8 +594,8 @@ struct carrier *session_carrier_next(struct session *s, struct carrier *after)
 {
 	struct list *it = after != NULL ? after->link.next : s->carriers.next;
 
-	return it != &s->carriers ? container_of(it, struct carrier, link) :
-				    NULL;
+	return it != &s->carriers ? container_of(it, struct carrier, link)
+				  : NULL;
 }
 
 void *session_user(const struct session *s)
@@ -622,7 +622,7 @@ void session_stats(const struct session *s, struct session_stats *ret)
 		.bytes_out = s->bytes_out,
 		.last_heard_us = s->last_heard,
 	};
-	list_for_each(it, &s->carriers) {
+	list_for_each (it, &s->carriers) {
 		const struct carrier *c =
 			container_of(it, struct carrier, link);
 

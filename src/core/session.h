@@ -119,9 +119,9 @@ bool session_is_live(const struct session *s);
 
 struct session_stats {
 	uint32_t streams, carriers;
-	uint32_t resumed;	       /* times a carrier came after a cut */
-	uint64_t bytes_in, bytes_out;  /* stream bytes, both ways */
-	uint64_t rtt_us;	       /* least of the live carriers; 0 unknown */
-	uint64_t last_heard_us;	       /* when any byte last came in; 0 never */
+	uint32_t resumed;	      /* times a carrier came after a cut */
+	uint64_t bytes_in, bytes_out; /* stream bytes, both ways */
+	uint64_t rtt_us;	/* least of the live carriers; 0 unknown */
+	uint64_t last_heard_us; /* when any byte last came in; 0 never */
 };
 void session_stats(const struct session *s, struct session_stats *ret);

@@ -18,12 +18,14 @@ struct stream *stream_new(struct session *s, uint32_t id, bool mine,
 
 	if (st == NULL)
 		return NULL;
-	st->target = strndup(target, target_len);
+	st->target = malloc(target_len + 1);
 	if (st->target == NULL || (id != 0 && map_put(&s->by_id, id, st) < 0)) {
 		free(st->target);
 		free(st);
 		return NULL;
 	}
+	memcpy(st->target, target, target_len);
+	st->target[target_len] = '\0';
 	st->s = s;
 	st->id = id;
 	st->mine = mine;
@@ -97,7 +99,7 @@ void stream_connected(struct stream *st)
 	stream_due(st, DUE_STATE, NULL);
 }
 
-/* --- on the way out -------------------------------------------------------- */
+/* --- on the way out --- */
 
 /* Owes the peer frames on c; NULL: wherever the stream is at home. Without a
  * carrier nothing is noted: the next one states everything anew. */
@@ -108,9 +110,9 @@ void stream_due(struct stream *st, uint8_t bits, struct carrier *c)
 	if (st->settled || bits == 0)
 		return;
 	if (c == NULL)
-		c = list_is_linked(&st->dues) ? st->due_on :
-		    st->heard != NULL	      ? st->heard :
-						s->primary;
+		c = list_is_linked(&st->dues) ? st->due_on
+		    : st->heard != NULL	      ? st->heard
+					      : s->primary;
 	if (c == NULL)
 		return;
 	st->due |= bits;
@@ -214,8 +216,7 @@ void stream_run(struct stream *st)
 		}
 		return;
 	}
-	if (st->asked == NULL && st->known && s->primary != NULL &&
-	    !st->closed)
+	if (st->asked == NULL && st->known && s->primary != NULL && !st->closed)
 		stream_due(st, DUE_ASK, s->primary);
 }
 
@@ -303,8 +304,7 @@ void stream_room_check(struct stream *st)
 		return;
 	uint64_t left = room_left(st);
 
-	if (left >= BACKLOG_MAX / 4 ||
-	    (left > 0 && st->next == st->out.end)) {
+	if (left >= BACKLOG_MAX / 4 || (left > 0 && st->next == st->out.end)) {
 		st->wants_room = false;
 		st->room_due = true;
 		if (!list_is_linked(&st->room))
@@ -321,7 +321,7 @@ void stream_finish(struct stream *st)
 	stream_run(st);
 }
 
-/* --- on the way in ---------------------------------------------------------- */
+/* --- on the way in --- */
 
 const uint8_t *stream_peek(struct stream *st, size_t *len)
 {
@@ -376,7 +376,7 @@ void stream_eof_later(struct stream *st)
 	session_wake(st->s);
 }
 
-/* --- the end ---------------------------------------------------------------- */
+/* --- the end --- */
 
 /* Over for its user, who hears of it from session_tick(). What the peer has to
  * be told stays due until the peer confirms it. */
@@ -448,7 +448,7 @@ void stream_settle(struct stream *st)
 		stream_free(st);
 }
 
-/* --- looking in --------------------------------------------------------------- */
+/* --- looking in --- */
 
 void *stream_user(const struct stream *st)
 {

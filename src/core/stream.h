@@ -100,8 +100,8 @@ const char *stream_target(const struct stream *st);
 bool stream_is_eof(const struct stream *st);
 
 struct stream_stats {
-	uint64_t sent, acked;	    /* bytes written by us; consumed there */
+	uint64_t sent, acked;	     /* bytes written by us; consumed there */
 	uint64_t received, consumed; /* bytes read from the peer; taken here */
-	bool connected, waiting;    /* waiting: no carrier carries it now */
+	bool connected, waiting;     /* waiting: no carrier carries it now */
 };
 void stream_stats(const struct stream *st, struct stream_stats *ret);

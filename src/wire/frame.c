@@ -45,7 +45,8 @@ static const struct frame_rule {
 
 static bool frame_is_valid(const struct frame *f)
 {
-	if (f->type >= FRAME_TYPES || rules[f->type].max + rules[f->type].flags == 0)
+	if (f->type >= FRAME_TYPES ||
+	    rules[f->type].max + rules[f->type].flags == 0)
 		return false;
 	const struct frame_rule *r = &rules[f->type];
 
@@ -222,6 +223,6 @@ int reason_from_wire(uint16_t code)
 {
 	if (code == 0)
 		return 0;
-	return code <= REASON_BASE - RW_ERR_EOF ? REASON_BASE - code :
-						  RW_ERR_REFUSED;
+	return code <= REASON_BASE - RW_ERR_EOF ? REASON_BASE - code
+						: RW_ERR_REFUSED;
 }

@@ -79,9 +79,9 @@ size_t frame_put_text(uint8_t *out, const char *text, size_t max);
 
 /* A datagram's piece; section 8. */
 struct dgram_piece {
-	uint32_t number;  /* of the datagram in its flow */
-	uint16_t length;  /* of the whole datagram, <= 65507 */
-	uint16_t offset;  /* of this piece */
+	uint32_t number; /* of the datagram in its flow */
+	uint16_t length; /* of the whole datagram, <= 65507 */
+	uint16_t offset; /* of this piece */
 	const uint8_t *data;
 	size_t len;
 };

@@ -20,8 +20,8 @@
 
 /* What the roles add to a HELLO; the core only carries it. */
 struct hello_extra {
-	char name[HELLO_NAME_MAX + 1];	/* this device's label */
-	bool redeems;			/* the next two fields are set */
+	char name[HELLO_NAME_MAX + 1]; /* this device's label */
+	bool redeems;		       /* the next two fields are set */
 	uint8_t invite_id[INVITE_ID_LEN];
 	uint8_t secret[INVITE_SECRET_LEN]; /* the rig's half of the code */
 };
@@ -42,11 +42,11 @@ struct hello {
 /* What a rig says about itself, for ssh and for people. */
 struct rig_info {
 	char name[HELLO_NAME_MAX + 1];
-	char user[64];	     /* the account the rig runs as */
-	char host[256];	     /* its machine's name */
-	uint16_t sshd_port;  /* 0: no sshd found */
-	char version[32];    /* of the program */
-	char role[8];	     /* what the device is here: owner, guest */
+	char user[64];	    /* the account the rig runs as */
+	char host[256];	    /* its machine's name */
+	uint16_t sshd_port; /* 0: no sshd found */
+	char version[32];   /* of the program */
+	char role[8];	    /* what the device is here: owner, guest */
 	/* sshd's public host keys, one "type base64" a line. */
 	char host_keys[RIG_INFO_KEYS_MAX + 1];
 };

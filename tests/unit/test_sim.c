@@ -21,11 +21,11 @@
 #include "core/parts.h"
 #include "core/session.h"
 
-#define LINKS	 24
-#define STREAMS	 4096
+#define LINKS	      24
+#define STREAMS	      4096
 #define ALIVE_AT_ONCE 24
 
-/* --- randomness ----------------------------------------------------------- */
+/* --- randomness --- */
 
 static uint64_t rng;
 
@@ -44,7 +44,7 @@ static uint64_t any(uint64_t below)
 	return mix(rng) % below;
 }
 
-/* --- the two ends ---------------------------------------------------------- */
+/* --- the two ends --- */
 
 /* One end of one stream: what it writes and what it must read is a function of
  * its number, so that nothing has to be remembered. */
@@ -87,7 +87,8 @@ static bool may_reset;
 static uint8_t byte_at(uint32_t number, bool from_opener, uint64_t off)
 {
 	return (uint8_t)mix(number * 7919u + (from_opener ? 1u : 0u) +
-			    (off >> 3) * 104729u) + (uint8_t)off;
+			    (off >> 3) * 104729u) +
+	       (uint8_t)off;
 }
 
 static uint64_t length_of(uint32_t number, bool from_opener)
@@ -233,9 +234,12 @@ static void end_start(struct end *e, bool is_client, uint64_t incarnation)
 		.is_client = is_client,
 		.id = "simulated-bytes",
 		.incarnation = incarnation,
-		.limits = { .max_streams = 64, .send_max = 256 * 1024,
-			    .carriers_max = 8, .in_flight_min = 4096,
-			    .keep_s = 60, .ping_interval_us = 5000000,
+		.limits = { .max_streams = 64,
+			    .send_max = 256 * 1024,
+			    .carriers_max = 8,
+			    .in_flight_min = 4096,
+			    .keep_s = 60,
+			    .ping_interval_us = 5000000,
 			    .ping_timeout_us = 4000000 },
 		.budget = &e->budget,
 		.ops = &session_ops,
@@ -248,7 +252,7 @@ static void end_start(struct end *e, bool is_client, uint64_t incarnation)
 	assert_int_equal(session_new(&p, &e->s), 0);
 }
 
-/* --- the network ------------------------------------------------------------ */
+/* --- the network --- */
 
 static void link_end(struct link *l, int i)
 {
@@ -376,7 +380,7 @@ static void cut(struct link *l)
 		link_end(l, 1);
 }
 
-/* --- the applications ---------------------------------------------------------- */
+/* --- the applications --- */
 
 static uint32_t alive(void)
 {
@@ -455,9 +459,9 @@ static void apps(void)
 static void show_stuck(void)
 {
 	for (int i = 0; i < 2; i++) {
-		list_for_each(it, &ends[i].s->streams) {
-			struct stream *st = container_of(it, struct stream,
-							 all);
+		list_for_each (it, &ends[i].s->streams) {
+			struct stream *st =
+				container_of(it, struct stream, all);
 
 			print_message(
 				"# end %d stream %u (%s) known %d open %d ride "
@@ -465,11 +469,10 @@ static void show_stuck(void)
 				"closed %d err %d out %llu/%llu/%llu peer "
 				"%llu/%llu/%llu in %llu/%llu limit %llu "
 				"window %u\n",
-				i, st->id, st->target, st->known,
-				st->sent_open, st->ride != NULL,
-				st->asked != NULL, st->due, st->fin,
-				st->fin_sent, st->fin_in, st->eof_given,
-				st->closed, st->err,
+				i, st->id, st->target, st->known, st->sent_open,
+				st->ride != NULL, st->asked != NULL, st->due,
+				st->fin, st->fin_sent, st->fin_in,
+				st->eof_given, st->closed, st->err,
 				(unsigned long long)st->out.base,
 				(unsigned long long)st->next,
 				(unsigned long long)st->out.end,
@@ -480,12 +483,13 @@ static void show_stuck(void)
 				(unsigned long long)st->in.end,
 				(unsigned long long)st->limit, st->window);
 		}
-		list_for_each(it, &ends[i].s->carriers) {
-			struct carrier *c = container_of(it, struct carrier,
-							 link);
+		list_for_each (it, &ends[i].s->carriers) {
+			struct carrier *c =
+				container_of(it, struct carrier, link);
 
 			print_message("# end %d carrier %u state %d flight "
-				      "%llu of %llu\n", i, c->number, c->state,
+				      "%llu of %llu\n",
+				      i, c->number, c->state,
 				      (unsigned long long)(c->pace.sent -
 							   c->pace.read),
 				      (unsigned long long)c->pace.cap);
@@ -493,7 +497,7 @@ static void show_stuck(void)
 	}
 }
 
-/* --- one run ------------------------------------------------------------------- */
+/* --- one run --- */
 
 static void ticks(void)
 {
@@ -589,7 +593,8 @@ static void every_byte_survives_any_number_of_cuts(void **state)
 {
 	const char *seed = getenv("RIGWAY_SIM_SEED");
 	const char *want = getenv("RIGWAY_SIM_CUTS");
-	unsigned total = want != NULL ? (unsigned)strtoul(want, NULL, 10) : 3000;
+	unsigned total =
+		want != NULL ? (unsigned)strtoul(want, NULL, 10) : 3000;
 	unsigned done = 0;
 
 	(void)state;
