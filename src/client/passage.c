@@ -27,10 +27,13 @@ struct passage {
 	uint64_t wait_ms;
 	struct pump *pump; /* NULL while waiting and when over */
 	struct way_watch watch;
-	struct timer *timer; /* ends the wait; 0 ms: tells the failure */
+	struct timer *timer; /* ends the wait; 0 ms: tells the failure;
+			      * NULL where there was nothing to wait for */
 	int err;	     /* of a failure to be told */
 	char text[WAY_TEXT_CAP];
 };
+
+static void on_timer(void *user);
 
 /* Closes so that the local program sees a reset and not an end of file. */
 static void reset_fd(int fd)
@@ -58,6 +61,13 @@ static void passage_end(struct passage *c, int err, const char *text)
 	way_unwant(way);
 }
 
+static void start_timer(struct passage *c, uint64_t ms)
+{
+	if (c->timer == NULL)
+		c->timer = timer_new(c->loop, on_timer, c);
+	timer_start(c->timer, ms);
+}
+
 /* Ends c from the loop, whoever calls. */
 static void fail_soon(struct passage *c, int err, const char *text)
 {
@@ -65,7 +75,7 @@ static void fail_soon(struct passage *c, int err, const char *text)
 	c->err = err;
 	str_copy(c->text, sizeof(c->text),
 		 text != NULL && text[0] != '\0' ? text : err_text(err));
-	timer_start(c->timer, 0);
+	start_timer(c, 0);
 }
 
 static void on_pump_done(void *user, int err, const char *text)
@@ -94,7 +104,8 @@ static void passage_open(struct passage *c)
 	struct stream *st;
 	int fd = c->fd, err;
 
-	timer_stop(c->timer);
+	if (c->timer != NULL)
+		timer_stop(c->timer);
 	err = stream_open(way_session(c->way), c->target.kind, c->target.to,
 			  pump_stream_ops(), NULL, &st);
 	if (err == 0) {
@@ -159,7 +170,6 @@ struct passage *passage_new(const struct passage_params *p)
 	c->watch =
 		(struct way_watch){ .on_live = on_live, .on_ended = on_ended };
 	list_init(&c->watch.link);
-	c->timer = timer_new(p->loop, on_timer, c);
 	way_want(c->way);
 	switch (way_state(c->way)) {
 	case WAY_LIVE: passage_open(c); break;
@@ -170,7 +180,7 @@ struct passage *passage_new(const struct passage_params *p)
 	case WAY_IDLE:
 	case WAY_DIALING:
 		way_watch(c->way, &c->watch);
-		timer_start(c->timer, c->wait_ms);
+		start_timer(c, c->wait_ms);
 		break;
 	}
 	return c;
