@@ -39,17 +39,17 @@
 #include <unistd.h>
 
 enum {
-	CHUNK = 256 * 1024,	/* one read or write of a bulk stream */
+	CHUNK = 256 * 1024, /* one read or write of a bulk stream */
 	EVENTS = 64,
 	SLOTS_MAX = 64,
-	ERRORS_MAX = 50,	/* failed connections before conns gives up */
-	SILENCE_MS = 10000,	/* nothing at all for so long: the way is dead */
+	ERRORS_MAX = 50,    /* failed connections before conns gives up */
+	SILENCE_MS = 10000, /* nothing at all for so long: the way is dead */
 };
 
 /* One connection at the service, or one stream of bulk. */
 struct conn {
 	int fd;
-	char mode;		/* 0 until the first byte was read */
+	char mode; /* 0 until the first byte was read */
 };
 
 /* What 'Q' answers. */
@@ -259,7 +259,8 @@ static _Noreturn void cmd_serve(int port)
 	struct epoll_event ev[EVENTS];
 	int one = 1;
 	int ep = epoll_create1(EPOLL_CLOEXEC);
-	int lfd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int lfd =
+		socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (ep < 0 || lfd < 0)
 		die("socket");
@@ -299,8 +300,8 @@ struct bulk {
 	int n;
 	int ep;
 	int service;
-	uint64_t received;	/* by the down streams */
-	uint64_t sent;		/* into the up streams; may still be on the way */
+	uint64_t received; /* by the down streams */
+	uint64_t sent;	   /* into the up streams; may still be on the way */
 	char *buf;
 };
 
@@ -569,6 +570,7 @@ int main(int argc, char **argv)
 	      "       load bulk up|down|both STREAMS PORT SERVICE SECONDS "
 	      "WARMUP MAX_BYTES\n"
 	      "       load conns AT_A_TIME PORT SECONDS\n"
-	      "       load echo SIZE PORT SECONDS\n", stderr);
+	      "       load echo SIZE PORT SECONDS\n",
+	      stderr);
 	return 2;
 }

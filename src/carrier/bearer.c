@@ -45,7 +45,8 @@ struct bearer {
 	char text[256];
 };
 
-/* --- one bearer ------------------------------------------------------------ */
+/* --- one bearer ------------------------------------------------------------
+ */
 
 static void note_end(struct bearer *b, int err, const char *text)
 {
@@ -194,10 +195,9 @@ int bearer_accept(struct driver *d, struct session *s, struct chan *chan,
 
 	if (b == NULL)
 		return RW_ERR_NOMEM;
-	return bearer_start(b,
-			    session_accept(s, h, fresh, info,
-					   loop_now_us(d->loop)),
-			    ret);
+	return bearer_start(
+		b, session_accept(s, h, fresh, info, loop_now_us(d->loop)),
+		ret);
 }
 
 void bearer_close(struct bearer *b, int err, const char *text)
@@ -233,7 +233,8 @@ void *bearer_user(const struct carrier *c)
 	return b != NULL ? b->user : NULL;
 }
 
-/* --- the driver ------------------------------------------------------------- */
+/* --- the driver -------------------------------------------------------------
+ */
 
 /* The timer stands at the nearest tick of all sessions. */
 static void set_timer(struct driver *d, uint64_t at, uint64_t now_us)
@@ -281,7 +282,7 @@ static void on_timer(void *user)
 	uint64_t now_us = loop_now_us(d->loop), next = UINT64_MAX;
 
 	d->timer_at = 0;
-	list_for_each(it, &d->all) {
+	list_for_each (it, &d->all) {
 		struct driven *v = container_of(it, struct driven, all);
 
 		if (v->tick_at <= now_us)

@@ -7,7 +7,7 @@
  */
 #pragma once
 #include <stdint.h>
-#include <uv.h>
+#include "net/loop.h"
 #include "core/session.h"
 struct chan;
 struct bearer;
@@ -33,8 +33,9 @@ int bearer_dial(struct driver *d, struct session *s, struct chan *c,
 /* Rig: takes c; h was read from it by the caller, which returns h's length
  * from its own on_data and leaves the rest to the bearer. */
 int bearer_accept(struct driver *d, struct session *s, struct chan *c,
-		  const struct hello *h, bool fresh, const struct rig_info *info,
-		  const struct bearer_ops *ops, void *user, struct bearer **ret);
+		  const struct hello *h, bool fresh,
+		  const struct rig_info *info, const struct bearer_ops *ops,
+		  void *user, struct bearer **ret);
 /* Ends it from here; on_end follows from the loop. */
 void bearer_close(struct bearer *b, int err, const char *text);
 /* For session_ops.on_drop: the bearer of a carrier the core gave up. */

@@ -23,7 +23,7 @@ struct command {
 	const char *args;
 	const char *help; /* one line, plain words */
 	int (*run)(int argc, char **argv);
-	const char *const *verbs; /* second words, or NULL */
+	const char *const *verbs;	      /* second words, or NULL */
 	const struct command_option *options; /* ends with a NULL name */
 	const char *more; /* for its own --help: examples, notes; or NULL */
 };

@@ -572,8 +572,11 @@ int cmd_demo(int argc, char **argv)
 	struct demo d = { .ours.fd = -1, .theirs.fd = -1 };
 	bool checks = argc == 2 && strcmp(argv[1], "--check") == 0, ok;
 
-	if (argc > 1 && !checks)
+	if (argc > 1 && !checks) {
+		fprintf(stderr, "rigway demo: it does not know '%s'\n",
+			argv[1]);
 		return command_misuse(argv[0]);
+	}
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	fputs("rigway demo: all of it on this machine, with keys that are "

@@ -14,9 +14,9 @@
 int demo_port(void);
 
 struct demo_spawn {
-	const char *home; /* RIGWAY_HOME of the process */
-	const char *log;  /* stderr, and stdout unless out is given */
-	int *out;	  /* NULL, or a pipe from its stdout */
+	const char *home;	 /* RIGWAY_HOME of the process */
+	const char *log;	 /* stderr, and stdout unless out is given */
+	int *out;		 /* NULL, or a pipe from its stdout */
 	const char *const *argv; /* ends with NULL; argv[0] NULL: rigway */
 };
 /* The process's id, or -1. It is killed if the demo dies first. */

@@ -63,9 +63,9 @@ static bool ip_from_hostport(const struct hostport *hp, struct ip *ret)
 
 static bool ip_is_loopback(const struct ip *ip)
 {
-	return ip->is_v6 ? IN6_IS_ADDR_LOOPBACK(
-				   (const struct in6_addr *)(const void *)ip->b)
-			 : ip->b[0] == 127;
+	static const uint8_t v6[16] = { [15] = 1 };
+
+	return ip->is_v6 ? memcmp(ip->b, v6, sizeof(v6)) == 0 : ip->b[0] == 127;
 }
 
 static bool ip_eq(const struct ip *a, const struct ip *b)
