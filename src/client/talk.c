@@ -163,9 +163,3 @@ int talk_gather(void *user, json_t *line, int fd)
 	json_array_append(user, line);
 	return 0;
 }
-
-void talk_print(const json_t *o)
-{
-	json_dumpf(o, stdout, JSON_INDENT(2));
-	putchar('\n');
-}

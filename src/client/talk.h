@@ -27,5 +27,3 @@ int talk(json_t *msg, talk_on_line *on_line, void *user);
 int talk_on(int fd, json_t *msg, talk_on_line *on_line, void *user);
 /* A talk_on_line that puts the lines' objects into the json array *user. */
 int talk_gather(void *user, json_t *line, int fd);
-/* Prints o as JSON with a newline on stdout. */
-void talk_print(const json_t *o);

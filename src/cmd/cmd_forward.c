@@ -10,29 +10,23 @@
 #include "client/talk.h"
 #include "client/target.h"
 #include "cmd/cmd.h"
+#include "cmd/show.h"
 
 struct forward_command {
 	bool foreground, as_json;
 	json_t *forwards; /* with --json: gathered, printed at the end */
 };
 
-static const char *str_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s != NULL ? s : "";
-}
-
 static void warn_open_to_all(const json_t *fw)
 {
-	const char *bind = str_of(fw, "bind");
+	const char *bind = show_text(fw, "bind", "");
 
 	if (strncmp(bind, "127.", 4) != 0 && strcmp(bind, "::1") != 0 &&
 	    strcmp(bind, "localhost") != 0)
 		fprintf(stderr,
 			"rigway: everybody who can reach this machine "
 			"at %s can use this port\n",
-			str_of(fw, "listen"));
+			show_text(fw, "listen", ""));
 }
 
 static int on_line(void *user, json_t *line, int fd)
@@ -49,10 +43,10 @@ static int on_line(void *user, json_t *line, int fd)
 		return 0;
 	}
 	if (cmd->as_json)
-		talk_print(fw);
+		show_json(fw);
 	else
-		printf("%s -> %s %s\n", str_of(fw, "listen"), str_of(fw, "rig"),
-		       str_of(fw, "target"));
+		printf("%s -> %s %s\n", show_text(fw, "listen", ""),
+		       show_text(fw, "rig", ""), show_text(fw, "target", ""));
 	fflush(stdout);
 	return 0;
 }
@@ -120,7 +114,7 @@ int cmd_forward(int argc, char **argv)
 		      &cmd);
 	all = json_pack("{s:o}", "forwards", cmd.forwards);
 	if (status == 0 && cmd.as_json && !cmd.foreground)
-		talk_print(all);
+		show_json(all);
 	json_decref(all);
 	return status;
 }

@@ -6,6 +6,7 @@
 #include "base/parse.h"
 #include "client/talk.h"
 #include "cmd/cmd.h"
+#include "cmd/show.h"
 
 struct invite_command {
 	uint64_t ttl_ms, uses;
@@ -76,7 +77,7 @@ int cmd_invite(int argc, char **argv)
 	if (cmd.codes != NULL) {
 		json_t *all = json_pack("{s:o}", "codes", cmd.codes);
 
-		talk_print(all);
+		show_json(all);
 		json_decref(all);
 	}
 	return status;

@@ -10,13 +10,7 @@
 #include "client/ssh_config.h"
 #include "client/talk.h"
 #include "cmd/cmd.h"
-
-static const char *str_of(const json_t *o, const char *key, const char *none)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s != NULL ? s : none;
-}
+#include "cmd/show.h"
 
 static const char *online_word(const json_t *rig)
 {
@@ -46,8 +40,8 @@ static void print_table(const json_t *rigs)
 
 	json_array_foreach(rigs, i, rig)
 	{
-		int n = (int)strlen(str_of(rig, "name", ""));
-		int p = (int)strlen(str_of(rig, "path", "-"));
+		int n = (int)strlen(show_text(rig, "name", ""));
+		int p = (int)strlen(show_text(rig, "path", "-"));
 
 		name_w = n > name_w ? n : name_w;
 		path_w = p > path_w ? p : path_w;
@@ -56,12 +50,12 @@ static void print_table(const json_t *rigs)
 	       "PATH", "RTT");
 	json_array_foreach(rigs, i, rig)
 	{
-		const char *note = str_of(rig, "note", NULL);
+		const char *note = show_text(rig, "note", NULL);
 
 		printf("%-*s  %-6s  %-*s  %-9s  %s%s%s%s\n", name_w,
-		       str_of(rig, "name", ""), online_word(rig), path_w,
-		       str_of(rig, "path", "-"), rtt_text(rig, rtt),
-		       str_of(rig, "since", "-"), note != NULL ? "  (" : "",
+		       show_text(rig, "name", ""), online_word(rig), path_w,
+		       show_text(rig, "path", "-"), rtt_text(rig, rtt),
+		       show_text(rig, "since", "-"), note != NULL ? "  (" : "",
 		       note != NULL ? note : "", note != NULL ? ")" : "");
 	}
 }
@@ -122,7 +116,7 @@ int cmd_ls(int argc, char **argv)
 	rigs = pick(lines, "rig");
 	if (status == 0 && as_json) {
 		all = json_pack("{s:O}", "rigs", rigs);
-		talk_print(all);
+		show_json(all);
 		json_decref(all);
 	} else if (status == 0 && json_array_size(rigs) == 0) {
 		fprintf(stderr, "no rigs yet; type 'rigway join CODE' with the "

@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
-#include "config/paths.h"
-#include "config/settings.h"
+#include "cmd/setup.h"
+#include "cmd/show.h"
 #include "rig/admin.h"
 #include "rig/agent.h"
 #include "rig/issue.h"
@@ -32,12 +32,6 @@ struct args {
 	bool is_guest, is_json;
 	uint64_t uses, expires_ms;
 	uint64_t ready_fd; /* 0: none */
-};
-
-/* What every verb needs. */
-struct rig_command {
-	struct paths paths;
-	struct settings settings;
 };
 
 static int fail(const char *text)
@@ -188,10 +182,10 @@ static int read_args(struct args *a, int argc, char **argv)
 
 /* -- verbs ----------------------------------------------------------------- */
 
-static int reach(struct rig_command *c, struct rig_reach *ret)
+static int reach(struct setup *s, struct rig_reach *ret)
 {
-	const struct agent_open o = { .settings = &c->settings,
-				      .paths = &c->paths };
+	const struct agent_open o = { .settings = &s->settings,
+				      .paths = &s->paths };
 	char *text = NULL;
 	int err = rig_reach(&o, ret, &text);
 
@@ -201,15 +195,15 @@ static int reach(struct rig_command *c, struct rig_reach *ret)
 	return err;
 }
 
-static int run_agent(struct rig_command *c, const struct args *a)
+static int run_agent(struct setup *s, const struct args *a)
 {
 	const struct agent_params p = {
-		.settings = &c->settings,
-		.paths = &c->paths,
+		.settings = &s->settings,
+		.paths = &s->paths,
 		.name = a->name,
 		.ready_fd = a->ready_fd > 0 ? (int)a->ready_fd : -1,
 	};
-	enum log_level level = (enum log_level)c->settings.log.level;
+	enum log_level level = (enum log_level)s->settings.log.level;
 
 	if (a->log_level != NULL && log_level_parse(a->log_level, &level) != 0)
 		return misuse("is not error, warn, info or debug",
@@ -283,7 +277,7 @@ static int invite_state(struct agent_state *s, const struct args *a,
 	return EXIT_DONE;
 }
 
-static int do_invite(struct rig_command *c, struct args *a)
+static int do_invite(struct setup *s, struct args *a)
 {
 	char services[DEVICE_SERVICES_CAP] = "", bad[DEVICE_SERVICES_CAP];
 	struct rig_reach r;
@@ -298,7 +292,7 @@ static int do_invite(struct rig_command *c, struct args *a)
 	if (a->is_guest && services[0] == '\0')
 		return misuse("wants the services that the guest may reach",
 			      "--guest");
-	if (reach(c, &r) != 0)
+	if (reach(s, &r) != 0)
 		return EXIT_FAILED;
 
 	int status = r.fd >= 0 ? invite_running(r.fd, a, services)
@@ -314,14 +308,14 @@ static void gather(void *user, const json_t *row)
 }
 
 /* All devices as an array, or NULL after saying why not. */
-static json_t *list_devices(struct rig_command *c)
+static json_t *list_devices(struct setup *s)
 {
 	json_t *rows = json_array();
 	struct rig_reach r;
 	char *text = NULL;
 	int err = 0;
 
-	if (reach(c, &r) != 0) {
+	if (reach(s, &r) != 0) {
 		json_decref(rows);
 		return NULL;
 	}
@@ -342,21 +336,14 @@ static json_t *list_devices(struct rig_command *c)
 	return NULL;
 }
 
-static const char *text_of(const json_t *row, const char *key)
-{
-	const char *text = json_string_value(json_object_get(row, key));
-
-	return text != NULL ? text : "";
-}
-
 static void print_device(const json_t *row)
 {
 	const json_t *services = json_object_get(row, "services"), *item;
 	size_t i;
 
-	printf("%-20s  %s  %-5s  %s  %s", text_of(row, "name"),
-	       text_of(row, "fingerprint"), text_of(row, "role"),
-	       text_of(row, "admitted"),
+	printf("%-20s  %s  %-5s  %s  %s", show_text(row, "name", ""),
+	       show_text(row, "fingerprint", ""), show_text(row, "role", ""),
+	       show_text(row, "admitted", ""),
 	       json_is_true(json_object_get(row, "online")) ? "connected"
 							    : "away");
 	json_array_foreach(services, i, item)
@@ -364,9 +351,9 @@ static void print_device(const json_t *row)
 	putchar('\n');
 }
 
-static int do_devices(struct rig_command *c, struct args *a)
+static int do_devices(struct setup *s, struct args *a)
 {
-	json_t *rows = list_devices(c), *row;
+	json_t *rows = list_devices(s), *row;
 	size_t i;
 
 	if (rows == NULL)
@@ -374,8 +361,7 @@ static int do_devices(struct rig_command *c, struct args *a)
 	if (a->is_json) {
 		json_t *o = json_pack("{s:O}", "devices", rows);
 
-		json_dumpf(o, stdout, JSON_INDENT(2));
-		putchar('\n');
+		show_json(o);
 		json_decref(o);
 	} else if (json_array_size(rows) == 0) {
 		fprintf(stderr, "no device may come in yet: rigway rig invite "
@@ -389,7 +375,7 @@ static int do_devices(struct rig_command *c, struct args *a)
 	return EXIT_DONE;
 }
 
-static int do_remove(struct rig_command *c, struct args *a)
+static int do_remove(struct setup *s, struct args *a)
 {
 	struct rig_reach r;
 	struct device dev;
@@ -397,7 +383,7 @@ static int do_remove(struct rig_command *c, struct args *a)
 	char *text = NULL, words[REMOVAL_TEXT_CAP];
 	int err;
 
-	if (reach(c, &r) != 0)
+	if (reach(s, &r) != 0)
 		return EXIT_FAILED;
 	if (r.fd >= 0)
 		err = rig_ask(
@@ -410,49 +396,36 @@ static int do_remove(struct rig_command *c, struct args *a)
 	rig_reach_close(&r);
 	fprintf(stderr, "rigway rig: %s\n",
 		text != NULL   ? text
-		: last != NULL ? text_of(last, "text")
+		: last != NULL ? show_text(last, "text", "")
 			       : words);
 	free(text);
 	json_decref(last);
 	return err == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int run(struct rig_command *c, struct args *a)
+static int run(struct setup *s, struct args *a)
 {
 	if (a->verb == NULL)
-		return run_agent(c, a);
+		return run_agent(s, a);
 	if (strcmp(a->verb, "invite") == 0)
-		return do_invite(c, a);
+		return do_invite(s, a);
 	if (strcmp(a->verb, "devices") == 0)
-		return do_devices(c, a);
-	return do_remove(c, a);
+		return do_devices(s, a);
+	return do_remove(s, a);
 }
 
 int cmd_rig(int argc, char **argv)
 {
 	struct args a = { 0 };
-	struct rig_command c;
-	struct config_errors errs = { 0 };
+	struct setup s;
 	int status = read_args(&a, argc, argv);
 
-	if (status != 0)
-		goto out;
-	if (paths_init(&c.paths) != 0) {
-		status = fail(paths_error(&c.paths));
-		goto out_paths;
+	if (status == 0) {
+		status = setup_init(&s, "rigway rig");
+		if (status == 0)
+			status = run(&s, &a);
+		setup_done(&s);
 	}
-	if (settings_load(paths_config_file(&c.paths), &c.settings, &errs) !=
-	    0) {
-		config_errors_print(&errs, stderr);
-		config_errors_done(&errs);
-		status = EXIT_FAILED;
-		goto out_paths;
-	}
-	status = run(&c, &a);
-	settings_done(&c.settings);
-out_paths:
-	paths_done(&c.paths);
-out:
 	buf_done(&a.guest);
 	return status;
 }

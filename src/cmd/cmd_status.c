@@ -7,13 +7,7 @@
 #include "base/str.h"
 #include "client/talk.h"
 #include "cmd/cmd.h"
-
-static const char *str_of(const json_t *o, const char *key, const char *none)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s != NULL ? s : none;
-}
+#include "cmd/show.h"
 
 static uint64_t int_of(const json_t *o, const char *key)
 {
@@ -26,7 +20,7 @@ static void print_figures(const json_t *rig)
 	const json_t *heard = json_object_get(rig, "heard_ms");
 	char in[FORMAT_CAP], out[FORMAT_CAP], ago[FORMAT_CAP];
 
-	printf("    path         %s", str_of(rig, "path", "none"));
+	printf("    path         %s", show_text(rig, "path", "none"));
 	if (json_is_number(rtt))
 		printf(", round trip %.1f ms", json_number_value(rtt));
 	printf(", %llu connection%s\n",
@@ -45,7 +39,7 @@ static void print_figures(const json_t *rig)
 static void print_trouble(const json_t *rig)
 {
 	const json_t *next = json_object_get(rig, "next_dial_ms");
-	const char *text = str_of(rig, "text", NULL);
+	const char *text = show_text(rig, "text", NULL);
 	char in[FORMAT_CAP];
 
 	if (text != NULL)
@@ -57,20 +51,20 @@ static void print_trouble(const json_t *rig)
 		printf("    next         a new attempt in %s (%llu running)\n",
 		       format_duration(int_of(rig, "next_dial_ms"), in),
 		       (unsigned long long)int_of(rig, "dials"));
-	else if (strcmp(str_of(rig, "state", ""), "ended") == 0)
+	else if (strcmp(show_text(rig, "state", ""), "ended") == 0)
 		printf("    next         nothing until 'rigway reconnect %s'\n",
-		       str_of(rig, "name", ""));
+		       show_text(rig, "name", ""));
 }
 
 static void print_rig(const json_t *rig)
 {
-	const char *user = str_of(rig, "user", NULL);
-	const char *state = str_of(rig, "state", "");
+	const char *user = show_text(rig, "user", NULL);
+	const char *state = show_text(rig, "state", "");
 
-	printf("%s: %s since %s", str_of(rig, "name", ""), state,
-	       str_of(rig, "since", "-"));
+	printf("%s: %s since %s", show_text(rig, "name", ""), state,
+	       show_text(rig, "since", "-"));
 	if (user != NULL)
-		printf(", %s@%s", user, str_of(rig, "host", "?"));
+		printf(", %s@%s", user, show_text(rig, "host", "?"));
 	putchar('\n');
 	if (json_object_get(rig, "streams") != NULL)
 		print_figures(rig);
@@ -83,9 +77,10 @@ static void print_forward(const json_t *fw)
 	bool open = json_is_true(json_object_get(fw, "open"));
 
 	printf("forward %s -> %s %s: %s%s%s, %llu open, %llu so far%s\n",
-	       str_of(fw, "listen", ""), str_of(fw, "rig", ""),
-	       str_of(fw, "target", ""), open ? "listening" : "not listening",
-	       open ? "" : ": ", open ? "" : str_of(fw, "text", ""),
+	       show_text(fw, "listen", ""), show_text(fw, "rig", ""),
+	       show_text(fw, "target", ""),
+	       open ? "listening" : "not listening", open ? "" : ": ",
+	       open ? "" : show_text(fw, "text", ""),
 	       (unsigned long long)int_of(fw, "connections"),
 	       (unsigned long long)int_of(fw, "total"),
 	       json_is_true(json_object_get(fw, "kept")) ? "" : ", foreground");
@@ -146,7 +141,7 @@ int cmd_status(int argc, char **argv)
 	all = json_pack("{s:o, s:o, s:o}", "daemon", g.daemon, "rigs", g.rigs,
 			"forwards", g.forwards);
 	if (status == 0 && as_json)
-		talk_print(all);
+		show_json(all);
 	else if (status == 0)
 		print_all(&g);
 	json_decref(all);

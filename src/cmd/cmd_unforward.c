@@ -7,6 +7,7 @@
 #include "client/talk.h"
 #include "client/target.h"
 #include "cmd/cmd.h"
+#include "cmd/show.h"
 
 static int unforward(const char *rig, const char *spec, json_t *gone)
 {
@@ -72,7 +73,7 @@ int cmd_unforward(int argc, char **argv)
 	}
 	if (as_json) {
 		all = json_pack("{s:O}", "closed", gone);
-		talk_print(all);
+		show_json(all);
 		json_decref(all);
 	} else {
 		print_gone(gone);

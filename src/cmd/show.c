@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/show.h"
+
+#include <stdio.h>
+
+const char *show_text(const json_t *o, const char *key, const char *none)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+
+	return text != NULL ? text : none;
+}
+
+void show_json(const json_t *o)
+{
+	json_dumpf(o, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	putchar('\n');
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Answers, which are JSON, for people and for scripts. Called by commands just
+ * before they print.
+ */
+#pragma once
+#include <jansson.h>
+
+/* The text at key, borrowed from o; none where there is no such text. */
+const char *show_text(const json_t *o, const char *key, const char *none);
+/* Prints o as JSON with a newline on stdout. */
+void show_json(const json_t *o);
