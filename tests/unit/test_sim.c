@@ -2,7 +2,8 @@
 /*
  * Two sessions under a seeded network: carriers that cut anywhere, deliver in
  * any pieces, exist twice, and are noticed dead at different times by either
- * end. Every byte of every stream is compared. A failing seed is printed;
+ * end; and rigs that restart. Every byte of every stream is compared. An end is
+ * run only when it woke or its time has come. A failing seed is printed;
  * RIGWAY_SIM_SEED=N runs it again, RIGWAY_SIM_CUTS=N sets how many cuts.
  */
 #include <setjmp.h>
@@ -61,6 +62,8 @@ struct end {
 	struct budget budget;
 	bool is_client;
 	bool woken;
+	bool runs;    /* it was ticked: its output is pulled */
+	bool is_full; /* not all of it went: a connection has room later */
 	uint64_t next_tick;
 	struct flow flows[STREAMS];
 	bool ended;
@@ -82,7 +85,8 @@ static uint32_t floor_bytes, window_bytes;
 static uint64_t budget_bytes;
 static unsigned cuts;
 static uint64_t moved; /* bytes read so far, by anybody */
-static bool may_reset;
+static bool may_reset, may_restart;
+static unsigned restarts;
 
 static uint8_t byte_at(uint32_t number, bool from_opener, uint64_t off)
 {
@@ -150,7 +154,7 @@ static void on_closed(struct stream *st, int err, const char *text)
 		assert_int_equal(f->read, f->to_read);
 		assert_int_equal(f->wrote, f->to_write);
 	} else {
-		assert_true(may_reset);
+		assert_true(may_reset || (may_restart && err != RW_ERR_PROTO));
 	}
 }
 
@@ -297,7 +301,13 @@ static void pull(struct link *l, int i)
 	const uint8_t *data;
 	size_t n;
 
-	for (unsigned k = (unsigned)any(6); k > 0 && l->c[i] != NULL; k--) {
+	if (!ends[i].runs)
+		return;
+	for (unsigned k = (unsigned)any(6); l->c[i] != NULL; k--) {
+		if (k == 0) {
+			ends[i].is_full = true;
+			return;
+		}
 		n = carrier_output(l->c[i], &data, now_us);
 		if (n == 0)
 			return;
@@ -348,6 +358,12 @@ static void deliver(struct link *l, int i)
 	ssize_t took = carrier_input(l->c[i], copy, n, now_us);
 
 	free(copy);
+	/* It was answered by a rig that is no more. */
+	if (took == RW_ERR_GONE && may_restart) {
+		l->c[i] = NULL;
+		l->dead = true;
+		return;
+	}
 	if (took < 0)
 		fail_msg("end %d: carrier error %s", i, err_text((int)took));
 	buf_drain(&l->q[i], (size_t)took);
@@ -378,6 +394,20 @@ static void cut(struct link *l)
 		link_end(l, 0);
 	if (any(2) == 0)
 		link_end(l, 1);
+}
+
+/* Another process; what the old one said may still arrive. */
+static void restart_rig(void)
+{
+	restarts++;
+	for (size_t i = 0; i < LINKS; i++) {
+		links[i].c[1] = NULL;
+		links[i].dead = links[i].hello_read = true;
+	}
+	session_free(ends[1].s);
+	assert_int_equal(ends[1].budget.lent, 0);
+	memset(ends[1].flows, 0, sizeof(ends[1].flows));
+	end_start(&ends[1], false, 22 + restarts);
 }
 
 /* --- the applications --- */
@@ -505,6 +535,7 @@ static void ticks(void)
 	for (int i = 0; i < 2; i++)
 		if (ends[i].woken || now_us >= ends[i].next_tick) {
 			ends[i].woken = false;
+			ends[i].runs = true;
 			ends[i].next_tick = session_tick(ends[i].s, now_us);
 		}
 }
@@ -520,6 +551,7 @@ static unsigned usable(void)
 
 static void network_step(bool faults)
 {
+	ends[0].is_full = ends[1].is_full = false;
 	for (size_t i = 0; i < LINKS; i++) {
 		struct link *l = &links[i];
 
@@ -536,6 +568,10 @@ static void network_step(bool faults)
 			link_end(l, (int)any(2));
 		if (l->dead && l->c[0] == NULL && l->c[1] == NULL)
 			link_free(l);
+	}
+	for (int i = 0; i < 2; i++) {
+		ends[i].runs = false;
+		ends[i].woken |= ends[i].is_full;
 	}
 	if (usable() == 0 || (faults && usable() < 4 && any(40) == 0))
 		dial();
@@ -561,6 +597,8 @@ static void run(uint64_t seed, unsigned want_cuts)
 	while (cuts < want_cuts) {
 		if (any(3) == 0)
 			app_open((int)any(2));
+		if (may_restart && any(400) == 0)
+			restart_rig();
 		apps();
 		network_step(true);
 		ticks();
@@ -587,9 +625,10 @@ static void run(uint64_t seed, unsigned want_cuts)
 	session_free(ends[1].s);
 	assert_int_equal(ends[0].budget.lent, 0);
 	assert_int_equal(ends[1].budget.lent, 0);
+	assert_int_equal(ends[0].budget.kept + ends[1].budget.kept, 0);
 }
 
-static void every_byte_survives_any_number_of_cuts(void **state)
+static void runs(void)
 {
 	const char *seed = getenv("RIGWAY_SIM_SEED");
 	const char *want = getenv("RIGWAY_SIM_CUTS");
@@ -597,7 +636,6 @@ static void every_byte_survives_any_number_of_cuts(void **state)
 		want != NULL ? (unsigned)strtoul(want, NULL, 10) : 3000;
 	unsigned done = 0;
 
-	(void)state;
 	for (uint64_t k = 1; done < total; k++) {
 		uint64_t sd = seed != NULL ? strtoull(seed, NULL, 10) : k;
 
@@ -611,10 +649,28 @@ static void every_byte_survives_any_number_of_cuts(void **state)
 	print_message("# %u cuts\n", done);
 }
 
+static void every_byte_survives_any_number_of_cuts(void **state)
+{
+	(void)state;
+	may_restart = false;
+	runs();
+}
+
+/* Streams of which anything was sent are reset; none goes on elsewhere. */
+static void a_restarted_rig_mixes_no_streams(void **state)
+{
+	(void)state;
+	may_restart = true;
+	restarts = 0;
+	runs();
+	print_message("# %u restarts\n", restarts);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_byte_survives_any_number_of_cuts),
+		cmocka_unit_test(a_restarted_rig_mixes_no_streams),
 	};
 
 	return cmocka_run_group_tests_name("sim", tests, NULL, NULL);
