@@ -43,6 +43,10 @@ class Home:
         if user is not None:
             for d in (self.dir, self.home, self.path(".ssh")):
                 os.chown(d, user, user)
+        self.bin = binary()
+        if user is not None:
+            # Where this user may not look, the program cannot lie.
+            self.bin = shutil.copy(self.bin, os.path.join(self.dir, "rigway"))
         self.procs, self.binds = [], []
         if proc.can_mount():
             self._own_passwd()
@@ -106,7 +110,7 @@ class Home:
         return proc.base_env(**{
             "RIGWAY_HOME": self.rigway_home,
             "HOME": self.home,
-            "PATH": os.path.dirname(binary()) + ":" + proc.PATH,
+            "PATH": os.path.dirname(self.bin) + ":" + proc.PATH,
             "USER": getattr(self, "user_name", "root"),
             "SHELL": "/bin/sh",
             **more})
@@ -145,7 +149,7 @@ class Home:
 
     def rigway(self, *args, check=0, **kw):
         """A rigway command to its end; it must end with check (None: any)."""
-        return self.exec(binary(), *args, check=check, **kw)
+        return self.exec(self.bin, *args, check=check, **kw)
 
     def fails(self, *args, check=1, says=None, **kw):
         """A command that must fail, in words."""
@@ -157,7 +161,7 @@ class Home:
         return r
 
     def rigway_start(self, *args, **kw):
-        return self.start(binary(), *args, name="-".join(
+        return self.start(self.bin, *args, name="-".join(
             ["rigway", *[a for a in args[:2] if re.match(r"[a-z]+$", a)]]),
             **kw)
 
