@@ -193,14 +193,3 @@ void passage_abort(struct passage *c, int err)
 	else if (c->err == 0)
 		fail_soon(c, err, NULL);
 }
-
-bool passage_is_waiting(const struct passage *c)
-{
-	return c->pump == NULL;
-}
-
-void passage_bytes(const struct passage *c, uint64_t *ret_in, uint64_t *ret_out)
-{
-	*ret_in = c->pump != NULL ? pump_bytes_in(c->pump) : 0;
-	*ret_out = c->pump != NULL ? pump_bytes_out(c->pump) : 0;
-}

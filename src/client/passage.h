@@ -5,7 +5,6 @@
  * forwarded ports and `rigway connect`, have in common. Loop thread only.
  */
 #pragma once
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "client/target.h"
@@ -36,8 +35,3 @@ struct passage_params {
 struct passage *passage_new(const struct passage_params *p);
 /* Resets both ends; on_done(err) follows from the loop. */
 void passage_abort(struct passage *c, int err);
-/* Still waiting for the rig. */
-bool passage_is_waiting(const struct passage *c);
-/* Bytes that came from the socket and that were written to it. */
-void passage_bytes(const struct passage *c, uint64_t *ret_in,
-		   uint64_t *ret_out);

@@ -50,8 +50,7 @@ struct chan {
 	struct buf sending; /* with libuv, out of reach; else spare memory */
 	uv_write_t write;
 	struct timer *finish; /* NULL unless finishing */
-	uint64_t bytes_in, bytes_out;
-	size_t dropped; /* while finishing */
+	size_t dropped;	      /* while finishing */
 	bool is_paused;
 	bool is_shown;	   /* inside on_data: rest is not up to date */
 	bool is_handed;	   /* new ops or new TLS came inside a callback */
@@ -134,7 +133,6 @@ static void chan_on_write(uv_write_t *req, int err)
 		chan_end(c, err);
 		return;
 	}
-	c->bytes_out += c->sending.len;
 	buf_reset(&c->sending);
 	chan_flush(c);
 	if (!chan_is_sending(c))
@@ -177,10 +175,8 @@ void chan_flush(struct chan *c)
 		chan_end(c, r);
 		return;
 	}
-	if (r > 0) {
-		c->bytes_out += (uint64_t)r;
+	if (r > 0)
 		buf_drain(&c->out, (size_t)r);
-	}
 	if (c->out.len > 0)
 		chan_send_rest(c);
 	else if (c->state == CHAN_FINISHING)
@@ -485,7 +481,6 @@ static void chan_drop(struct chan *c, size_t len)
 
 static void chan_take(struct chan *c, const uint8_t *data, size_t len)
 {
-	c->bytes_in += len;
 	if (c->state == CHAN_FINISHING) {
 		chan_drop(c, len);
 		return;
@@ -736,22 +731,7 @@ void *chan_user(const struct chan *c)
 	return c->user;
 }
 
-uv_loop_t *chan_loop(const struct chan *c)
-{
-	return c->ll->loop;
-}
-
 int chan_fd(const struct chan *c)
 {
 	return sock_fd(&c->sock);
-}
-
-uint64_t chan_bytes_in(const struct chan *c)
-{
-	return c->bytes_in;
-}
-
-uint64_t chan_bytes_out(const struct chan *c)
-{
-	return c->bytes_out;
 }

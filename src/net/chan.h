@@ -93,9 +93,5 @@ const struct pin *chan_peer_pin(const struct chan *c);
 /* The peer's address and port; returns text. */
 char *chan_peer_addr(const struct chan *c, char text[CHAN_ADDR_CAP]);
 void *chan_user(const struct chan *c);
-uv_loop_t *chan_loop(const struct chan *c);
 /* The socket, for getsockopt(TCP_INFO); never read, write or close it. */
 int chan_fd(const struct chan *c);
-/* Bytes read from and given to the kernel so far. */
-uint64_t chan_bytes_in(const struct chan *c);
-uint64_t chan_bytes_out(const struct chan *c);

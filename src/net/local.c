@@ -11,7 +11,6 @@
 
 #include "base/check.h"
 #include "base/err.h"
-#include "base/json.h"
 #include "base/list.h"
 #include "net/listen.h"
 #include "net/loop_local.h"
@@ -409,14 +408,6 @@ static int local_put(struct local_req *r, const char *json, size_t len)
 		return RW_ERR_NOMEM;
 	loop_defer(loop_local(c->poll.loop), &c->kick);
 	return buf_append(&c->out, "\n", 1);
-}
-
-int local_reply(struct local_req *r, const struct buf *json)
-{
-	size_t len;
-	const uint8_t *text = buf_peek(json, &len);
-
-	return local_put(r, (const char *)text, len);
 }
 
 int local_reply_json(struct local_req *r, json_t *obj)

@@ -39,10 +39,8 @@ void local_set_gone(struct local_req *r,
 		    void (*on_gone)(struct local_req *r, void *user),
 		    void *user);
 void *local_user(const struct local_req *r);
-/* One answer line: a JSON object without a newline. RW_ERR_LIMIT over
- * LOCAL_LINE_MAX; RW_ERR_GONE when nobody reads any more. */
-int local_reply(struct local_req *r, const struct buf *json);
-/* The same from jansson; the reference is stolen. */
+/* One answer line; the reference is stolen. RW_ERR_LIMIT over LOCAL_LINE_MAX;
+ * RW_ERR_GONE when nobody reads any more. */
 int local_reply_json(struct local_req *r, json_t *obj);
 /* The same, with a duplicate of fd attached (SCM_RIGHTS); the caller keeps fd.
  * json may be NULL: {}. */

@@ -742,11 +742,6 @@ uint64_t splice_bytes(const struct splice *s, int side)
 	return s->half[side].bytes;
 }
 
-uint64_t splice_last_us(const struct splice *s)
-{
-	return MAX(s->half[0].last_us, s->half[1].last_us);
-}
-
 struct splicer_count splicer_count(const struct splicer *sp)
 {
 	return sp->count;

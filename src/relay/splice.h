@@ -68,8 +68,6 @@ void splice_cut(struct splice *s, int err);
 void splice_cut_soon(struct splice *s, int err);
 /* Bytes taken from a (0) or b (1) so far. */
 uint64_t splice_bytes(const struct splice *s, int side);
-/* Monotonic microseconds of the last byte in either direction. */
-uint64_t splice_last_us(const struct splice *s);
 /* Pairs, and pipes lent now and made so far. */
 struct splicer_count {
 	size_t pairs, pipes_lent, pipes;

@@ -274,6 +274,15 @@ out:
 	return err;
 }
 
+static size_t count_live(const struct sessions *s)
+{
+	size_t n = 0;
+
+	list_for_each (it, &s->live)
+		n++;
+	return n;
+}
+
 int sessions_admit(struct sessions *s, const struct arrival *a,
 		   const char **ret_text)
 {
@@ -289,7 +298,7 @@ int sessions_admit(struct sessions *s, const struct arrival *a,
 		p = NULL;
 	}
 	if (p == NULL) {
-		if (sessions_count(s) >=
+		if (count_live(s) >=
 		    (size_t)s->rig->settings->rig.max_sessions) {
 			*ret_text = "this rig serves as many laptops as it may "
 				    "(rig.max_sessions)";
@@ -373,15 +382,6 @@ struct peer *sessions_find(const struct sessions *s, const struct pin *pin)
 		if (pin_eq(&peer_of(it)->pin, pin))
 			return peer_of(it);
 	return NULL;
-}
-
-size_t sessions_count(const struct sessions *s)
-{
-	size_t n = 0;
-
-	list_for_each (it, &s->live)
-		n++;
-	return n;
 }
 
 struct peer *sessions_next(const struct sessions *s, const struct peer *after)

@@ -62,6 +62,5 @@ bool sessions_is_idle(const struct sessions *s);
 
 /* The device's session, or NULL. */
 struct peer *sessions_find(const struct sessions *s, const struct pin *pin);
-size_t sessions_count(const struct sessions *s);
 /* Visits all that are not ending: next after NULL is the first. */
 struct peer *sessions_next(const struct sessions *s, const struct peer *after);

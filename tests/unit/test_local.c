@@ -12,7 +12,6 @@
 
 #include "base/check.h"
 #include "base/err.h"
-#include "base/json.h"
 #include "net/dial.h"
 #include "net/local.h"
 #include "net/loop.h"
@@ -37,18 +36,9 @@ static void on_gone(struct local_req *r, void *user)
 
 static void answer_many(struct local_req *r, json_int_t count)
 {
-	for (json_int_t i = 0; i < count; i++) {
-		struct buf out = { 0 };
-		struct json j;
-
-		json_init(&j, &out);
-		json_obj_begin(&j);
-		json_key_int(&j, "row", i);
-		json_obj_end(&j);
-		assert_int_equal(json_end(&j), 0);
-		assert_int_equal(local_reply(r, &out), 0);
-		buf_done(&out);
-	}
+	for (json_int_t i = 0; i < count; i++)
+		assert_int_equal(
+			local_reply_json(r, json_pack("{s:I}", "row", i)), 0);
 	local_end_json(r, true, 0, NULL, json_pack("{s:I}", "rows", count));
 }
 
@@ -65,17 +55,18 @@ static void pass_fds(struct local_req *r)
 
 static void flood(struct local_req *r)
 {
-	struct buf line = { 0 };
+	static char text[LOCAL_LINE_MAX + 1];
+	const size_t len = 60000;
 	int n = 0, x;
 
-	assert_int_equal(buf_printf(&line, "{\"x\":\"%060000d\"}", 0), 0);
-	while ((x = local_reply(r, &line)) == 0)
+	memset(text, '0', len);
+	while ((x = local_reply_json(r, json_pack("{s:s}", "x", text))) == 0)
 		n++;
 	assert_int_equal(x, RW_ERR_GONE);
-	assert_true((size_t)n * line.len <= LOCAL_QUEUE_MAX);
-	assert_int_equal(buf_printf(&line, "%010000d", 0), 0);
-	assert_int_equal(local_reply(r, &line), RW_ERR_LIMIT);
-	buf_done(&line);
+	assert_true((size_t)n * len <= LOCAL_QUEUE_MAX);
+	memset(text, '0', LOCAL_LINE_MAX);
+	assert_int_equal(local_reply_json(r, json_pack("{s:s}", "x", text)),
+			 RW_ERR_LIMIT);
 	held = r;
 	local_set_gone(r, on_gone, &gone);
 }
