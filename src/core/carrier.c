@@ -98,6 +98,7 @@ static int input_carrier(struct carrier *c, const struct frame *f)
 		return 0;
 	case FRAME_PONG: on_pong(c, get_be64(f->payload)); return 0;
 	case FRAME_READ: return on_read(c, get_be64(f->payload));
+	case FRAME_LIVE: return session_judge_live(c->s, c, f->payload, f->len);
 	case FRAME_STREAMS: return on_streams(c->s, get_be32(f->payload));
 	default: return RW_ERR_PROTO; /* HELLO a second time */
 	}

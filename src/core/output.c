@@ -50,6 +50,17 @@ static void put_carrier(struct carrier *c, struct pack *p)
 		p->len += frame_put_u64(p->out + p->len, FRAME_READ, 0,
 					c->in_bytes);
 	}
+	if (c->live_due) {
+		uint32_t live[FRAME_LIVE_MAX];
+		size_t n = 0;
+
+		c->live_due = false;
+		list_for_each (it, &s->carriers)
+			live[n++] =
+				container_of(it, struct carrier, link)->number;
+		p->len += frame_put_live(p->out + p->len, s->next_carrier - 1,
+					 live, n);
+	}
 	if (c->streams_due) {
 		c->streams_due = false;
 		s->stated_max_id = MAX(s->stated_max_id, session_max_id(s));

@@ -118,6 +118,7 @@ struct carrier {
 	uint64_t ping_deadline; /* 0: none */
 	uint64_t last_in;	/* when anything last arrived (or it began) */
 	uint64_t began;
+	bool live_due; /* client: another carrier is gone */
 	bool bye_due;
 	uint32_t *gone; /* ids to say GONE to */
 	size_t gone_count, gone_cap;
@@ -163,6 +164,8 @@ void session_state_streams(struct session *s);
 void session_lives(struct session *s, struct carrier *c);
 int session_start_over(struct session *s, const struct carrier *c);
 void carrier_drop(struct carrier *c, int err, const char *text);
+int session_judge_live(struct session *s, const struct carrier *c,
+		       const uint8_t *body, size_t len);
 
 /* stream.c: the user's side is core/stream.h. */
 struct stream *stream_new(struct session *s, uint32_t id, bool mine,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -294,6 +295,8 @@ void session_lives(struct session *s, struct carrier *c)
 {
 	c->state = CARRIER_LIVE;
 	c->streams_due = true;
+	/* What HELLO listed may be gone by now. */
+	c->live_due = s->p.is_client && !c->alone;
 	s->attached++;
 	if (s->primary == NULL)
 		set_primary(s, c, c->alone);
@@ -317,6 +320,37 @@ static void elect_primary(struct session *s)
 	}
 }
 
+/* The rig may find it out only much later, and go on sending there. */
+static void tell_lost(struct session *s)
+{
+	if (!s->p.is_client || s->primary == NULL)
+		return;
+	s->primary->live_due = true;
+	session_wake(s);
+}
+
+/* The client says which carriers it still has, as in HELLO. Younger ones than
+ * it knew of then are not judged. */
+int session_judge_live(struct session *s, const struct carrier *c,
+		       const uint8_t *body, size_t len)
+{
+	uint32_t newest = get_be32(body);
+
+	if (s->p.is_client || len % 4 != 0)
+		return RW_ERR_PROTO;
+	list_for_each_safe (it, &s->carriers) {
+		struct carrier *other = container_of(it, struct carrier, link);
+		bool listed = other == c || other->number > newest;
+
+		for (size_t at = 4; at < len && !listed; at += 4)
+			listed = other->number == get_be32(body + at);
+		if (!listed)
+			carrier_drop(other, RW_ERR_GONE,
+				     "the other side gave it up");
+	}
+	return 0;
+}
+
 void carrier_close(struct carrier *c, uint64_t now_us)
 {
 	struct session *s = c->s;
@@ -325,6 +359,7 @@ void carrier_close(struct carrier *c, uint64_t now_us)
 	carrier_unlink(c);
 	carrier_free(c);
 	elect_primary(s);
+	tell_lost(s);
 }
 
 void carrier_drop(struct carrier *c, int err, const char *text)
@@ -335,6 +370,7 @@ void carrier_drop(struct carrier *c, int err, const char *text)
 	s->ops->on_drop(s, c, err, text);
 	carrier_free(c);
 	elect_primary(s);
+	tell_lost(s);
 }
 
 /* Whether the peer never heard of st. */

@@ -30,6 +30,8 @@ static const struct frame_rule {
 	[FRAME_PONG] = { 8, 8, FRAME_FLAG_MARK, SCOPE_CARRIER },
 	[FRAME_READ] = { 8, 8, FRAME_FLAG_MARK, SCOPE_CARRIER },
 	[FRAME_STREAMS] = { 4, 4, FRAME_FLAG_MARK, SCOPE_CARRIER },
+	[FRAME_LIVE] = { 4, 4 + 4 * FRAME_LIVE_MAX, FRAME_FLAG_MARK,
+			 SCOPE_CARRIER },
 	[FRAME_OPEN] = { 6, 5 + 300, FRAME_FLAG_MARK, SCOPE_STREAM },
 	[FRAME_DATA] = { 9, FRAME_MAX_PAYLOAD, FRAME_FLAG_MARK, SCOPE_ANY },
 	[FRAME_FIN] = { 8, 8, FRAME_FLAG_MARK, SCOPE_STREAM },
@@ -110,6 +112,17 @@ size_t frame_put_streams(uint8_t *out, uint32_t highest)
 	frame_header(out, FRAME_STREAMS, 0, 4, 0);
 	put_be32(out + FRAME_HDR_LEN, highest);
 	return FRAME_HDR_LEN + 4;
+}
+
+size_t frame_put_live(uint8_t *out, uint32_t newest, const uint32_t *live,
+		      size_t count)
+{
+	CHECK(count <= FRAME_LIVE_MAX);
+	frame_header(out, FRAME_LIVE, 0, 4 + 4 * count, 0);
+	put_be32(out + 8, newest);
+	for (size_t i = 0; i < count; i++)
+		put_be32(out + 12 + 4 * i, live[i]);
+	return 12 + 4 * count;
 }
 
 size_t frame_put_empty(uint8_t *out, enum frame_type type, uint32_t stream)

@@ -18,6 +18,7 @@
 #define FRAME_DATA_HDR (FRAME_HDR_LEN + 8)
 #define FRAME_DATA_MAX (FRAME_MAX - FRAME_DATA_HDR)
 
+#define FRAME_LIVE_MAX 8
 /* The receiver states at once how far it has read (section 7.1). */
 #define FRAME_FLAG_MARK 0x01
 /* STATE only: the target is connected. */
@@ -31,6 +32,7 @@ enum frame_type {
 	FRAME_PONG = 0x05,    /* the token */
 	FRAME_READ = 0x06,    /* carrier bytes read so far */
 	FRAME_STREAMS = 0x07, /* the highest id the peer may open */
+	FRAME_LIVE = 0x08,    /* client: newest carrier, those in use */
 	FRAME_OPEN = 0x10,    /* first limit, kind, target */
 	FRAME_DATA = 0x11,    /* offset, bytes */
 	FRAME_FIN = 0x12,     /* offset of the end */
@@ -65,6 +67,9 @@ bool frame_type_bounds(uint8_t type, size_t *min, size_t *max);
 size_t frame_put_u64(uint8_t *out, enum frame_type type, uint32_t stream,
 		     uint64_t v);
 size_t frame_put_streams(uint8_t *out, uint32_t highest);
+/* At most FRAME_LIVE_MAX numbers. */
+size_t frame_put_live(uint8_t *out, uint32_t newest, const uint32_t *live,
+		      size_t count);
 size_t frame_put_empty(uint8_t *out, enum frame_type type, uint32_t stream);
 size_t frame_put_open(uint8_t *out, uint32_t stream, uint32_t limit,
 		      uint8_t kind, const char *target);

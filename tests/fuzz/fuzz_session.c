@@ -232,9 +232,9 @@ static void pull(size_t k, unsigned most)
 static void feed_frame(size_t k, struct reader *r)
 {
 	static const uint8_t types[] = {
-		FRAME_OPEN, FRAME_DATA,	   FRAME_FIN,  FRAME_STATE,
-		FRAME_ASK,  FRAME_RESET,   FRAME_END,  FRAME_GONE,
-		FRAME_READ, FRAME_STREAMS, FRAME_PING, FRAME_PONG,
+		FRAME_OPEN,  FRAME_DATA, FRAME_FIN,  FRAME_STATE, FRAME_ASK,
+		FRAME_RESET, FRAME_END,	 FRAME_GONE, FRAME_READ,  FRAME_STREAMS,
+		FRAME_PING,  FRAME_PONG, FRAME_LIVE,
 	};
 	uint8_t out[FRAME_MAX], type = reader_u8(r);
 	uint32_t id = reader_u8(r);
@@ -263,6 +263,9 @@ static void feed_frame(size_t k, struct reader *r)
 	case FRAME_STATE:
 		n = frame_put_state(out, id, (big & 1) != 0, v,
 				    v - reader_u8(r) % 4, v * 256);
+		break;
+	case FRAME_LIVE:
+		n = frame_put_live(out, id, &(uint32_t){ (uint32_t)v }, 1);
 		break;
 	case FRAME_STREAMS: n = frame_put_streams(out, (uint32_t)v); break;
 	case FRAME_RESET:

@@ -323,6 +323,65 @@ static void whoever_came_alone_is_told_of_every_stream(void **state)
 	carrier_close(lost, pair.now);
 }
 
+/* HELLO named a carrier that dies, at the client only, before the answer. */
+static void who_did_not_come_alone_asks(void **state)
+{
+	(void)state;
+	struct seen *e = open_at(CLIENT, "d:7");
+
+	send_at(CLIENT, e, 100);
+	struct wire *w2 = wire_dial();
+
+	wire_pull(w2, CLIENT);
+	carrier_close(w->c[CLIENT], pair.now);
+	w->c[CLIENT] = NULL;
+	settle();
+	assert_null(w->c[RIG]); /* the rig has heard of it */
+	send_at(CLIENT, e, 5000);
+	send_at(RIG, pair.side[RIG].come[0], 5000);
+	check_got(pair.side[RIG].come[0], 5100);
+	check_got(e, 5000);
+}
+
+/* A path died that only the client knows of: the rig goes on elsewhere. */
+static void the_rig_hears_which_carriers_are_gone(void **state)
+{
+	struct frame f;
+
+	(void)state;
+	struct wire *w2 = wire_up(), *w3;
+	struct seen *e = open_at(RIG, "d:8");
+
+	send_at(RIG, e, 1000);
+	assert_ptr_equal(e->st->ride, w->c[RIG]);
+	w3 = wire_dial(); /* is younger, and on its way */
+	wire_pull(w3, CLIENT);
+	carrier_close(w->c[CLIENT], pair.now);
+	w->c[CLIENT] = NULL;
+	tick();
+	wire_pull(w2, CLIENT);
+	assert_true(on_its_way(w2, RIG, FRAME_LIVE, &f));
+	assert_int_equal(f.len, 12);
+	assert_int_equal(get_be32(f.payload), 3);
+	assert_int_equal(get_be32(f.payload + 4), 2);
+	assert_int_equal(get_be32(f.payload + 8), 3);
+	send_at(RIG, e, 5000);
+	assert_null(w->c[RIG]);
+	assert_int_equal(rig()->carrier_count, 2);
+	check_got(pair.side[CLIENT].come[0], 6000);
+	/* Said late, it judges no younger one. */
+	struct raw r = { .len = frame_put_live(r.b, 1, NULL, 0) };
+
+	assert_int_equal(inject(w2, RIG, r), 0);
+	assert_int_equal(rig()->carrier_count, 2);
+	r.len = frame_put_live(r.b, 9, NULL, 0);
+	assert_int_equal(inject(w2, RIG, r), 0);
+	assert_int_equal(rig()->carrier_count, 1);
+	assert_non_null(w2->c[RIG]); /* it came on that one */
+	/* A client is told nothing of the kind. */
+	assert_int_equal(inject(w2, CLIENT, r), RW_ERR_PROTO);
+}
+
 static void resuming_is_counted(void **state)
 {
 	struct session_stats stats;
@@ -651,6 +710,8 @@ int main(void)
 		T(late_frames_of_an_old_carrier_are_harmless),
 		T(a_ride_that_ends_goes_on_where_the_peer_is_asked),
 		T(whoever_came_alone_is_told_of_every_stream),
+		T(who_did_not_come_alone_asks),
+		T(the_rig_hears_which_carriers_are_gone),
 		T(resuming_is_counted),
 		T(a_restarted_rig_resets_what_was_sent_and_the_rest_goes_on),
 		T(a_rig_that_forgot_the_session_counts_as_restarted),

@@ -38,7 +38,7 @@ static void bad_headers_fail_before_the_payload_arrives(void **state)
 {
 	static const uint8_t bad[][FRAME_HDR_LEN] = {
 		{ 0, 0, 0, 0, 0, 0, 0, 0 },    /* no type */
-		{ 0x08, 0, 0, 0, 0, 0, 0, 0 }, /* not given out */
+		{ 0x09, 0, 0, 0, 0, 0, 0, 0 }, /* not given out */
 		{ 0x18, 0, 0, 8, 0, 0, 0, 1 }, /* nor this */
 		{ 0x21, 0, 0, 8, 0, 0, 0, 1 }, /* nor this */
 		{ 0x40, 0, 0, 8, 0, 0, 0, 0 }, /* the relay's */
@@ -97,7 +97,7 @@ static void each_type_keeps_its_bounds(void **state)
 					 RW_ERR_PROTO);
 		}
 	}
-	assert_int_equal(types, 16);
+	assert_int_equal(types, 17);
 	assert_int_equal(FRAME_MAX, 16384); /* one TLS record */
 }
 
@@ -308,6 +308,7 @@ static void the_vectors_are_what_is_written(void **state)
 		.data = (const uint8_t *)"hello",
 		.len = 5,
 	};
+	static const uint32_t live[] = { 3, 5 };
 	uint8_t b[FRAME_MAX];
 
 	(void)state;
@@ -315,6 +316,7 @@ static void the_vectors_are_what_is_written(void **state)
 	check_vector("pong", b, frame_put_u64(b, FRAME_PONG, 0, 1));
 	check_vector("read", b, frame_put_u64(b, FRAME_READ, 0, 32768));
 	check_vector("streams", b, frame_put_streams(b, 4095));
+	check_vector("live", b, frame_put_live(b, 5, live, 2));
 	check_vector("open", b, frame_put_open(b, 7, 16384, 1, "node2:8888"));
 	check_vector("data", data_hi, sizeof(data_hi));
 	check_vector("fin", b, frame_put_u64(b, FRAME_FIN, 7, 258));
