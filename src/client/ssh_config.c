@@ -95,7 +95,7 @@ static bool is_host_key(const char *line, size_t len)
 	return true;
 }
 
-/* ssh asks in lower case. */
+/* ssh asks in lower case; only a Host line is compared with what was typed. */
 static void host_name(const struct rigs_row *row, char out[RIGS_NAME_CAP])
 {
 	size_t i;
@@ -187,8 +187,11 @@ static int write_rig(const struct rigs_row *row, struct buf *out)
 	int err;
 
 	host_name(row, host);
-	err = buf_printf(out, "Host %s.rig\n\tHostKeyAlias %s.rig\n", host,
-			 host);
+	err = buf_printf(out, "Host %s.rig", host);
+	if (err == 0 && strcmp(host, row->name) != 0)
+		err = buf_printf(out, " %s.rig", row->name);
+	if (err == 0)
+		err = buf_printf(out, "\n\tHostKeyAlias %s.rig\n", host);
 	if (err == 0 && user != NULL)
 		err = buf_printf(out, "\tUser %s\n", user);
 	return err == 0 ? buf_append(out, "\n", 1) : err;

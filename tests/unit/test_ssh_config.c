@@ -172,7 +172,8 @@ static void the_block_says_what_ssh_must_know(void **state)
 	strcpy(row->info.user, "alice");
 	write_block(&rigs, "/opt/it's 5%/rigway", "/tmp/h", &out);
 	assert_non_null(strstr(buf_text(&out),
-			       "Host desk.rig\n\tHostKeyAlias desk.rig\n"
+			       "Host desk.rig Desk.rig\n"
+			       "\tHostKeyAlias desk.rig\n"
 			       "\tUser alice\n"));
 	assert_non_null(strstr(buf_text(&out),
 			       "ProxyCommand env RIGWAY_HOME='/tmp/h' "
