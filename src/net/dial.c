@@ -294,10 +294,23 @@ static void addr_normalise(union addr *a)
 	a->v4 = v4;
 }
 
+/* By their fields: what lies behind a shorter one of the union differs. */
+static bool addr_eq(const union addr *a, const union addr *b)
+{
+	if (a->any.sa_family != b->any.sa_family)
+		return false;
+	if (a->any.sa_family == AF_INET)
+		return a->v4.sin_port == b->v4.sin_port &&
+		       a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+	return a->v6.sin6_port == b->v6.sin6_port &&
+	       a->v6.sin6_scope_id == b->v6.sin6_scope_id &&
+	       IN6_ARE_ADDR_EQUAL(&a->v6.sin6_addr, &b->v6.sin6_addr);
+}
+
 static bool dial_knows(const struct dial *d, const union addr *a)
 {
 	for (size_t i = 0; i < d->addr_count; i++)
-		if (memcmp(&d->addrs[i], a, sizeof(*a)) == 0)
+		if (addr_eq(&d->addrs[i], a))
 			return true;
 	return false;
 }
