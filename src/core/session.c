@@ -23,6 +23,7 @@ int session_new(const struct session_params *p, struct session **ret)
 	if (s == NULL)
 		return RW_ERR_NOMEM;
 	CHECK(p->incarnation != 0 && p->ops != NULL && p->budget != NULL);
+	CHECK(p->limits.carriers_max <= CARRIERS_MAX);
 	s->p = *p;
 	s->ops = p->ops;
 	s->now = p->now_us;
