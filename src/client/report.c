@@ -55,9 +55,11 @@ json_t *report_rig(const struct rigs_row *row)
 /* Milliseconds with two decimals are as exact as a round trip gets. */
 static json_t *rtt_ms(uint64_t rtt_us)
 {
+	const uint64_t hundredths = rtt_us / 10;
+
 	if (rtt_us == 0)
 		return json_null();
-	return json_real((double)(rtt_us / 10) / 100.0);
+	return json_real((double)hundredths / 100.0);
 }
 
 static void add_path(json_t *o, const struct way_report *r,

@@ -164,11 +164,13 @@ static void write_row(struct state_writer *w, const struct rigs_row *row)
 {
 	char relays[CODE_RELAYS_MAX * HOSTPORT_CAP] = "";
 	char pin[PIN_TEXT_LEN + 1];
+	size_t len = 0;
 
 	for (size_t i = 0; i < row->relay_count; i++) {
 		if (i > 0)
-			strcat(relays, ",");
-		strcat(relays, row->relays[i]);
+			relays[len++] = ',';
+		str_copy(relays + len, sizeof(relays) - len, row->relays[i]);
+		len += strlen(relays + len);
 	}
 	state_add_row(w);
 	state_add_str(w, "name", row->name);

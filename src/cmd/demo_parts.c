@@ -201,7 +201,7 @@ int demo_get(int port, const char *path, char *body, size_t cap)
 	char text[8192];
 	size_t n = 0;
 	ssize_t got;
-	int status = 0, fd = demo_connect(port);
+	int fd = demo_connect(port);
 	const struct timeval limit = { .tv_sec = 20 };
 
 	body[0] = '\0';
@@ -214,13 +214,15 @@ int demo_get(int port, const char *path, char *body, size_t cap)
 		n += (size_t)got;
 	close(fd);
 	text[n] = '\0';
-	char *end = strstr(text, "\r\n\r\n");
+	/* "HTTP/1.1 200 OK", ..., an empty line, the body */
+	const char *status = strchr(text, ' ');
+	const char *end = strstr(text, "\r\n\r\n");
 
-	if (sscanf(text, "HTTP/1.%*d %d", &status) != 1)
+	if (strncmp(text, "HTTP/1.", strlen("HTTP/1.")) != 0 || status == NULL)
 		return 0;
 	if (end != NULL)
 		str_copy(body, cap, end + 4);
-	return status;
+	return (int)strtol(status, NULL, 10);
 }
 
 static int listen_on(int port)

@@ -235,7 +235,7 @@ void settings_show(const struct settings *s, FILE *to)
 		char *def = value_text(&rows[i], &defaults);
 
 		if (n != section ||
-		    (i > 0 && strncmp(rows[i].name, rows[i - 1].name, n)))
+		    (i > 0 && strncmp(rows[i].name, rows[i - 1].name, n) != 0))
 			fprintf(to, "%s%.*s:\n", i > 0 ? "\n" : "", (int)n,
 				rows[i].name);
 		section = n;
