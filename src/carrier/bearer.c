@@ -143,19 +143,17 @@ static const struct chan_ops bearer_chan_ops = {
 };
 
 /* Takes the chan: from here on its end is the bearer's end. */
-static struct bearer *bearer_new(struct driver *d, struct session *s,
-				 struct chan *chan,
-				 const struct bearer_ops *ops, void *user)
+static struct bearer *bearer_new(const struct bearer_params *p)
 {
 	struct bearer *b = calloc(1, sizeof(*b));
 
 	if (b == NULL)
 		return NULL;
-	b->d = d;
-	b->s = s;
-	b->chan = chan;
-	b->ops = ops;
-	b->user = user;
+	b->d = p->driver;
+	b->s = p->session;
+	b->chan = p->chan;
+	b->ops = p->ops;
+	b->user = p->user;
 	return b;
 }
 
@@ -174,30 +172,27 @@ static int bearer_start(struct bearer *b, struct carrier *c,
 	return 0;
 }
 
-int bearer_dial(struct driver *d, struct session *s, struct chan *chan,
-		const struct hello_extra *extra, const struct bearer_ops *ops,
-		void *user, struct bearer **ret)
+int bearer_dial(const struct bearer_params *p, const struct hello_extra *extra,
+		struct bearer **ret)
 {
-	struct bearer *b = bearer_new(d, s, chan, ops, user);
+	struct bearer *b = bearer_new(p);
+	uint64_t now_us = loop_now_us(p->driver->loop);
 
 	if (b == NULL)
 		return RW_ERR_NOMEM;
-	return bearer_start(b, session_dial(s, extra, loop_now_us(d->loop)),
-			    ret);
+	return bearer_start(b, session_dial(p->session, extra, now_us), ret);
 }
 
-int bearer_accept(struct driver *d, struct session *s, struct chan *chan,
-		  const struct hello *h, bool fresh,
-		  const struct rig_info *info, const struct bearer_ops *ops,
-		  void *user, struct bearer **ret)
+int bearer_accept(const struct bearer_params *p, const struct hello *h,
+		  bool fresh, const struct rig_info *info, struct bearer **ret)
 {
-	struct bearer *b = bearer_new(d, s, chan, ops, user);
+	struct bearer *b = bearer_new(p);
+	uint64_t now_us = loop_now_us(p->driver->loop);
 
 	if (b == NULL)
 		return RW_ERR_NOMEM;
 	return bearer_start(
-		b, session_accept(s, h, fresh, info, loop_now_us(d->loop)),
-		ret);
+		b, session_accept(p->session, h, fresh, info, now_us), ret);
 }
 
 void bearer_close(struct bearer *b, int err, const char *text)

@@ -26,16 +26,22 @@ struct bearer_ops {
 	 * and its chan are freed afterwards. The carrier is already gone. */
 	void (*on_end)(void *user, int err, const char *text);
 };
-/* Client: takes c (inner TLS up) and starts a carrier of s with HELLO. */
-int bearer_dial(struct driver *d, struct session *s, struct chan *c,
-		const struct hello_extra *extra, const struct bearer_ops *ops,
-		void *user, struct bearer **ret);
-/* Rig: takes c; h was read from it by the caller, which returns h's length
- * from its own on_data and leaves the rest to the bearer. */
-int bearer_accept(struct driver *d, struct session *s, struct chan *c,
-		  const struct hello *h, bool fresh,
-		  const struct rig_info *info, const struct bearer_ops *ops,
-		  void *user, struct bearer **ret);
+struct bearer_params {
+	struct driver *driver;
+	struct session *session;
+	struct chan *chan; /* inner TLS is up; taken unless the call fails */
+	const struct bearer_ops *ops; /* outlives the bearer */
+	void *user;		      /* stored, for ops */
+};
+/* Client: starts a carrier of the session with HELLO. Both return 0,
+ * RW_ERR_NOMEM, or RW_ERR_LIMIT where the session takes no more carriers. */
+int bearer_dial(const struct bearer_params *p, const struct hello_extra *extra,
+		struct bearer **ret);
+/* Rig: h was read from the chan by the caller, which returns h's length from
+ * its own on_data and leaves the rest to the bearer; fresh and info as for
+ * session_accept(). */
+int bearer_accept(const struct bearer_params *p, const struct hello *h,
+		  bool fresh, const struct rig_info *info, struct bearer **ret);
 /* Ends it from here; on_end follows from the loop. */
 void bearer_close(struct bearer *b, int err, const char *text);
 /* For session_ops.on_drop: the bearer of a carrier the core gave up. */

@@ -306,14 +306,20 @@ static void on_dial_up(void *user, struct chan *c, const char *peer_addr)
 {
 	struct way *way = user;
 	struct link *l = xcalloc(1, sizeof(*l));
+	const struct bearer_params p = {
+		.driver = way->env->driver,
+		.session = way->session,
+		.chan = c,
+		.ops = &bearer_ops,
+		.user = l,
+	};
 	int err;
 
 	close_stale_links(way);
 	l->way = way;
 	str_copy(l->peer_addr, sizeof(l->peer_addr), peer_addr);
 	list_push(&way->links, &l->link);
-	err = bearer_dial(way->env->driver, way->session, c, &way->extra,
-			  &bearer_ops, l, &l->bearer);
+	err = bearer_dial(&p, &way->extra, &l->bearer);
 	if (err < 0) {
 		list_del(&l->link);
 		free(l);

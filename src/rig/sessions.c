@@ -260,8 +260,16 @@ static int peer_attach(struct peer *p, const struct arrival *a, bool fresh)
 			     .rendezvous = a->rendezvous };
 	list_init(&leg->link);
 	list_push(&p->legs, &leg->link);
-	err = bearer_accept(rig->driver, p->session, a->chan, a->hello, fresh,
-			    info, &leg_ops, leg, &leg->bearer);
+
+	const struct bearer_params bp = {
+		.driver = rig->driver,
+		.session = p->session,
+		.chan = a->chan,
+		.ops = &leg_ops,
+		.user = leg,
+	};
+
+	err = bearer_accept(&bp, a->hello, fresh, info, &leg->bearer);
 	if (err == 0) {
 		leg = NULL;
 		timer_stop(p->timer); /* not absent any more */
