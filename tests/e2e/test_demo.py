@@ -8,6 +8,7 @@ import pytest
 
 from rigwaylib.home import Home
 from rigwaylib.poll import wait_for
+from rigwaylib.terminal import Terminal
 
 
 @pytest.fixture
@@ -48,3 +49,26 @@ def test_a_killed_demo_leaves_no_process(home):
     p.wait_log(r"http://", 60)
     p.kill()
     wait_for(lambda: home.background() == [], 20, "all of it ended")
+
+
+def test_a_person_at_the_keys(home):
+    """k kills the relay, n changes the address, s puts the laptop to sleep:
+    each is told, the figures go on, and Ctrl-C ends it all."""
+    t = Terminal(home, home.bin, "demo")
+    t.wait_text(r"http://\S+", 60)
+    for key, told in (("k", "the relay was killed"),
+                      ("n", "the address has changed"),
+                      ("s", "the laptop slept")):
+        t.type(key)
+        t.wait_text(told)
+        lines = figures(t)
+        wait_for(lambda: figures(t) > lines + 5, 30,
+                 f"the stream goes on after {key}")
+    t.type("\x03")
+    assert t.end() == 0, t.out[-2000:]
+    wait_for(lambda: home.background() == [], 20, "all of it ended")
+
+
+def figures(t):
+    """The highest number of a line that has come through."""
+    return max([int(n) for n in re.findall(r"open stream: (\d+) lines;", t.out)] or [0])

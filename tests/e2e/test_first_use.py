@@ -142,3 +142,45 @@ def test_a_relay_name_that_does_not_resolve_is_called_so(world):
     w.relay.wait_port(port)
     w.rig.fails("join", w.rig_code(), "--no-start", timeout=60,
                 says=r"no-such-host\.invalid")
+
+
+def test_a_relay_on_ipv6_and_a_service_there(world):
+    w = world.machines(hosts="127.0.0.1 localhost\n::1 localhost\n")
+    w.relay_port = freeport()
+    p = w.relay.rigway_start("relay", "--listen", f"[::1]:{w.relay_port}")
+    p.wait_log(r"listening on \[::1\]")
+    wait_for(lambda: w.relay.rigway("relay", "invite", check=None).rc == 0)
+    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
+    w.start_rig()
+    w.join_laptop()
+    page = w.rig.service("page", 0, "six", host="::1")
+    local = freeport()
+    w.laptop.rigway("forward", "desk", f"{local}:[::1]:{page.port}")
+    r = w.laptop.exec("curl", "-sS", "-m", "20", f"http://127.0.0.1:{local}/",
+                      check=0)
+    assert r.out == "six"
+    # By its name, which has two addresses and a service on one of them.
+    r = w.laptop.rigway("connect", "desk", f"localhost:{page.port}",
+                        input="GET / HTTP/1.0\r\n\r\n")
+    assert r.out.endswith("six")
+
+
+def test_a_laptop_with_two_rigs_is_asked_which(world):
+    w = world.up()
+    two = w.home("two")
+    two.rigway("join", w.rig_code(), "--name", "lab", "--no-start")
+    two.rigway_start("rig")
+    wait_for(lambda: two.rigway("rig", "invite", check=None).rc == 0)
+    w.laptop.rigway("join", two.rigway("rig", "invite").out.strip())
+    a = w.rig.service("page", 0, "at my desk")
+    b = two.service("page", 0, "in the lab")
+    r = w.laptop.rigway("forward", f"{freeport()}:127.0.0.1:{a.port}",
+                        check=None)
+    assert r.rc in (1, 2) and "desk" in r.err and "lab" in r.err, repr(r)
+    for rig, page, text in (("desk", a, "at my desk"),
+                            ("lab", b, "in the lab")):
+        port = w.forward(page.port, rig=rig)
+        r = w.laptop.exec("curl", "-sS", "-m", "20",
+                          f"http://127.0.0.1:{port}/", check=0)
+        assert r.out == text
+    assert {"desk", "lab"} <= set(w.laptop.rigway("ls").out.split())

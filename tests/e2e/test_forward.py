@@ -282,6 +282,23 @@ def kill(w, victim, service):
         w.rig_proc.kill()
 
 
+def test_a_unix_socket_at_the_rig(world):
+    w = world.up()
+    path = w.rig.path("s.sock")
+    with socket.socket(socket.AF_UNIX) as ls:
+        ls.bind(path)
+        ls.listen(1)
+        port = freeport()
+        w.laptop.rigway("forward", "desk", f"{port}:{path}")
+        with flow.connect(port) as s:
+            s.sendall(b"to a socket")
+            c, _ = ls.accept()
+            with c:
+                assert c.recv(100) == b"to a socket"
+                c.sendall(b"and back")
+            assert flow.read_all(s) == b"and back"
+
+
 @pytest.mark.parametrize("what,says", [
     ("refused", r"refused"), ("no such host", r"no such host|not found|"
      r"cannot find|unknown host")])

@@ -10,6 +10,7 @@ import pytest
 from rigwaylib import sshd, xdisplay
 from rigwaylib.poll import wait_for
 from rigwaylib.ports import freeport
+from rigwaylib.terminal import Terminal
 
 
 @pytest.fixture
@@ -242,3 +243,26 @@ def test_join_offers_to_put_the_key_into_authorized_keys(world):
         assert f.read().count(pub.split()[1]) == 1
     w.laptop.rigway("ssh-config", "--install")
     assert ssh(w, "desk.rig", "echo in").out == "in\n", repr(r)
+
+
+def test_join_asks_a_person_about_the_key(world):
+    w = world.machines()
+    sshd.prepare(w.rig)
+    sshd.start(w.rig)
+    w.start_relay()
+    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
+    w.start_rig()
+    wait_for(lambda: w.rig.rigway("rig", "invite", check=None).rc == 0)
+    keys = w.rig.path(".ssh", "authorized_keys")
+    for answer, there in (("n", False), ("y", True)):
+        h = w.home(f"says-{answer}")
+        pub = sshd.keygen(h.path(".ssh", "id_ed25519")).split()[1]
+        t = Terminal(h, h.bin, "join", w.client_code())
+        t.wait_text(r"\[y/N\]")
+        t.type(answer + "\n")
+        assert t.end() == 0, t.out
+        text = ""
+        if os.path.exists(keys):
+            with open(keys) as f:
+                text = f.read()
+        assert (pub in text) == there, t.out

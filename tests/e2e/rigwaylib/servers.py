@@ -170,8 +170,11 @@ def main():
     kind, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
     if kind == "page":
         Page.text = sys.argv[4].encode()
-        http.server.ThreadingHTTPServer.request_queue_size = 1024
-        srv = http.server.ThreadingHTTPServer((host, port), Page)
+        server = http.server.ThreadingHTTPServer
+        server.request_queue_size = 1024
+        server.address_family = (socket.AF_INET6 if ":" in host
+                                 else socket.AF_INET)
+        srv = server((host, port), Page)
         say("ready", srv.server_address[1])
         srv.serve_forever()
     serve(KINDS[kind], host, port, sys.argv[4:])
