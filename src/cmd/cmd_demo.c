@@ -2,7 +2,9 @@
 /*
  * Stands up a relay, a rig and a laptop on this machine with throw-away keys,
  * starts Jupyter on the rig's side, and shows that what is open stays open
- * while the network is treated badly; --check proves it and ends.
+ * while the network is treated badly; --check proves it and ends. Over 500
+ * lines because it is read from top to bottom, as it runs; what it is built
+ * from is in demo_parts.c.
  */
 #include <errno.h>
 #include <fcntl.h>

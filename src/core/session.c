@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The session itself: its carriers' comings and goings, and its time. */
+/* The session itself: its carriers' comings and goings, and its time. Over 500
+ * lines because making, carriers and time change the same few fields, and
+ * nothing else does. */
 #include "core/session.h"
 
 #include <stdlib.h>

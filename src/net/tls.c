@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* Over 500 lines: everything that speaks to libssl is in this file, so that its
+ * types, its error queue and its memory rules stay here. */
 #include "net/tls.h"
 
 #include <errno.h>
