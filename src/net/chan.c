@@ -16,9 +16,9 @@
 
 #include "base/check.h"
 #include "base/err.h"
-#include "net/listen.h"
 #include "net/loop.h"
 #include "net/loop_local.h"
+#include "net/sockaddr.h"
 
 /* How long chan_finish() waits for the peer's end, and what it drops of what
  * still comes. */

@@ -17,6 +17,7 @@
 #include "net/loop.h"
 #include "net/loop_local.h"
 #include "net/resolve.h"
+#include "net/sockaddr.h"
 
 #define DIAL_STAGGER_MS 250 /* RFC 8305, section 5 */
 #define DIAL_TIMEOUT_MS 15000
@@ -284,14 +285,10 @@ static void dial_on_limit(void *user)
  * connected to as such. */
 static void addr_normalise(union addr *a)
 {
-	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in v4;
 
-	if (a->any.sa_family != AF_INET6 ||
-	    !IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr))
-		return;
-	v4.sin_port = a->v6.sin6_port;
-	memcpy(&v4.sin_addr, a->v6.sin6_addr.s6_addr + 12, 4);
-	a->v4 = v4;
+	if (sockaddr_unmap(&a->any, &v4))
+		a->v4 = v4;
 }
 
 /* By their fields: what lies behind a shorter one of the union differs. */

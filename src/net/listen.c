@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Over 500 lines: TCP and unix listeners share all but their opening. */
 #include "net/listen.h"
 
 #include <arpa/inet.h>
@@ -21,6 +20,7 @@
 #include "net/dial.h"
 #include "net/loop.h"
 #include "net/loop_local.h"
+#include "net/sockaddr.h"
 
 #define LISTEN_BACKLOG	 1024
 #define LISTEN_SOCKS_MAX 2   /* "localhost" has two */
@@ -51,60 +51,6 @@ struct listener {
 	dev_t dev;
 	ino_t ino; /* of the file we made: nobody else's is removed */
 };
-
-/* -- addresses */
-
-static void sockaddr_text_v6(const struct sockaddr_in6 *sa, char *text,
-			     size_t cap)
-{
-	char ip[INET6_ADDRSTRLEN];
-
-	if (inet_ntop(AF_INET6, &sa->sin6_addr, ip, sizeof(ip)) == NULL)
-		ip[0] = '\0';
-	if (sa->sin6_scope_id != 0)
-		snprintf(text, cap, "[%s%%%u]:%u", ip, sa->sin6_scope_id,
-			 ntohs(sa->sin6_port));
-	else
-		snprintf(text, cap, "[%s]:%u", ip, ntohs(sa->sin6_port));
-}
-
-char *sockaddr_text(const struct sockaddr *addr, char *text, size_t cap)
-{
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)addr;
-	char ip[INET_ADDRSTRLEN];
-
-	switch (addr->sa_family) {
-	case AF_INET:
-		if (inet_ntop(AF_INET, &v4->sin_addr, ip, sizeof(ip)) == NULL)
-			ip[0] = '\0';
-		snprintf(text, cap, "%s:%u", ip, ntohs(v4->sin_port));
-		break;
-	case AF_INET6:
-		sockaddr_text_v6((const struct sockaddr_in6 *)addr, text, cap);
-		break;
-	default:
-		snprintf(text, cap, "%s",
-			 addr->sa_family == AF_UNIX ? "unix" : "unknown");
-	}
-	return text;
-}
-
-/* A v4 client of a socket that listens for both is a v4 client. */
-static void sockaddr_unmap(struct sockaddr_storage *ss)
-{
-	struct sockaddr_in6 v6;
-	struct sockaddr_in v4 = { .sin_family = AF_INET };
-
-	if (ss->ss_family != AF_INET6)
-		return;
-	memcpy(&v6, ss, sizeof(v6));
-	if (!IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
-		return;
-	v4.sin_port = v6.sin6_port;
-	memcpy(&v4.sin_addr, v6.sin6_addr.s6_addr + 12, 4);
-	memset(ss, 0, sizeof(*ss));
-	memcpy(ss, &v4, sizeof(v4));
-}
 
 /* -- accepting */
 
@@ -152,6 +98,7 @@ static void listener_on_rested(void *user)
 static bool listener_accept(struct listener *l, struct door *door)
 {
 	struct sockaddr_storage peer = { 0 };
+	struct sockaddr_in v4;
 	socklen_t len = sizeof(peer);
 	int fd = accept4(door->fd, (struct sockaddr *)&peer, &len,
 			 SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -159,7 +106,11 @@ static bool listener_accept(struct listener *l, struct door *door)
 	if (fd >= 0) {
 		if (l->path != NULL)
 			peer.ss_family = AF_UNIX;
-		sockaddr_unmap(&peer);
+		/* A v4 client of a socket that listens for both is one. */
+		if (sockaddr_unmap((struct sockaddr *)&peer, &v4)) {
+			memset(&peer, 0, sizeof(peer));
+			memcpy(&peer, &v4, sizeof(v4));
+		}
 		l->on_accept(l->user, fd, &peer);
 		return !l->is_closed && !l->is_paused;
 	}

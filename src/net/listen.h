@@ -43,6 +43,3 @@ void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);
 /* No on_accept any more; the address is free at once. NULL is fine. */
 void listener_close(struct listener *l);
-
-/* "1.2.3.4:80", "[::1]:80" or "unix"; NUL ended, cut at cap. Returns text. */
-char *sockaddr_text(const struct sockaddr *addr, char *text, size_t cap);

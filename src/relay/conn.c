@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "net/sockaddr.h"
 #include "relay/relay_local.h"
 
 /* Takes c out of every table; only its chan is left. */

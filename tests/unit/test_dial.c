@@ -20,6 +20,7 @@
 #include "net/dial.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include "net/sockaddr.h"
 
 static uv_loop_t loop;
 

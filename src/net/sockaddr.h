@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Addresses of sockets, as the system has them. */
+#pragma once
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+/* "1.2.3.4:80", "[::1]:80" or "unix"; NUL ended, cut at cap. Returns text. */
+char *sockaddr_text(const struct sockaddr *addr, char *text, size_t cap);
+/* Whether addr is an IPv4 address in the form of an IPv6 one (RFC 4291,
+ * 2.5.5.2), and which one it is. */
+bool sockaddr_unmap(const struct sockaddr *addr, struct sockaddr_in *ret);
