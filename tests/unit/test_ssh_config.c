@@ -171,10 +171,9 @@ static void the_block_says_what_ssh_must_know(void **state)
 	row->pending = false;
 	strcpy(row->info.user, "alice");
 	write_block(&rigs, "/opt/it's 5%/rigway", "/tmp/h", &out);
-	assert_non_null(strstr(buf_text(&out),
-			       "Host desk.rig Desk.rig\n"
-			       "\tHostKeyAlias desk.rig\n"
-			       "\tUser alice\n"));
+	assert_non_null(strstr(buf_text(&out), "Host desk.rig Desk.rig\n"
+					       "\tHostKeyAlias desk.rig\n"
+					       "\tUser alice\n"));
 	assert_non_null(strstr(buf_text(&out),
 			       "ProxyCommand env RIGWAY_HOME='/tmp/h' "
 			       "'/opt/it'\\''s 5%%/rigway' connect --fdpass "
