@@ -8,3 +8,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+
+/* Debian 12's cmocka reports a skipped test as "not ok # SKIP", which readers
+ * of TAP take for a failure. So a test that lacks something says so and ends.
+ */
+#undef skip
+#define skip()                                                                 \
+	do {                                                                   \
+		print_message("# skipped: not possible here\n");               \
+		return;                                                        \
+	} while (0)
