@@ -39,13 +39,22 @@ static int invite(struct invite_command *cmd, const char *rig)
 		    on_line, cmd);
 }
 
+static bool says(const char *what)
+{
+	fprintf(stderr, "rigway invite: '%s' is not %s\n", optarg, what);
+	return false;
+}
+
 static bool read_option(struct invite_command *cmd, int c)
 {
 	switch (c) {
 	case 'e':
-		return parse_duration(optarg, &cmd->ttl_ms) == 0 &&
-		       cmd->ttl_ms >= 1000;
-	case 'u': return parse_u64(optarg, 1, 65535, &cmd->uses) == 0;
+		return (parse_duration(optarg, &cmd->ttl_ms) == 0 &&
+			cmd->ttl_ms >= 1000) ||
+		       says("a time of 1s or more, such as 90s, 2h or 7d");
+	case 'u':
+		return parse_u64(optarg, 1, 65535, &cmd->uses) == 0 ||
+		       says("a number of machines, 1 or more");
 	case 'j':
 		cmd->codes = cmd->codes != NULL ? cmd->codes : json_array();
 		return true;
