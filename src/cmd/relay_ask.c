@@ -199,9 +199,7 @@ static void show(const struct relay_typed *t, json_t *reply)
 {
 	if (t->json) {
 		json_object_del(reply, "ok");
-		show_json(strcmp(t->verb, "devices") == 0
-				  ? json_object_get(reply, "devices")
-				  : reply);
+		show_json(reply);
 		return;
 	}
 	if (strcmp(t->verb, "invite") == 0) {
