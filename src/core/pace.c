@@ -10,6 +10,8 @@
 #define SLACK_LEAST_US 500
 #define SLACK_MOST_US  10000
 #define RTT_KEEP_US    10000000 /* then the queue is drained to look again */
+#define STUCK_US       50000	/* a keystroke's delay that is felt */
+#define FAR_US	       5000
 #define CAP_FIRST      (64 * 1024)
 #define CAP_MOST       (UINT64_C(256) * 1024 * 1024)
 
@@ -19,6 +21,7 @@ void pace_init(struct pace *p, uint32_t cap_min)
 	p->cap_min = cap_min;
 	p->cap = MAX(CAP_FIRST, cap_min);
 	p->startup = true;
+	p->least_us = UINT64_MAX;
 }
 
 bool pace_may_send(struct pace *p)
@@ -43,8 +46,11 @@ bool pace_sent(struct pace *p, uint32_t len, uint64_t now_us)
 	if (p->mark_count == PACE_MARKS)
 		return false;
 	/* A mark every quarter of what may be in flight, and whenever none is
-	 * out: the peer's answer is what lets more go. */
-	if (p->mark_count > 0 && p->sent - newest(p)->sent < p->cap / 4)
+	 * out: the peer's answer lets more go. On a long way oftener, so that
+	 * no great bursts go: they fill the queue and let it run empty. */
+	uint64_t every = p->cap / (p->rtt_us > FAR_US ? PACE_MARKS : 4);
+
+	if (p->mark_count > 0 && p->sent - newest(p)->sent < every)
 		return false;
 	p->mark_count++;
 	*newest(p) = (struct pace_mark){
@@ -68,9 +74,16 @@ static uint64_t rate_most(const struct pace *p)
 	return most;
 }
 
+static uint64_t slack_us(const struct pace *p)
+{
+	return MIN(MAX(2 * p->rtt_us, SLACK_LEAST_US), SLACK_MOST_US);
+}
+
 static void next_round(struct pace *p)
 {
 	p->round_ends = p->sent;
+	p->had_room = p->least_us < p->rtt_us + slack_us(p) * 3 / 4;
+	p->least_us = UINT64_MAX;
 	if (p->startup) {
 		uint64_t most = rate_most(p);
 
@@ -88,6 +101,18 @@ static void next_round(struct pace *p)
 	p->rate[p->round] -= p->rate[p->round] / 16;
 }
 
+/* Whether a queue has stood on the way for a while: the path is slower than it
+ * was, and what it could carry is no news. Delays below those that a person
+ * feels are not worth it, nor a stop for as long as TCP needs to repeat. */
+static bool is_stuck(struct pace *p, uint64_t now_us)
+{
+	uint64_t calm = p->rtt_us + slack_us(p);
+
+	if (p->took_us < MAX(2 * calm, STUCK_US))
+		p->calm_at_us = now_us;
+	return now_us - p->calm_at_us > MAX(4 * calm, 4 * STUCK_US);
+}
+
 static void take_sample(struct pace *p, const struct pace_mark *m,
 			uint64_t now_us)
 {
@@ -96,6 +121,8 @@ static void take_sample(struct pace *p, const struct pace_mark *m,
 	if (took == 0)
 		took = 1;
 	pace_rtt(p, took, now_us);
+	p->took_us = took;
+	p->least_us = MIN(p->least_us, took);
 
 	/* Statements come in bursts when either process had to wait for its
 	 * turn. Bytes are neither delivered faster than they were sent nor
@@ -108,13 +135,21 @@ static void take_sample(struct pace *p, const struct pace_mark *m,
 
 	p->sent_at_us = m->at_us;
 
+	/* A queue already: there is no more to be found by doubling. */
+	if (took > MAX(2 * (p->rtt_us + slack_us(p)), STUCK_US / 2))
+		p->startup = false;
+	if (is_stuck(p, now_us))
+		for (int i = 0; i < PACE_ROUNDS; i++)
+			p->rate[i] = rate;
 	if (rate > p->rate[p->round])
 		p->rate[p->round] = rate;
 }
 
 void pace_rtt(struct pace *p, uint64_t rtt_us, uint64_t now_us)
 {
-	if (p->drains && p->sent - p->read <= p->cap) {
+	/* Only what began with the queue drained says how long the way is. */
+	if (p->drains && p->drained_at_us != 0 &&
+	    now_us - rtt_us >= p->drained_at_us) {
 		p->drains = false;
 		p->rtt_us = rtt_us;
 		p->rtt_at_us = now_us;
@@ -123,13 +158,10 @@ void pace_rtt(struct pace *p, uint64_t rtt_us, uint64_t now_us)
 		p->rtt_us = rtt_us;
 		p->rtt_at_us = now_us;
 	}
-	if (!p->startup && now_us - p->rtt_at_us > RTT_KEEP_US)
+	if (!p->startup && !p->drains && now_us - p->rtt_at_us > RTT_KEEP_US) {
 		p->drains = true;
-}
-
-static uint64_t slack_us(const struct pace *p)
-{
-	return MIN(MAX(2 * p->rtt_us, SLACK_LEAST_US), SLACK_MOST_US);
+		p->drained_at_us = 0;
+	}
 }
 
 static void set_cap(struct pace *p, uint64_t got)
@@ -141,6 +173,14 @@ static void set_cap(struct pace *p, uint64_t got)
 		cap = MAX(cap, p->cap + got);
 	else if (p->drains)
 		cap = rate * p->rtt_us / 1000000 * 3 / 4;
+	else if (p->had_room)
+		/* The cap held the sender back, and yet the queue on the way
+		 * ran empty in the last round: there is room for some
+		 * more. The rate alone would not find it, since the cap sets
+		 * the rate. */
+		cap = MAX(cap, p->cap + got / 8);
+	/* A longer round trip alone lets no more go than was delivered. */
+	cap = MIN(cap, p->cap + got);
 	p->cap = MIN(MAX(cap, p->cap_min), CAP_MOST);
 }
 
@@ -167,5 +207,7 @@ bool pace_read(struct pace *p, uint64_t read, uint64_t now_us)
 		next_round(p);
 	p->read_at_us = now_us;
 	set_cap(p, full || p->held ? got : 0);
+	if (p->drains && p->drained_at_us == 0 && p->sent - p->read <= p->cap)
+		p->drained_at_us = now_us;
 	return true;
 }

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PACE_MARKS  8
+#define PACE_MARKS  16
 #define PACE_ROUNDS 8 /* rates are the most of so many rounds */
 
 struct pace_mark {
@@ -34,11 +34,16 @@ struct pace {
 	uint8_t mark_first, mark_count;
 	uint64_t rate[PACE_ROUNDS]; /* bytes per second, a ring */
 	uint8_t round;
-	uint64_t round_ends; /* at this value of read */
-	uint64_t rtt_us;     /* least lately; 0 unknown */
-	uint64_t rtt_at_us;  /* when it was seen last */
-	uint64_t best;	     /* rate that startup compares with */
-	uint8_t flat;	     /* rounds without growth */
+	uint64_t round_ends;	/* at this value of read */
+	uint64_t rtt_us;	/* least lately; 0 unknown */
+	uint64_t least_us;	/* the shortest of this round */
+	bool had_room;		/* the round before saw an empty queue */
+	uint64_t calm_at_us;	/* when a round trip was last about as short */
+	uint64_t drained_at_us; /* while drains: when it was done; 0 not yet */
+	uint64_t took_us;	/* the round trip of the last answered mark */
+	uint64_t rtt_at_us;	/* when it was seen last */
+	uint64_t best;		/* rate that startup compares with */
+	uint8_t flat;		/* rounds without growth */
 	bool startup;
 	bool held;   /* the cap held the sender back */
 	bool drains; /* a round with a small cap finds the true rtt */
