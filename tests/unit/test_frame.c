@@ -269,7 +269,7 @@ static void a_piece_lies_inside_its_datagram(void **state)
 
 /* --- tests/vectors --- */
 
-/* The bytes of a file of hex digits; 0 when there is none. */
+/* The bytes of a file of hex digits. meson says where they lie. */
 static size_t read_vector(const char *name, uint8_t *out, size_t cap)
 {
 	const char *dir = getenv("RIGWAY_VECTORS");
@@ -278,8 +278,7 @@ static size_t read_vector(const char *name, uint8_t *out, size_t cap)
 	int len;
 	FILE *f;
 
-	if (dir == NULL)
-		skip();
+	assert_non_null(dir);
 	snprintf(path, sizeof(path), "%s/%s.hex", dir, name);
 	f = fopen(path, "r");
 	assert_non_null(f);
