@@ -175,10 +175,12 @@ json_t *report_forward(const struct forward *fw)
 
 json_t *report_daemon(const struct daemon *d)
 {
+	char text[PIN_SHORT_LEN + 1];
 	json_t *o = json_object();
 
 	set_int(o, "pid", (uint64_t)getpid());
 	set_time(o, "started", d->started);
 	set_str(o, "name", d->env.device);
+	set_str(o, "fingerprint", pin_short(key_pin(d->key), text));
 	return o;
 }

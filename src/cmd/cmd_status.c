@@ -112,6 +112,9 @@ static void print_all(const struct gathered *g)
 
 	json_array_foreach(g->rigs, i, o) print_rig(o);
 	json_array_foreach(g->forwards, i, o) print_forward(o);
+	printf("this machine: %s, fingerprint %s\n",
+	       show_text(g->daemon, "name", "-"),
+	       show_text(g->daemon, "fingerprint", "-"));
 	if (json_array_size(g->rigs) == 0)
 		fprintf(stderr, "no rigs yet; type 'rigway join CODE' with the "
 				"code that the rig printed\n");
