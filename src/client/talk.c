@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/detach.h"
+#include "base/check.h"
 #include "base/err.h"
 #include "client/self.h"
 #include "config/paths.h"
@@ -117,43 +118,75 @@ static int last_status(const json_t *line)
 	return json_is_integer(status) ? (int)json_integer_value(status) : 1;
 }
 
-int talk_on(int fd, json_t *msg, talk_on_line *on_line, void *user)
+/* What came of one request. */
+struct exchange {
+	int status;	  /* the command's exit status */
+	bool is_answered; /* at least one line came */
+};
+
+/* Borrows msg. 0, or why there is no last line. */
+static int exchange(int fd, const json_t *msg, talk_on_line *on_line,
+		    void *user, struct exchange *ret)
 {
-	int err = local_ask(fd, msg), status = 0, passed;
+	int err = local_ask(fd, msg), passed;
 	json_t *line;
 
-	json_decref(msg);
+	*ret = (struct exchange){ 0 };
 	while (err == 0) {
 		err = local_next(fd, -1, &line, &passed);
 		if (err < 0)
 			break;
+		ret->is_answered = true;
 		if (err == 1)
-			status = last_status(line);
+			ret->status = last_status(line);
 		else if (on_line != NULL)
-			status = on_line(user, line, passed);
+			ret->status = on_line(user, line, passed);
 		if (passed >= 0 && (err == 1 || on_line == NULL))
 			close(passed);
 		json_decref(line);
-		if (err == 0 && status != 0)
-			return status;
+		if (err == 0 && ret->status != 0)
+			return 0;
 	}
-	if (err < 0)
-		fprintf(stderr, "rigway: the background process ended: %s\n",
-			err_text(err));
-	return err < 0 ? 1 : status;
+	return MIN(err, 0);
+}
+
+static int ended(int err)
+{
+	fprintf(stderr, "rigway: the background process ended: %s\n",
+		err_text(err));
+	return 1;
+}
+
+int talk_on(int fd, json_t *msg, talk_on_line *on_line, void *user)
+{
+	struct exchange ex;
+	int err = exchange(fd, msg, on_line, user, &ex);
+
+	json_decref(msg);
+	return err < 0 ? ended(err) : ex.status;
 }
 
 int talk(json_t *msg, talk_on_line *on_line, void *user)
 {
-	int fd = talk_connect(true), status;
+	struct exchange ex = { .status = 1 };
+	int err = 0;
 
-	if (fd < 0) {
-		json_decref(msg);
-		return 1;
+	/* A process that is just ending may still take the call: the next one
+	 * is asked then, once. */
+	for (int tries = 0; tries < 2; tries++) {
+		int fd = talk_connect(true);
+
+		if (fd < 0) {
+			json_decref(msg);
+			return 1;
+		}
+		err = exchange(fd, msg, on_line, user, &ex);
+		close(fd);
+		if (err == 0 || ex.is_answered)
+			break;
 	}
-	status = talk_on(fd, msg, on_line, user);
-	close(fd);
-	return status;
+	json_decref(msg);
+	return err < 0 ? ended(err) : ex.status;
 }
 
 int talk_gather(void *user, json_t *line, int fd)

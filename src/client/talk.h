@@ -21,7 +21,8 @@ int talk_connect(bool start);
 typedef int talk_on_line(void *user, json_t *line, int fd);
 /* Sends msg, which is stolen, on a new connection, calls on_line (may be NULL)
  * for each line but the last, and returns the exit status of the last one,
- * whose error is printed. */
+ * whose error is printed. A process that ends before its first answer is
+ * replaced and asked again, once. */
 int talk(json_t *msg, talk_on_line *on_line, void *user);
 /* The same on an open connection that talk_connect() made; fd stays open. */
 int talk_on(int fd, json_t *msg, talk_on_line *on_line, void *user);
