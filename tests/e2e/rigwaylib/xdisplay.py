@@ -9,8 +9,10 @@ def start(home):
     path = os.path.join(home.logs, "display")
     with open(path, "w"):
         pass
+    # Without -noreset it starts anew whenever its last client leaves, and
+    # turns away who comes in that moment (ssh -X asks it twice).
     p = home.start("sh", "-c", 'exec Xvfb -displayfd 4 -screen 0 800x600x24 '
-                   '-nolisten tcp 4>"$1"', "sh", path, name="xvfb")
+                   '-noreset -nolisten tcp 4>"$1"', "sh", path, name="xvfb")
 
     def up():
         with open(path) as f:
