@@ -184,6 +184,8 @@ struct carrier *session_dial(struct session *s, const struct hello_extra *extra,
 
 		if (c->state == CARRIER_LIVE)
 			h.live[h.live_count++] = c->number;
+		else
+			h.waiting[h.waiting_count++] = c->number;
 	}
 	struct carrier *c = carrier_new(s, s->next_carrier, now_us);
 
@@ -205,6 +207,9 @@ static bool is_listed(const struct hello *h, uint32_t number)
 {
 	for (size_t i = 0; i < h->live_count; i++)
 		if (h->live[i] == number)
+			return true;
+	for (size_t i = 0; i < h->waiting_count; i++)
+		if (h->waiting[i] == number)
 			return true;
 	return false;
 }

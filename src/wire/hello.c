@@ -24,6 +24,7 @@ enum hello_tag {
 	HELLO_NAME,
 	HELLO_INVITE_ID,
 	HELLO_SECRET,
+	HELLO_WAITING,
 };
 
 struct hello_body {
@@ -37,6 +38,7 @@ struct hello_body {
 	char name[HELLO_NAME_MAX + 1];
 	uint8_t invite_id[INVITE_ID_LEN];
 	uint8_t secret[INVITE_SECRET_LEN];
+	struct msg_view waiting;
 };
 
 static const struct msg_field hello_fields[] = {
@@ -53,6 +55,8 @@ static const struct msg_field hello_fields[] = {
 	MSG_STR(HELLO_NAME, struct hello_body, name, false),
 	MSG_FIXED(HELLO_INVITE_ID, struct hello_body, invite_id, false),
 	MSG_FIXED(HELLO_SECRET, struct hello_body, secret, false),
+	MSG_BYTES(HELLO_WAITING, struct hello_body, waiting, 4 * HELLO_CARRIERS,
+		  false),
 };
 static const struct msg_schema hello_schema =
 	MSG_SCHEMA("hello", struct hello_body, hello_fields);
@@ -115,9 +119,24 @@ static size_t finish(uint8_t *out, enum frame_type type, int body)
 	return FRAME_HDR_LEN + (size_t)body;
 }
 
+/* Numbers of carriers, as in `live` and `waiting`. */
+static void put_numbers(const uint32_t *numbers, size_t count, uint8_t *out)
+{
+	CHECK(count <= HELLO_CARRIERS);
+	for (size_t i = 0; i < count; i++)
+		put_be32(out + 4 * i, numbers[i]);
+}
+
+static uint8_t get_numbers(const struct msg_view *view, uint32_t *ret)
+{
+	for (size_t i = 0; i < view->len / 4; i++)
+		ret[i] = get_be32(view->data + 4 * i);
+	return (uint8_t)(view->len / 4);
+}
+
 size_t hello_write(const struct hello *h, uint8_t *out)
 {
-	uint8_t live[4 * HELLO_CARRIERS];
+	uint8_t live[4 * HELLO_CARRIERS], waiting[4 * HELLO_CARRIERS];
 	struct hello_body b = {
 		.version_min = h->version_min,
 		.version_max = h->version_max,
@@ -125,14 +144,16 @@ size_t hello_write(const struct hello *h, uint8_t *out)
 		.welcomed_by = h->welcomed_by,
 		.carrier = h->carrier,
 		.live = { live, 4u * h->live_count },
+		.waiting = { waiting, 4u * h->waiting_count },
 		.floor = h->floor,
 		.max_streams = h->max_streams,
 		.present = MSG_BIT(HELLO_NAME),
 	};
 
-	CHECK(h->live_count <= HELLO_CARRIERS);
-	for (size_t i = 0; i < h->live_count; i++)
-		put_be32(live + 4 * i, h->live[i]);
+	put_numbers(h->live, h->live_count, live);
+	put_numbers(h->waiting, h->waiting_count, waiting);
+	if (h->waiting_count > 0)
+		b.present |= MSG_BIT(HELLO_WAITING);
 	memcpy(b.session, h->session, sizeof(b.session));
 	memcpy(b.name, h->extra.name, sizeof(b.name));
 	if (h->extra.redeems) {
@@ -151,8 +172,9 @@ static int hello_decode(const struct frame *f, struct hello *ret)
 
 	if (msg_decode(&hello_schema, f->payload, f->len, &b) < 0)
 		return RW_ERR_PROTO;
-	if (b.live.len % 4 != 0 || b.version_min > b.version_max ||
-	    b.carrier == 0 || b.incarnation == 0)
+	if (b.live.len % 4 != 0 || b.waiting.len % 4 != 0 ||
+	    b.version_min > b.version_max || b.carrier == 0 ||
+	    b.incarnation == 0)
 		return RW_ERR_PROTO;
 	if (MSG_HAS(&b, HELLO_INVITE_ID) != MSG_HAS(&b, HELLO_SECRET))
 		return RW_ERR_PROTO;
@@ -163,13 +185,12 @@ static int hello_decode(const struct frame *f, struct hello *ret)
 		.incarnation = b.incarnation,
 		.welcomed_by = b.welcomed_by,
 		.carrier = b.carrier,
-		.live_count = (uint8_t)(b.live.len / 4),
 		.floor = b.floor,
 		.max_streams = b.max_streams,
 		.extra.redeems = MSG_HAS(&b, HELLO_SECRET),
 	};
-	for (size_t i = 0; i < h.live_count; i++)
-		h.live[i] = get_be32(b.live.data + 4 * i);
+	h.live_count = get_numbers(&b.live, h.live);
+	h.waiting_count = get_numbers(&b.waiting, h.waiting);
 	memcpy(h.session, b.session, sizeof(h.session));
 	memcpy(h.extra.name, b.name, sizeof(h.extra.name));
 	memcpy(h.extra.invite_id, b.invite_id, sizeof(b.invite_id));

@@ -34,6 +34,8 @@ struct hello {
 	uint32_t carrier;     /* this carrier's number, counting from 1 */
 	uint32_t live[HELLO_CARRIERS]; /* the others still in use */
 	uint8_t live_count;
+	uint32_t waiting[HELLO_CARRIERS]; /* that await their WELCOME */
+	uint8_t waiting_count;
 	uint32_t floor;	      /* first limit of every stream the rig sends on */
 	uint32_t max_streams; /* streams the rig may open */
 	struct hello_extra extra;

@@ -117,6 +117,41 @@ static void a_carrier_that_hello_does_not_list_is_dropped(void **state)
 	assert_int_equal(rig()->carrier_count, 1);
 }
 
+/* Several are dialled at once over different paths: the one that comes last is
+ * not the only one that counts. */
+static void a_carrier_that_awaits_its_welcome_is_kept(void **state)
+{
+	struct hello h;
+	size_t len;
+
+	(void)state;
+	wire_cut(w);
+	struct wire *a = wire_dial(), *b = wire_dial();
+
+	wire_pull(a, CLIENT);
+	wire_pull(b, CLIENT);
+	const uint8_t *data = buf_peek(&b->q[RIG], &len);
+
+	assert_true(hello_read(data, len, &h) > 0);
+	assert_int_equal(h.live_count, 0);
+	assert_int_equal(h.waiting_count, 1);
+	assert_int_equal(h.waiting[0], h.carrier - 1);
+	wire_greet(a, false);
+	wire_pull(a, RIG);
+	wire_deliver(a, CLIENT);
+	struct seen *e = open_at(CLIENT, "k:1");
+
+	send_at(CLIENT, e, 1000);
+	wire_greet(b, false);
+	settle();
+	assert_non_null(a->c[RIG]);
+	assert_non_null(b->c[RIG]);
+	wire_cut(b); /* the later one is not wanted */
+	send_at(CLIENT, e, 1000);
+	check_got(pair.side[RIG].come[0], 2000);
+	assert_int_equal(e->closed, 0);
+}
+
 /* It overtook this one: an older HELLO knows nothing of it. */
 static void a_late_hello_does_not_drop_a_younger_carrier(void **state)
 {
@@ -701,6 +736,7 @@ int main(void)
 		T(a_lost_welcome_is_harmless),
 		T(hello_numbers_the_carrier_and_lists_the_live_ones),
 		T(a_carrier_that_hello_does_not_list_is_dropped),
+		T(a_carrier_that_awaits_its_welcome_is_kept),
 		T(a_late_hello_does_not_drop_a_younger_carrier),
 		T(carriers_are_limited_at_both_ends),
 		T(an_unanswered_hello_is_given_up),

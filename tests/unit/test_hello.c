@@ -45,6 +45,8 @@ static void a_hello_reads_as_it_was_written(void **state)
 		h.extra.redeems = true;
 		memset(h.extra.secret, 0xa5, sizeof(h.extra.secret));
 		memset(h.extra.invite_id, 0x5a, sizeof(h.extra.invite_id));
+		h.waiting[0] = 9;
+		h.waiting_count = 1;
 	}
 }
 
