@@ -20,6 +20,16 @@ void sha256(const void *data, size_t len, uint8_t out[HASH_LEN])
 	CHECK(n == HASH_LEN);
 }
 
+void hmac_sha256(const struct secret *key, const void *data, size_t len,
+		 uint8_t out[HASH_LEN])
+{
+	size_t n = 0;
+
+	CHECK(EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key->b,
+			sizeof(key->b), data, len, out, HASH_LEN, &n) != NULL);
+	CHECK(n == HASH_LEN);
+}
+
 void hkdf_sha256(const void *ikm, size_t ikm_len, const char *label, void *out,
 		 size_t out_len)
 {

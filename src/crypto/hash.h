@@ -17,6 +17,9 @@ struct secret {
 };
 
 void sha256(const void *data, size_t len, uint8_t out[HASH_LEN]);
+/* RFC 2104 with SHA-256. */
+void hmac_sha256(const struct secret *key, const void *data, size_t len,
+		 uint8_t out[HASH_LEN]);
 /* RFC 5869 with SHA-256, no salt, label as info; out_len <= 8160. */
 void hkdf_sha256(const void *ikm, size_t ikm_len, const char *label, void *out,
 		 size_t out_len);

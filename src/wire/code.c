@@ -12,14 +12,16 @@
 /*
  * Behind the prefix, in base32: length of all that follows it (2 bytes), kind,
  * flags, number of relays, each as length (2) and text, the relay's pin, the
- * bits, for a client the rig's pin and its name as length (1) and text, and the
- * first four bytes of SHA-256 over everything before.
+ * bits, for a client the rig's pin, its name as length (1) and text, the number
+ * of its own addresses and each as length (2) and text, and the first four
+ * bytes of SHA-256 over everything before. Without relays there is no relay's
+ * pin.
  */
 #define CODE_PREFIX	"rw1"
 #define CODE_PREFIX_LEN 3
 #define CODE_SUM_LEN	4
 #define CODE_LEN_LEN	2
-#define CODE_BYTES_MAX	1248
+#define CODE_BYTES_MAX	1272
 
 _Static_assert(CODE_PREFIX_LEN + STR_BASE32_LEN(CODE_BYTES_MAX) < CODE_TEXT_CAP,
 	       "the largest code fits into CODE_TEXT_CAP");
@@ -40,20 +42,40 @@ static bool code_name_is_valid(const char *name)
 	return len < CODE_NAME_CAP && str_is_clean(name, len);
 }
 
-/* The rules both directions keep; PROTOCOL.md, section 12. */
-static bool code_is_valid(const struct code *c)
+static bool code_addr_is_valid(const char *addr)
 {
 	struct hostport hp;
 
+	return strnlen(addr, HOSTPORT_CAP) < HOSTPORT_CAP &&
+	       parse_hostport(addr, 0, &hp) == 0;
+}
+
+/* The rules both directions keep; PROTOCOL.md, section 12. */
+static bool code_is_valid(const struct code *c)
+{
+
 	if (c->kind != CODE_RIG && c->kind != CODE_CLIENT)
 		return false;
-	if (c->relay_count < 1 || c->relay_count > CODE_RELAYS_MAX)
+	if (c->relay_count > CODE_RELAYS_MAX || c->addr_count > CODE_ADDRS_MAX)
 		return false;
 	for (size_t i = 0; i < c->relay_count; i++)
-		if (strnlen(c->relay[i], HOSTPORT_CAP) >= HOSTPORT_CAP ||
-		    parse_hostport(c->relay[i], 0, &hp) != 0)
+		if (!code_addr_is_valid(c->relay[i]))
 			return false;
-	return c->kind == CODE_RIG || code_name_is_valid(c->rig_name);
+	for (size_t i = 0; i < c->addr_count; i++)
+		if (!code_addr_is_valid(c->addr[i]))
+			return false;
+	if (c->kind == CODE_RIG)
+		return c->relay_count > 0 && c->addr_count == 0;
+	return c->relay_count + c->addr_count > 0 &&
+	       code_name_is_valid(c->rig_name);
+}
+
+static void code_put_text16(struct writer *w, const char *text)
+{
+	size_t len = strlen(text);
+
+	writer_u16(w, (uint16_t)len);
+	writer_bytes(w, text, len);
 }
 
 /* Everything but the length before and the checksum behind. */
@@ -62,19 +84,19 @@ static void code_put(const struct code *c, struct writer *w)
 	writer_u8(w, (uint8_t)c->kind);
 	writer_u8(w, c->flags);
 	writer_u8(w, c->relay_count);
-	for (size_t i = 0; i < c->relay_count; i++) {
-		size_t len = strlen(c->relay[i]);
-
-		writer_u16(w, (uint16_t)len);
-		writer_bytes(w, c->relay[i], len);
-	}
-	writer_bytes(w, c->relay_pin.b, PIN_LEN);
+	for (size_t i = 0; i < c->relay_count; i++)
+		code_put_text16(w, c->relay[i]);
+	if (c->relay_count > 0)
+		writer_bytes(w, c->relay_pin.b, PIN_LEN);
 	writer_bytes(w, c->bits, CODE_BITS_LEN);
 	if (c->kind != CODE_CLIENT)
 		return;
 	writer_bytes(w, c->rig_pin.b, PIN_LEN);
 	writer_u8(w, (uint8_t)strlen(c->rig_name));
 	writer_bytes(w, c->rig_name, strlen(c->rig_name));
+	writer_u8(w, c->addr_count);
+	for (size_t i = 0; i < c->addr_count; i++)
+		code_put_text16(w, c->addr[i]);
 }
 
 int code_format(const struct code *c, char *out, size_t cap)
@@ -91,7 +113,10 @@ int code_format(const struct code *c, char *out, size_t cap)
 	size_t len = (size_t)(w.at - bytes);
 	uint8_t *sum_at = writer_take(&w, CODE_SUM_LEN);
 
-	CHECK(!w.failed);
+	if (w.failed) {
+		mem_wipe(bytes, sizeof(bytes));
+		return RW_ERR_LIMIT;
+	}
 	put_be16(len_at, (uint16_t)(len + CODE_SUM_LEN - CODE_LEN_LEN));
 	code_sum(bytes, len, sum_at);
 	len += CODE_SUM_LEN;
@@ -147,11 +172,16 @@ static int code_get(struct reader *r, struct code *c)
 	c->relay_count = reader_u8(r);
 	for (size_t i = 0; i < c->relay_count && i < CODE_RELAYS_MAX; i++)
 		code_get_text(r, reader_u16(r), c->relay[i], HOSTPORT_CAP);
-	reader_copy(r, c->relay_pin.b, PIN_LEN);
+	if (c->relay_count > 0)
+		reader_copy(r, c->relay_pin.b, PIN_LEN);
 	reader_copy(r, c->bits, CODE_BITS_LEN);
 	if (c->kind == CODE_CLIENT) {
 		reader_copy(r, c->rig_pin.b, PIN_LEN);
 		code_get_text(r, reader_u8(r), c->rig_name, CODE_NAME_CAP);
+		c->addr_count = reader_u8(r);
+		for (size_t i = 0; i < c->addr_count && i < CODE_ADDRS_MAX; i++)
+			code_get_text(r, reader_u16(r), c->addr[i],
+				      HOSTPORT_CAP);
 	}
 	return !r->failed && r->left == 0 && code_is_valid(c) ? 0
 							      : RW_ERR_FORMAT;

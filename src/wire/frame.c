@@ -24,7 +24,7 @@ static const struct frame_rule {
 	enum frame_scope scope;
 } rules[FRAME_TYPES] = {
 	[FRAME_HELLO] = { 8, 1024, 0, SCOPE_CARRIER },
-	[FRAME_WELCOME] = { 8, 8192, 0, SCOPE_CARRIER },
+	[FRAME_WELCOME] = { 8, FRAME_MAX_PAYLOAD, 0, SCOPE_CARRIER },
 	[FRAME_REFUSED] = { 2, 2 + 400, 0, SCOPE_CARRIER },
 	[FRAME_PING] = { 8, 8, FRAME_FLAG_MARK, SCOPE_CARRIER },
 	[FRAME_PONG] = { 8, 8, FRAME_FLAG_MARK, SCOPE_CARRIER },

@@ -75,7 +75,16 @@ enum welcome_tag {
 	WELCOME_PROGRAM,
 	WELCOME_ROLE,
 	WELCOME_HOST_KEYS,
+	WELCOME_ADDRS,
+	WELCOME_PROBE_PORT,
+	WELCOME_RELAYS,
 };
+
+/* Field 16, filled: for each relay its pin, a count, and texts with a length
+ * of two bytes. */
+#define RELAYS_MAX                                                             \
+	(RIG_INFO_RELAYS *                                                     \
+	 (PIN_LEN + 1 + RIG_INFO_RELAY_AT * (2 + HOSTPORT_CAP - 1)))
 
 struct welcome_body {
 	uint64_t present;
@@ -90,6 +99,9 @@ struct welcome_body {
 	char program[32];
 	char role[8];
 	struct msg_view host_keys; /* lines, so not a clean string */
+	char addrs[RIG_INFO_ADDRS_MAX + 1];
+	uint16_t probe_port;
+	struct msg_view relays;
 };
 
 static const struct msg_field welcome_fields[] = {
@@ -107,6 +119,10 @@ static const struct msg_field welcome_fields[] = {
 	MSG_STR(WELCOME_ROLE, struct welcome_body, role, true),
 	MSG_BYTES(WELCOME_HOST_KEYS, struct welcome_body, host_keys,
 		  RIG_INFO_KEYS_MAX, true),
+	MSG_STR(WELCOME_ADDRS, struct welcome_body, addrs, true),
+	MSG_U16(WELCOME_PROBE_PORT, struct welcome_body, probe_port, true),
+	MSG_BYTES(WELCOME_RELAYS, struct welcome_body, relays, RELAYS_MAX,
+		  true),
 };
 static const struct msg_schema welcome_schema =
 	MSG_SCHEMA("welcome", struct welcome_body, welcome_fields);
@@ -214,8 +230,92 @@ ssize_t hello_read(const uint8_t *data, size_t len, struct hello *ret)
 	return hello_decode(&f, ret) < 0 ? RW_ERR_PROTO : n;
 }
 
+static size_t relays_put(const struct rig_info *info,
+			 uint8_t out[static RELAYS_MAX])
+{
+	struct writer w;
+
+	CHECK(info->relay_count <= RIG_INFO_RELAYS);
+	writer_init(&w, out, RELAYS_MAX);
+	for (size_t i = 0; i < info->relay_count; i++) {
+		const struct rig_relay_info *r = &info->relays[i];
+
+		CHECK(r->count >= 1 && r->count <= RIG_INFO_RELAY_AT);
+		writer_bytes(&w, r->pin.b, PIN_LEN);
+		writer_u8(&w, r->count);
+		for (size_t j = 0; j < r->count; j++) {
+			writer_u16(&w, (uint16_t)strlen(r->at[j]));
+			writer_bytes(&w, r->at[j], strlen(r->at[j]));
+		}
+	}
+	CHECK(!w.failed);
+	return (size_t)(w.at - out);
+}
+
+static bool hostport_get(struct reader *r, char out[HOSTPORT_CAP])
+{
+	const size_t len = reader_u16(r);
+	const uint8_t *text = reader_bytes(r, len);
+	struct hostport hp;
+
+	if (text == NULL || len >= HOSTPORT_CAP ||
+	    memchr(text, '\0', len) != NULL)
+		return false;
+	memcpy(out, text, len);
+	out[len] = '\0';
+	return parse_hostport(out, 0, &hp) == 0;
+}
+
+static bool relays_get(const struct msg_view *v, struct rig_info *info)
+{
+	struct reader r;
+
+	if (v->len == 0)
+		return true;
+	reader_init(&r, v->data, v->len);
+	while (r.left > 0) {
+		struct rig_relay_info *relay;
+
+		if (info->relay_count == RIG_INFO_RELAYS)
+			return false;
+		relay = &info->relays[info->relay_count++];
+		reader_copy(&r, relay->pin.b, PIN_LEN);
+		relay->count = reader_u8(&r);
+		if (r.failed || relay->count < 1 ||
+		    relay->count > RIG_INFO_RELAY_AT)
+			return false;
+		for (size_t i = 0; i < relay->count; i++)
+			if (!hostport_get(&r, relay->at[i]))
+				return false;
+	}
+	return true;
+}
+
+/* "host:port" joined by ',', or nothing. */
+static bool addrs_are_sound(const char *text)
+{
+	struct hostport hp;
+	char one[HOSTPORT_CAP];
+
+	while (*text != '\0') {
+		const size_t len = strcspn(text, ",");
+
+		if (len >= sizeof(one))
+			return false;
+		memcpy(one, text, len);
+		one[len] = '\0';
+		if (parse_hostport(one, 0, &hp) != 0)
+			return false;
+		text += len;
+		if (*text == ',' && *++text == '\0')
+			return false;
+	}
+	return true;
+}
+
 size_t welcome_write(const struct welcome *w, uint8_t *out)
 {
+	uint8_t relays[RELAYS_MAX];
 	struct welcome_body b = {
 		.version = w->version,
 		.incarnation = w->incarnation,
@@ -224,6 +324,8 @@ size_t welcome_write(const struct welcome *w, uint8_t *out)
 		.max_streams = w->max_streams,
 		.keep_s = w->keep_s,
 		.sshd_port = w->info.sshd_port,
+		.probe_port = w->info.probe_port,
+		.relays = { relays, relays_put(&w->info, relays) },
 		.host_keys = { (const uint8_t *)w->info.host_keys,
 			       strlen(w->info.host_keys) },
 	};
@@ -233,6 +335,7 @@ size_t welcome_write(const struct welcome *w, uint8_t *out)
 	memcpy(b.host, w->info.host, sizeof(b.host));
 	memcpy(b.program, w->info.version, sizeof(b.program));
 	memcpy(b.role, w->info.role, sizeof(b.role));
+	memcpy(b.addrs, w->info.addrs, sizeof(b.addrs));
 	return finish(out, FRAME_WELCOME,
 		      msg_encode(&welcome_schema, &b, out + FRAME_HDR_LEN,
 				 FRAME_MAX_PAYLOAD));
@@ -253,7 +356,8 @@ int welcome_decode(const uint8_t *body, size_t len, struct welcome *ret)
 	struct welcome_body b;
 
 	if (msg_decode(&welcome_schema, body, len, &b) < 0 || b.fresh > 1 ||
-	    b.incarnation == 0 || !keys_are_clean(&b.host_keys))
+	    b.incarnation == 0 || !keys_are_clean(&b.host_keys) ||
+	    !addrs_are_sound(b.addrs))
 		return RW_ERR_PROTO;
 	*ret = (struct welcome){
 		.version = b.version,
@@ -263,12 +367,16 @@ int welcome_decode(const uint8_t *body, size_t len, struct welcome *ret)
 		.max_streams = b.max_streams,
 		.keep_s = b.keep_s,
 		.info.sshd_port = b.sshd_port,
+		.info.probe_port = b.probe_port,
 	};
+	if (!relays_get(&b.relays, &ret->info))
+		return RW_ERR_PROTO;
 	memcpy(ret->info.name, b.name, sizeof(b.name));
 	memcpy(ret->info.user, b.user, sizeof(b.user));
 	memcpy(ret->info.host, b.host, sizeof(b.host));
 	memcpy(ret->info.version, b.program, sizeof(b.program));
 	memcpy(ret->info.role, b.role, sizeof(b.role));
+	memcpy(ret->info.addrs, b.addrs, sizeof(b.addrs));
 	if (b.host_keys.len > 0)
 		memcpy(ret->info.host_keys, b.host_keys.data, b.host_keys.len);
 	return 0;

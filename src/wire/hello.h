@@ -10,13 +10,19 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define SESSION_ID_LEN	  16
-#define HELLO_CARRIERS	  8
-#define HELLO_NAME_MAX	  63
-#define INVITE_SECRET_LEN 32
-#define INVITE_ID_LEN	  16
-#define RIG_INFO_KEYS_MAX 4096
-#define REFUSED_TEXT_MAX  400
+#include "base/parse.h"
+#include "crypto/pin.h"
+
+#define SESSION_ID_LEN	   16
+#define HELLO_CARRIERS	   8
+#define HELLO_NAME_MAX	   63
+#define INVITE_SECRET_LEN  32
+#define INVITE_ID_LEN	   16
+#define RIG_INFO_KEYS_MAX  4096
+#define RIG_INFO_ADDRS_MAX 1024
+#define RIG_INFO_RELAYS	   8
+#define RIG_INFO_RELAY_AT  4
+#define REFUSED_TEXT_MAX   400
 
 /* What the roles add to a HELLO; the core only carries it. */
 struct hello_extra {
@@ -41,6 +47,13 @@ struct hello {
 	struct hello_extra extra;
 };
 
+/* One of a rig's relays, as the rig reaches it. */
+struct rig_relay_info {
+	struct pin pin;
+	uint8_t count;				  /* 1 to RIG_INFO_RELAY_AT */
+	char at[RIG_INFO_RELAY_AT][HOSTPORT_CAP]; /* "host:port" */
+};
+
 /* What a rig says about itself, for ssh and for people. */
 struct rig_info {
 	char name[HELLO_NAME_MAX + 1];
@@ -51,6 +64,12 @@ struct rig_info {
 	char role[8];	    /* what the device is here: owner, guest */
 	/* sshd's public host keys, one "type base64" a line. */
 	char host_keys[RIG_INFO_KEYS_MAX + 1];
+	/* Where it can be reached without a relay: "host:port" joined by ',',
+	 * the likeliest first; "" when it does not listen. */
+	char addrs[RIG_INFO_ADDRS_MAX + 1];
+	uint16_t probe_port; /* of discovery (UDP); 0: none */
+	uint8_t relay_count;
+	struct rig_relay_info relays[RIG_INFO_RELAYS];
 };
 
 struct welcome {

@@ -91,6 +91,12 @@ static const struct msg_field lost_fields[] = {
 		  true),
 };
 
+static const struct msg_field admit_fields[] = {
+	MSG_U64(R_TAG_REF, struct relay_admit, ref, true),
+	MSG_FIXED(R_TAG_PIN, struct relay_admit, pin, true),
+	MSG_STR(R_TAG_NAME, struct relay_admit, name, true),
+};
+
 static const struct msg_schema
 	hello = MSG_SCHEMA("HELLO", struct relay_hello, hello_fields),
 	welcome = MSG_SCHEMA("WELCOME", struct relay_welcome, welcome_fields),
@@ -107,7 +113,8 @@ static const struct msg_schema
 	drop = MSG_SCHEMA("DROP", struct relay_drop, drop_fields),
 	list = MSG_SCHEMA("LIST", struct relay_number, number_fields),
 	decline = MSG_SCHEMA("DECLINE", struct relay_decline, decline_fields),
-	lost = MSG_SCHEMA("LOST", struct relay_lost, lost_fields);
+	lost = MSG_SCHEMA("LOST", struct relay_lost, lost_fields),
+	admit = MSG_SCHEMA("ADMIT", struct relay_admit, admit_fields);
 
 /* The shape of each type: PROTOCOL.md, section 10.2, row for row. */
 static const struct relay_rule {
@@ -130,6 +137,7 @@ static const struct relay_rule {
 	[R_LIST - R_HELLO] = { &list, RELAY_SIDE_DEVICE },
 	[R_DECLINE - R_HELLO] = { &decline, RELAY_SIDE_DEVICE },
 	[R_LOST - R_HELLO] = { &lost, RELAY_SIDE_DEVICE },
+	[R_ADMIT - R_HELLO] = { &admit, RELAY_SIDE_DEVICE },
 };
 
 static const struct relay_rule *rule_of(uint8_t type)

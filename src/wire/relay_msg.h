@@ -51,6 +51,7 @@ enum relay_type {
 	R_LIST = 0x4d,	  /* device: tell me the fleet on this control */
 	R_DECLINE = 0x4e, /* rig: I do not answer that call */
 	R_LOST = 0x4f,	  /* rig: these rendezvous are dead, close them */
+	R_ADMIT = 0x50,	  /* rig: this client may ask for me */
 };
 
 enum relay_purpose {
@@ -189,6 +190,13 @@ struct relay_lost {
 	struct msg_view lost;
 };
 
+struct relay_admit {
+	uint64_t present;
+	uint64_t ref;
+	struct pin pin;
+	char name[RELAY_NAME_MAX + 1];
+};
+
 /* A whole message; type says which member counts. */
 struct relay_msg {
 	uint8_t type;
@@ -205,6 +213,7 @@ struct relay_msg {
 		struct relay_drop drop;
 		struct relay_decline decline;
 		struct relay_lost lost;
+		struct relay_admit admit;
 	};
 };
 

@@ -19,6 +19,9 @@ static struct code sample(enum code_kind kind)
 	if (kind == CODE_CLIENT) {
 		memset(c.rig_pin.b, 0x33, PIN_LEN);
 		str_copy(c.rig_name, CODE_NAME_CAP, "desk");
+		c.addr_count = 2;
+		str_copy(c.addr[0], HOSTPORT_CAP, "desk.example.org:4443");
+		str_copy(c.addr[1], HOSTPORT_CAP, "192.168.1.5:7443");
 	}
 	return c;
 }
@@ -57,7 +60,37 @@ static void a_code_reads_back(void **state)
 		assert_true(pin_eq(&d.relay_pin, &c.relay_pin));
 		assert_true(pin_eq(&d.rig_pin, &c.rig_pin));
 		assert_string_equal(d.rig_name, c.rig_name);
+		assert_int_equal(d.addr_count, c.addr_count);
+		assert_string_equal(d.addr[1], c.addr[1]);
 	}
+}
+
+/* A rig that listens needs no relay, and a relay's rig need not listen. */
+static void either_way_to_a_rig_is_enough(void **state)
+{
+	struct code c = sample(CODE_CLIENT), d;
+	char text[CODE_TEXT_CAP];
+
+	(void)state;
+	c.relay_count = 0;
+	memset(&c.relay_pin, 0, sizeof(c.relay_pin));
+	assert_true(code_format(&c, text, sizeof(text)) > 0);
+	assert_int_equal(parse(text, &d), 0);
+	assert_int_equal(d.relay_count, 0);
+	assert_true(pin_is_zero(&d.relay_pin));
+	assert_string_equal(d.addr[0], "desk.example.org:4443");
+	c = sample(CODE_CLIENT);
+	c.addr_count = 0;
+	assert_true(code_format(&c, text, sizeof(text)) > 0);
+	assert_int_equal(parse(text, &d), 0);
+	assert_int_equal(d.addr_count, 0);
+	c.relay_count = 0;
+	assert_int_equal(code_format(&c, text, sizeof(text)), RW_ERR_FORMAT);
+	/* A machine becomes a rig of a relay's fleet only. */
+	c = sample(CODE_RIG);
+	c.addr_count = 1;
+	str_copy(c.addr[0], HOSTPORT_CAP, "desk:1");
+	assert_int_equal(code_format(&c, text, sizeof(text)), RW_ERR_FORMAT);
 }
 
 /* One word for every shell, chat and mail program. */
@@ -94,6 +127,9 @@ static void the_largest_code_fits(void **state)
 	assert_same(&c, &d);
 	assert_int_equal(code_format(&c, text, (size_t)n), RW_ERR_LIMIT);
 	assert_int_equal(code_format(&c, text, (size_t)n + 1), n);
+	/* One more such address is one too many. */
+	strcpy(c.addr[c.addr_count++], c.relay[0]);
+	assert_int_equal(code_format(&c, text, sizeof(text)), RW_ERR_LIMIT);
 }
 
 static void line_wraps_quotes_and_case_do_not_matter(void **state)
@@ -252,6 +288,12 @@ static void only_whole_codes_are_written(void **state)
 	str_copy(c.relay[1], HOSTPORT_CAP, "no port");
 	assert_int_equal(code_format(&c, text, sizeof(text)), RW_ERR_FORMAT);
 	c = sample(CODE_CLIENT);
+	str_copy(c.addr[1], HOSTPORT_CAP, "no port");
+	assert_int_equal(code_format(&c, text, sizeof(text)), RW_ERR_FORMAT);
+	c = sample(CODE_CLIENT);
+	c.addr_count = CODE_ADDRS_MAX + 1;
+	assert_int_equal(code_format(&c, text, sizeof(text)), RW_ERR_FORMAT);
+	c = sample(CODE_CLIENT);
 	str_copy(c.rig_name, CODE_NAME_CAP, "a\nb");
 	assert_int_equal(code_format(&c, text, sizeof(text)), RW_ERR_FORMAT);
 	c = sample(CODE_RIG);
@@ -284,6 +326,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_code_reads_back),
+		cmocka_unit_test(either_way_to_a_rig_is_enough),
 		cmocka_unit_test(the_text_is_plain),
 		cmocka_unit_test(the_largest_code_fits),
 		cmocka_unit_test(line_wraps_quotes_and_case_do_not_matter),

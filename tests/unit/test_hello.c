@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/str.h"
 #include "wire/frame.h"
 #include "wire/hello.h"
 
@@ -131,6 +132,30 @@ static void unknown_fields_are_skipped(void **state)
 	assert_memory_equal(&got, &h, sizeof(h));
 }
 
+/* As many addresses and relays as there may be, each as long as it gets. */
+static void fill_places(struct rig_info *info)
+{
+	for (size_t at = 0; at < sizeof(info->addrs) - 1; at += 128) {
+		memset(info->addrs + at, 'a', 127);
+		memcpy(info->addrs + at + 120, ":65535,", 7);
+		info->addrs[at + 127] = 'b';
+	}
+	memset(info->addrs + sizeof(info->addrs) - 10, 'a', 3);
+	memcpy(info->addrs + sizeof(info->addrs) - 7, ":65535", 6);
+	info->probe_port = 65535;
+	info->relay_count = RIG_INFO_RELAYS;
+	for (size_t i = 0; i < RIG_INFO_RELAYS; i++) {
+		struct rig_relay_info *r = &info->relays[i];
+
+		memset(r->pin.b, (int)i + 1, PIN_LEN);
+		r->count = RIG_INFO_RELAY_AT;
+		for (size_t j = 0; j < RIG_INFO_RELAY_AT; j++) {
+			memset(r->at[j], 'a' + (int)j, HOST_MAX);
+			memcpy(r->at[j] + HOST_MAX, ":65535", 7);
+		}
+	}
+}
+
 static void a_welcome_reads_as_it_was_written(void **state)
 {
 	struct welcome *w = calloc(2, sizeof(*w)), *got = w + 1;
@@ -161,6 +186,7 @@ static void a_welcome_reads_as_it_was_written(void **state)
 		memset(w->info.role, 'r', sizeof(w->info.role) - 1);
 		memset(w->info.host_keys, 'k', sizeof(w->info.host_keys) - 1);
 		w->info.host_keys[100] = '\n';
+		fill_places(&w->info);
 	}
 	free(w);
 }
@@ -188,6 +214,44 @@ static void an_unsound_welcome_is_refused(void **state)
 	for (size_t i = 0; i < n - 8; i++)
 		assert_int_equal(welcome_decode(b + 8, i, w), RW_ERR_PROTO);
 	assert_int_equal(welcome_decode(b + 8, n - 8, w), 0);
+	free(w);
+}
+
+/* What a client would dial must be an address, in each of its places. */
+static void a_welcome_with_a_wrong_address_is_refused(void **state)
+{
+	static const char *const wrong[] = { "desk",	 "desk:0",   "a:1,",
+					     ",a:1",	 "a:1,,b:2", "a b:1",
+					     "a:1, b:2", "[::1]" };
+	struct welcome *w = calloc(1, sizeof(*w));
+	uint8_t b[FRAME_MAX];
+	size_t n;
+
+	(void)state;
+	*w = (struct welcome){ .version = 1, .incarnation = 5 };
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		str_copy(w->info.addrs, sizeof(w->info.addrs), wrong[i]);
+		n = welcome_write(w, b);
+		assert_int_equal(welcome_decode(b + 8, n - 8, w), RW_ERR_PROTO);
+	}
+	str_copy(w->info.addrs, sizeof(w->info.addrs), "a:1,[::1]:2");
+	w->info.relay_count = 1;
+	w->info.relays[0].count = 1;
+	str_copy(w->info.relays[0].at[0], HOSTPORT_CAP, "desk:1");
+	n = welcome_write(w, b);
+	assert_int_equal(welcome_decode(b + 8, n - 8, w), 0);
+	assert_int_equal(w->info.relay_count, 1);
+	/* The last field: a pin, a count, a length of two bytes, the text. */
+	b[n - 1] = 'x';
+	assert_int_equal(welcome_decode(b + 8, n - 8, w), RW_ERR_PROTO);
+	b[n - 1] = '1';
+	b[n - 7] = 7;
+	assert_int_equal(welcome_decode(b + 8, n - 8, w), RW_ERR_PROTO);
+	b[n - 7] = 6;
+	b[n - 9] = 0;
+	assert_int_equal(welcome_decode(b + 8, n - 8, w), RW_ERR_PROTO);
+	b[n - 9] = 5;
+	assert_int_equal(welcome_decode(b + 8, n - 8, w), RW_ERR_PROTO);
 	free(w);
 }
 
@@ -225,6 +289,7 @@ int main(void)
 		cmocka_unit_test(unknown_fields_are_skipped),
 		cmocka_unit_test(a_welcome_reads_as_it_was_written),
 		cmocka_unit_test(an_unsound_welcome_is_refused),
+		cmocka_unit_test(a_welcome_with_a_wrong_address_is_refused),
 		cmocka_unit_test(a_refusal_reads_as_it_was_written),
 	};
 

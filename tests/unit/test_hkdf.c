@@ -30,6 +30,21 @@ static void sha256_agrees_with_fips_180(void **state)
 		   "27ae41e4649b934ca495991b7852b855");
 }
 
+/* RFC 4231, test case 1, its key of 20 bytes filled up with zeros, which
+ * changes nothing (RFC 2104, section 2). */
+static void hmac_agrees_with_rfc_4231(void **state)
+{
+	struct secret key = { { 0 } };
+	uint8_t out[HASH_LEN];
+
+	(void)state;
+	memset(key.b, 0x0b, 20);
+	hmac_sha256(&key, "Hi There", 8, out);
+	assert_hex(out, 32,
+		   "b0344c61d8db38535ca8afceaf0bf12b"
+		   "881dc200c9833da726e9376c2e32cff7");
+}
+
 /* RFC 5869, test case 3: no salt, no info. */
 static void hkdf_agrees_with_rfc_5869(void **state)
 {
@@ -73,6 +88,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sha256_agrees_with_fips_180),
+		cmocka_unit_test(hmac_agrees_with_rfc_4231),
 		cmocka_unit_test(hkdf_agrees_with_rfc_5869),
 		cmocka_unit_test(another_label_gives_another_key),
 		cmocka_unit_test(random_bytes_differ),

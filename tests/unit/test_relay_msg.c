@@ -64,6 +64,11 @@ static struct relay_msg sample(uint8_t type)
 		m.invite.ttl = 86400;
 		m.invite.uses = 1;
 		break;
+	case R_ADMIT:
+		m.admit.ref = 1;
+		memset(&m.admit.pin, 0xdd, sizeof(m.admit.pin));
+		strcpy(m.admit.name, "laptop");
+		break;
 	case R_LOST: m.lost.lost = (struct msg_view){ lost, 8 }; break;
 	default: m.number.number = 42;
 	}
@@ -82,7 +87,7 @@ static enum relay_side sender(uint8_t type)
 static void each_type_comes_back_as_it_went(void **state)
 {
 	(void)state;
-	for (uint8_t type = R_HELLO; type <= R_LOST; type++) {
+	for (uint8_t type = R_HELLO; type <= R_ADMIT; type++) {
 		struct relay_msg m = sample(type), got;
 		uint8_t f[RELAY_FRAME_MAX], again[RELAY_FRAME_MAX];
 		size_t n = relay_msg_write(&m, f);
@@ -98,7 +103,7 @@ static void each_type_comes_back_as_it_went(void **state)
 static void every_prefix_asks_for_more(void **state)
 {
 	(void)state;
-	for (uint8_t type = R_HELLO; type <= R_LOST; type++) {
+	for (uint8_t type = R_HELLO; type <= R_ADMIT; type++) {
 		struct relay_msg m = sample(type), got = { .type = 1 };
 		uint8_t f[RELAY_FRAME_MAX];
 		size_t n = relay_msg_write(&m, f);
@@ -114,7 +119,7 @@ static void bad_headers_fail_before_the_body_arrives(void **state)
 {
 	static const uint8_t bad[][RELAY_HDR_LEN] = {
 		{ 0x3f, 0, 0, 0, 0, 0, 0, 0 },	     /* no such type */
-		{ 0x50, 0, 0, 0, 0, 0, 0, 0 },	     /* none either */
+		{ 0x51, 0, 0, 0, 0, 0, 0, 0 },	     /* none either */
 		{ R_HELLO, 1, 0, 9, 0, 0, 0, 0 },    /* a flag */
 		{ R_HELLO, 0, 0, 9, 0, 0, 0, 1 },    /* a stream */
 		{ R_HELLO, 0, 4, 1, 0, 0, 0, 0 },    /* too long */
@@ -132,11 +137,12 @@ static void bad_headers_fail_before_the_body_arrives(void **state)
 
 static void each_side_sends_only_its_own(void **state)
 {
-	static const uint8_t devices[] = { R_HELLO, R_PING, R_PONG,    R_INVITE,
-					   R_DROP,  R_LIST, R_DECLINE, R_LOST };
+	static const uint8_t devices[] = { R_HELLO,   R_PING, R_PONG,
+					   R_INVITE,  R_DROP, R_LIST,
+					   R_DECLINE, R_LOST, R_ADMIT };
 
 	(void)state;
-	for (uint8_t type = R_HELLO; type <= R_LOST; type++) {
+	for (uint8_t type = R_HELLO; type <= R_ADMIT; type++) {
 		bool is_devices = memchr(devices, type, sizeof(devices));
 		bool is_both = type == R_PING || type == R_PONG;
 		struct relay_msg m = sample(type), got;
