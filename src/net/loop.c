@@ -13,12 +13,17 @@
 #define SWEEP_MS 1000
 /* What loop_run_close() grants the system's resolver, which nobody can stop. */
 #define CLOSE_WAIT_MS 2000
+/* A turn that takes so much longer than it was to is late. */
+#define LATE_US 100000
 
 struct timer {
 	uv_timer_t uv;
+	struct loop_local *ll;
 	struct loop_item item;
 	void (*on_fire)(void *user);
 	void *user;
+	uint64_t due_ms; /* by the loop's cached time */
+	bool is_put_off; /* once: the loop may always be late */
 	bool is_firing;
 	bool is_freed;
 };
@@ -30,6 +35,7 @@ struct flusher {
 	uv_check_t check;
 	uv_idle_t idle;
 	struct loop_item item;
+	struct loop_local *ll;
 	void (*on_flush)(void *user);
 	void *user;
 	bool is_marked;
@@ -56,6 +62,41 @@ uint64_t loop_now_us(const uv_loop_t *loop)
 	return uv_hrtime() / 1000;
 }
 
+/* -- late turns ------------------------------------------------------------
+ *
+ * A process that was stopped (SIGSTOP, a debugger, a machine that swaps) finds
+ * its deadlines passed while the bytes that prove the other side's life wait in
+ * its sockets; libuv would run the timers first, for epoll_wait() was
+ * interrupted and says nothing. So a late turn only reads.
+ */
+
+/* Before the loop waits. */
+static void loop_before_poll(struct loop_local *ll)
+{
+	uint64_t now = loop_now_us(ll->loop);
+	int ms = uv_backend_timeout(ll->loop);
+
+	if (!ll->is_polling && ll->polled_us != 0 &&
+	    now - ll->polled_us > LATE_US)
+		ll->is_late = true;
+	ll->is_polling = true;
+	ll->was_late = ll->is_late;
+	ll->poll_us = now;
+	ll->wait_us = ms < 0 ? -1 : (int64_t)ms * 1000;
+}
+
+/* After it waited, and read what was there. */
+static void loop_after_poll(struct loop_local *ll)
+{
+	if (!ll->is_polling)
+		return;
+	ll->is_polling = false;
+	ll->polled_us = loop_now_us(ll->loop);
+	ll->is_late =
+		!ll->was_late && ll->wait_us >= 0 &&
+		ll->polled_us - ll->poll_us > (uint64_t)ll->wait_us + LATE_US;
+}
+
 /* -- timers */
 
 static void timer_on_close(uv_handle_t *h)
@@ -74,7 +115,16 @@ static void timer_shut(struct loop_item *item)
 static void timer_on_fire(uv_timer_t *uv)
 {
 	struct timer *t = uv->data;
+	uint64_t now = uv_now(uv->loop);
 
+	if (now > t->due_ms + LATE_US / 1000)
+		t->ll->is_late = true;
+	if (t->ll->is_late && !t->is_put_off) {
+		t->is_put_off = true;
+		uv_timer_start(uv, timer_on_fire, 1, 0);
+		return;
+	}
+	t->is_put_off = false;
 	t->is_firing = true;
 	t->on_fire(t->user);
 	t->is_firing = false; /* t lives on until its close callback */
@@ -85,11 +135,12 @@ struct timer *timer_new(uv_loop_t *loop, void (*on_fire)(void *user),
 {
 	struct timer *t = xcalloc(1, sizeof(*t));
 
+	t->ll = loop_local(loop);
 	t->on_fire = on_fire;
 	t->user = user;
 	CHECK(uv_timer_init(loop, &t->uv) == 0);
 	t->uv.data = t;
-	loop_item_add(loop_local(loop), &t->item, timer_shut);
+	loop_item_add(t->ll, &t->item, timer_shut);
 	return t;
 }
 
@@ -102,6 +153,8 @@ void timer_start(struct timer *t, uint64_t ms)
 		ms = 1;
 	/* The cached time may be a long turn old, and the timer early by it. */
 	uv_update_time(t->uv.loop);
+	t->due_ms = uv_now(t->uv.loop) + ms;
+	t->is_put_off = false;
 	CHECK(uv_timer_start(&t->uv, timer_on_fire, ms, 0) == 0);
 }
 
@@ -204,14 +257,24 @@ static void flusher_run(struct flusher *f)
 	f->on_flush(f->user);
 }
 
+/* In a late turn it waits for the next check; the idle handle keeps the poll
+ * short. */
 static void flusher_on_prepare(uv_prepare_t *uv)
 {
-	flusher_run(uv->data);
+	struct flusher *f = uv->data;
+
+	loop_before_poll(f->ll);
+	if (!f->ll->is_late)
+		flusher_run(f);
 }
 
 static void flusher_on_check(uv_check_t *uv)
 {
-	flusher_run(uv->data);
+	struct flusher *f = uv->data;
+
+	loop_after_poll(f->ll);
+	if (!f->ll->is_late)
+		flusher_run(f);
 }
 
 static void flusher_on_idle(uv_idle_t *uv)
@@ -224,6 +287,7 @@ struct flusher *flusher_new(uv_loop_t *loop, void (*on_flush)(void *user),
 {
 	struct flusher *f = xcalloc(1, sizeof(*f));
 
+	f->ll = loop_local(loop);
 	f->on_flush = on_flush;
 	f->user = user;
 	f->open = 3;
@@ -235,7 +299,7 @@ struct flusher *flusher_new(uv_loop_t *loop, void (*on_flush)(void *user),
 	uv_check_start(&f->check, flusher_on_check);
 	uv_unref((uv_handle_t *)&f->prepare);
 	uv_unref((uv_handle_t *)&f->check);
-	loop_item_add(loop_local(loop), &f->item, flusher_shut);
+	loop_item_add(f->ll, &f->item, flusher_shut);
 	return f;
 }
 

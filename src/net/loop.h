@@ -20,7 +20,12 @@ int loop_init(uv_loop_t *loop);
  * NULL; the epoch is arbitrary but one for all loops of the machine. */
 uint64_t loop_now_us(const uv_loop_t *loop);
 
-/* A one-shot timer, stopped at first. Ends the process when memory is out. */
+/*
+ * A one-shot timer, stopped at first. Ends the process when memory is out.
+ * When the process was stopped or very busy for a while, what waits in the
+ * sockets is read before timers fire and flushers run: whoever waits for a sign
+ * of life sees it before his deadline, which has passed meanwhile.
+ */
 struct timer *timer_new(uv_loop_t *loop, void (*on_fire)(void *user),
 			void *user);
 /* Fires once, ms from now; a running timer starts anew. */

@@ -2,8 +2,9 @@
 /*
  * What net/ keeps for each loop, behind loop->data: the list of everything that
  * must end before the loop does, calls put off to the end of the turn, the
- * memory that every read on the loop shares, and the timer that takes buffers
- * from connections that idle. For files in net/ only.
+ * memory that every read on the loop shares, the timer that takes buffers
+ * from connections that idle, and whether the process was stopped for a while.
+ * For files in net/ only.
  */
 #pragma once
 #include <stdbool.h>
@@ -60,6 +61,13 @@ struct loop_local {
 	uint8_t *read_mem;  /* LOOP_READ_LEN: ciphertext of one read */
 	uint8_t *plain_mem; /* LOOP_PLAIN_LEN: its plaintext */
 	bool is_closing;
+	/* Late: see loop_after_poll(). */
+	bool is_polling; /* between the turn's prepare and its check */
+	bool is_late;
+	bool was_late;	    /* already when the poll began */
+	uint64_t poll_us;   /* when the poll began */
+	int64_t wait_us;    /* how long it was to be at most; < 0: no limit */
+	uint64_t polled_us; /* when it had ended */
 };
 
 /* Made at the first call. Ends the process when memory is out. */
