@@ -36,7 +36,7 @@ int cmd_daemon(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 's')
 			return stop();
-		if (c != 'r' || parse_u64(optarg, 3, 1024, &fd) < 0)
+		if (c != 'r' || parse_u64(optarg, 1, 1024, &fd) < 0)
 			return command_misuse("daemon");
 	}
 	if (optind < argc)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <getopt.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
@@ -26,6 +27,7 @@
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "cmd/demo_parts.h"
+#include "cmd/show.h"
 #include "crypto/hash.h"
 
 #define JUPYTER "/usr/bin/jupyter-notebook"
@@ -51,7 +53,8 @@ struct demo {
 	int local_page, local_ticker, ssh_port;
 	char token[33];
 	struct ticker ours, theirs;
-	bool has_jupyter;
+	bool has_jupyter, as_json;
+	unsigned cut_at; /* the line at which --check killed the relay */
 };
 
 enum { RELAY, RIG, LAPTOP };
@@ -63,8 +66,7 @@ static void on_signal(int signum)
 	interrupted = signum;
 }
 
-/* --- clearing up ------------------------------------------------------------
- */
+/* -- clearing up */
 
 static int remove_one(const char *path, const struct stat *st, int kind,
 		      struct FTW *at)
@@ -117,8 +119,7 @@ static void say(const char *text)
 	fprintf(stderr, "  %s\n", text);
 }
 
-/* --- standing up
- * -------------------------------------------------------------- */
+/* -- standing up */
 
 static bool make_places(struct demo *d)
 {
@@ -190,13 +191,24 @@ static bool start_rig(struct demo *d, const char *code, char *ret_code,
 
 static bool start_laptop(struct demo *d, const char *code)
 {
-	const char *daemon[] = { NULL, "daemon", NULL };
+	const char *daemon[] = { NULL, "daemon", "--ready-fd", "1", NULL };
 	const char *join[] = { NULL, "join", code, "--no-authorize-key", NULL };
 	char page[64], ticker[64];
 	const char *forward[] = { NULL, "forward", "desk", page, ticker, NULL };
+	bool is_ready;
+	int ready;
 
-	d->laptop = demo_spawn(&(struct demo_spawn){
-		.home = d->home[LAPTOP], .log = d->log, .argv = daemon });
+	/* It must serve before a command asks, which would start one of its
+	 * own otherwise. */
+	d->laptop = demo_spawn(&(struct demo_spawn){ .home = d->home[LAPTOP],
+						     .log = d->log,
+						     .argv = daemon,
+						     .out = &ready });
+	is_ready = d->laptop > 0 && demo_byte(ready, 15000);
+	if (d->laptop > 0)
+		close(ready);
+	if (!is_ready)
+		return failed(d, "the laptop's process does not start");
 	if (!demo_run(d->home[LAPTOP], d->log, join, NULL, 0))
 		return failed(d, "the laptop could not join");
 	snprintf(page, sizeof(page), "%d:127.0.0.1:%d", d->local_page,
@@ -235,10 +247,10 @@ static bool start_page(struct demo *d)
 	       failed(d, "Jupyter did not start");
 }
 
-/* A plain ssh -L beside it, for comparison, where an sshd is installed. */
-static void start_ssh(struct demo *d)
+/* sshd's key, which is the user's too, and its configuration. */
+static bool make_sshd_files(struct demo *d, const char *key, const char *conf,
+			    int port)
 {
-	char key[96], conf[96], lines[512], port[16], tunnel[64], known[128];
 	const char *gen[] = { "/usr/bin/ssh-keygen",
 			      "-q",
 			      "-t",
@@ -248,54 +260,69 @@ static void start_ssh(struct demo *d)
 			      "-f",
 			      key,
 			      NULL };
-	const char *sshd[] = { SSHD, "-D", "-e", "-f", conf, NULL };
-	const char *ssh[] = { "/usr/bin/ssh", "-F",  "/dev/null", "-N",
-			      "-i",	      key,   "-p",	  port,
-			      "-o",	      known, "-L",	  tunnel,
-			      "127.0.0.1",    NULL };
-	int sshd_port = demo_port(), status = -1;
-	FILE *f;
-	pid_t pid;
-
-	if (access(SSHD, X_OK) != 0 || access(ssh[0], X_OK) != 0)
-		return;
-	snprintf(key, sizeof(key), "%s/key", d->dir);
-	snprintf(conf, sizeof(conf), "%s/sshd_config", d->dir);
-	pid = demo_spawn(&(struct demo_spawn){
+	int status = -1;
+	pid_t pid = demo_spawn(&(struct demo_spawn){
 		.home = d->dir, .log = d->log, .argv = gen });
+	FILE *f;
+
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
-		return;
-	snprintf(lines, sizeof(lines),
-		 "ListenAddress 127.0.0.1\nPort %d\nHostKey %s\n"
-		 "AuthorizedKeysFile %s.pub\nPidFile none\nStrictModes no\n"
-		 "UsePAM no\nPermitRootLogin prohibit-password\n",
-		 sshd_port, key, key);
+		return false;
 	f = fopen(conf, "we");
 	if (f == NULL)
-		return;
-	fputs(lines, f);
-	fclose(f);
-	if (getuid() == 0)
-		mkdir("/run/sshd", 0755);
-	d->sshd = demo_spawn(&(struct demo_spawn){
-		.home = d->dir, .log = d->log, .argv = sshd });
-	if (!demo_wait_port(sshd_port, 3000) ||
-	    !demo_net_start(&d->wire, sshd_port))
-		return;
+		return false;
+	fprintf(f,
+		"ListenAddress 127.0.0.1\nPort %d\nHostKey %s\n"
+		"AuthorizedKeysFile %s.pub\nPidFile none\nStrictModes no\n"
+		"UsePAM no\nPermitRootLogin prohibit-password\n",
+		port, key, key);
+	return fclose(f) == 0;
+}
+
+/* ssh -L to it, over the wire that the keys treat badly. */
+static void start_ssh_tunnel(struct demo *d, const char *key)
+{
+	char port[16], tunnel[64];
+	const char *argv[] = { "/usr/bin/ssh", "-F",
+			       "/dev/null",    "-N",
+			       "-i",	       key,
+			       "-p",	       port,
+			       "-o",	       "StrictHostKeyChecking=no",
+			       "-L",	       tunnel,
+			       "127.0.0.1",    NULL };
+
 	d->ssh_port = demo_port();
 	snprintf(port, sizeof(port), "%d", d->wire.port);
-	snprintf(known, sizeof(known), "StrictHostKeyChecking=no");
 	snprintf(tunnel, sizeof(tunnel), "127.0.0.1:%d:127.0.0.1:%d",
 		 d->ssh_port, d->service_port);
 	setenv("SSH_AUTH_SOCK", "", 1);
 	d->ssh = demo_spawn(&(struct demo_spawn){
-		.home = d->dir, .log = d->log, .argv = ssh });
+		.home = d->dir, .log = d->log, .argv = argv });
 	if (!demo_wait_port(d->ssh_port, 5000))
 		d->ssh_port = 0;
 }
 
-/* --- the counting lines
- * ---------------------------------------------------------- */
+/* A plain ssh -L beside it, for comparison, where an sshd is installed. */
+static void start_ssh(struct demo *d)
+{
+	char key[96], conf[96];
+	const char *sshd[] = { SSHD, "-D", "-e", "-f", conf, NULL };
+	int port = demo_port();
+
+	if (access(SSHD, X_OK) != 0 || access("/usr/bin/ssh", X_OK) != 0)
+		return;
+	snprintf(key, sizeof(key), "%s/key", d->dir);
+	snprintf(conf, sizeof(conf), "%s/sshd_config", d->dir);
+	if (!make_sshd_files(d, key, conf, port))
+		return;
+	if (getuid() == 0)
+		mkdir("/run/sshd", 0755);
+	d->sshd = demo_spawn(&(struct demo_spawn){
+		.home = d->dir, .log = d->log, .argv = sshd });
+	if (demo_wait_port(port, 3000) && demo_net_start(&d->wire, port))
+		start_ssh_tunnel(d, key);
+}
+
+/* -- the counting lines */
 
 static void ticker_open(struct ticker *t, int port)
 {
@@ -346,8 +373,7 @@ static bool ticker_wait(struct ticker *t, unsigned to, int ms)
 	return false;
 }
 
-/* --- what the keys do
- * -------------------------------------------------------------- */
+/* -- what the keys do */
 
 static bool kill_relay(struct demo *d)
 {
@@ -369,8 +395,7 @@ static void change_address(struct demo *d)
 		demo_net_roam(&d->wire);
 }
 
-/* --- looking at it
- * -------------------------------------------------------------------- */
+/* -- looking at it */
 
 /* The round trip to the rig, as `status --json` has it; negative: none. */
 static double round_trip(struct demo *d)
@@ -464,8 +489,7 @@ static void watch(struct demo *d)
 	fputc('\n', stderr);
 }
 
-/* --- the two forms
- * ----------------------------------------------------------------------- */
+/* -- the two forms */
 
 static bool stand_up(struct demo *d)
 {
@@ -513,8 +537,6 @@ static bool fetch(struct demo *d)
 
 static bool check(struct demo *d)
 {
-	unsigned before;
-
 	if (!fetch(d))
 		return false;
 	say(d->has_jupyter ? "Jupyter answers through the relay: good"
@@ -522,10 +544,10 @@ static bool check(struct demo *d)
 	if (!ticker_wait(&d->ours, 5, 20000))
 		return failed(d, "the open stream does not count");
 	ticker_read(&d->theirs);
-	before = d->ours.count;
+	d->cut_at = d->ours.count;
 	if (!kill_relay(d))
 		return false;
-	if (!ticker_wait(&d->ours, before + 20, 30000))
+	if (!ticker_wait(&d->ours, d->cut_at + 20, 30000))
 		return failed(d,
 			      "the open stream %s after the relay was "
 			      "killed, at line %u",
@@ -536,7 +558,7 @@ static bool check(struct demo *d)
 		"  the relay was killed and started again; the open "
 		"stream went on,\n  line %u to %u, none lost, none doubled: "
 		"good\n",
-		before, d->ours.count);
+		d->cut_at, d->ours.count);
 	if (d->ssh_port > 0)
 		fprintf(stderr, "  (a plain ssh -L over the same cut: %s)\n",
 			d->theirs.fd < 0 ? "dead" : "alive");
@@ -553,7 +575,10 @@ static void show_link(const struct demo *d)
 	snprintf(link, sizeof(link), "http://127.0.0.1:%d/%s%s", d->local_page,
 		 d->has_jupyter ? "?token=" : "",
 		 d->has_jupyter ? d->token : "");
-	printf("%s\n", link);
+	if (d->as_json)
+		show_json_free(json_pack("{s:s}", "link", link));
+	else
+		printf("%s\n", link);
 	fflush(stdout);
 	if ((getenv("DISPLAY") == NULL && getenv("WAYLAND_DISPLAY") == NULL) ||
 	    access("/usr/bin/xdg-open", X_OK) != 0)
@@ -569,32 +594,60 @@ static void show_link(const struct demo *d)
 	}
 }
 
+static void say_verdict(const struct demo *d, bool ok)
+{
+	fputs(ok ? "rigway demo: it works\n"
+		 : "rigway demo: it does not work\n",
+	      stderr);
+	if (!d->as_json)
+		return;
+	show_json_free(
+		json_pack("{s:b, s:s, s:I, s:I, s:o}", "works", (int)ok, "page",
+			  d->has_jupyter ? "jupyter" : "own", "cut_at_line",
+			  (json_int_t)d->cut_at, "went_on_to_line",
+			  (json_int_t)d->ours.count, "ssh_survived",
+			  d->ssh_port > 0 ? json_boolean(d->theirs.fd >= 0)
+					  : json_null()));
+}
+
+static bool run(struct demo *d, bool checks)
+{
+	if (!stand_up(d))
+		return false;
+	if (checks)
+		return check(d);
+	show_link(d);
+	watch(d);
+	return true;
+}
+
 int cmd_demo(int argc, char **argv)
 {
+	static const struct option options[] = {
+		{ "check", no_argument, NULL, 'c' },
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
 	struct demo d = { .ours.fd = -1, .theirs.fd = -1 };
-	bool checks = argc == 2 && strcmp(argv[1], "--check") == 0, ok;
+	bool checks = false, ok;
+	int c;
 
-	if (argc > 1 && !checks) {
-		fprintf(stderr, "rigway demo: it does not know '%s'\n",
-			argv[1]);
-		return command_misuse(argv[0]);
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == '?')
+			return command_misuse(argv[0]);
+		checks |= c == 'c';
+		d.as_json |= c == 'j';
 	}
+	if (optind < argc)
+		return command_misuse(argv[0]);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	fputs("rigway demo: all of it on this machine, with keys that are "
 	      "thrown away\n",
 	      stderr);
-	ok = stand_up(&d);
-	if (ok && checks)
-		ok = check(&d);
-	if (ok && !checks) {
-		show_link(&d);
-		watch(&d);
-	}
+	ok = run(&d, checks);
 	demo_clear(&d);
 	if (checks)
-		fputs(ok ? "rigway demo: it works\n"
-			 : "rigway demo: it does not work\n",
-		      stderr);
+		say_verdict(&d, ok);
 	return ok ? EXIT_DONE : EXIT_FAILED;
 }

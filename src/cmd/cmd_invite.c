@@ -83,11 +83,7 @@ int cmd_invite(int argc, char **argv)
 
 		status = one > status ? one : status;
 	}
-	if (cmd.codes != NULL) {
-		json_t *all = json_pack("{s:o}", "codes", cmd.codes);
-
-		show_json(all);
-		json_decref(all);
-	}
+	if (cmd.codes != NULL)
+		show_json_free(json_pack("{s:o}", "codes", cmd.codes));
 	return status;
 }

@@ -17,6 +17,7 @@
 #include "client/talk.h"
 #include "cmd/cmd.h"
 #include "cmd/join_parts.h"
+#include "cmd/show.h"
 #include "crypto/key.h"
 #include "wire/request.h"
 
@@ -50,13 +51,20 @@ bool join_is_terminal(void)
 
 /* -- arguments and the code ------------------------------------------------ */
 
-enum { OPT_NAME = 256, OPT_NO_START, OPT_AUTHORIZE, OPT_NO_AUTHORIZE };
+enum {
+	OPT_NAME = 256,
+	OPT_NO_START,
+	OPT_AUTHORIZE,
+	OPT_NO_AUTHORIZE,
+	OPT_JSON
+};
 
 static const struct option options[] = {
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "no-start", no_argument, NULL, OPT_NO_START },
 	{ "authorize-key", no_argument, NULL, OPT_AUTHORIZE },
 	{ "no-authorize-key", no_argument, NULL, OPT_NO_AUTHORIZE },
+	{ "json", no_argument, NULL, OPT_JSON },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -76,6 +84,7 @@ static int take_option(struct join *j, int opt, char **argv)
 				      optarg);
 		j->name = optarg;
 		return 0;
+	case OPT_JSON: j->is_json = true; return 0;
 	case OPT_NO_START: j->no_start = true; return 0;
 	case OPT_AUTHORIZE: j->authorize = AUTHORIZE_YES; return 0;
 	case OPT_NO_AUTHORIZE: j->authorize = AUTHORIZE_NO; return 0;
@@ -274,6 +283,11 @@ static int join_client(struct join *j)
 	if (status != 0)
 		return status;
 	offer_key(j, &jd);
+	if (j->is_json) {
+		show_json_free(json_pack("{s:s, s:s, s:b}", "role", "laptop",
+					 "rig", jd.rig, "new", (int)jd.is_new));
+		return EXIT_DONE;
+	}
 	printf("%s is ready: rigway ls, rigway ssh %s, rigway forward %s "
 	       "8888\n",
 	       jd.rig, jd.rig, jd.rig);

@@ -17,6 +17,7 @@
 #include "cmd/cmd.h"
 #include "cmd/qr.h"
 #include "cmd/relay_office.h"
+#include "cmd/show.h"
 #include "net/local.h"
 #include "net/loop.h"
 #include "relay/relay.h"
@@ -96,7 +97,7 @@ static void say_where(struct office *o, const struct relay *r)
 }
 
 /* The one thing that goes to stdout. */
-static int say_first_code(struct office *o)
+static int say_first_code(struct office *o, bool as_json)
 {
 	char *code, *err;
 
@@ -109,9 +110,13 @@ static int say_first_code(struct office *o)
 	fputs("The first rig's code; it works once, for 24 hours. On the GPU "
 	      "machine type:\n  rigway join CODE\n",
 	      stderr);
-	puts(code);
+	if (as_json)
+		show_json_free(json_pack("{s:s}", "code", code));
+	else
+		puts(code);
 	fflush(stdout);
-	qr_print(stderr, code);
+	if (!as_json)
+		qr_print(stderr, code);
 	mem_wipe(code, strlen(code));
 	free(code);
 	return 0;
@@ -132,7 +137,7 @@ static int serve_commands(struct office *o, uv_loop_t *loop, struct local **ret)
 	return err < 0 ? EXIT_FAILED : 0;
 }
 
-static int listen_and_run(struct office *o, uv_loop_t *loop)
+static int listen_and_run(struct office *o, uv_loop_t *loop, bool as_json)
 {
 	char host[HOST_MAX + 1] = "relay", *err;
 	struct running run = { .loop = loop };
@@ -155,7 +160,7 @@ static int listen_and_run(struct office *o, uv_loop_t *loop)
 	o->desk.relay = run.relay;
 	find_place(o, relay_port(run.relay));
 	say_where(o, run.relay);
-	status = say_first_code(o);
+	status = say_first_code(o, as_json);
 	if (status == 0) {
 		signal_watch(loop, SIGTERM, on_signal, &run);
 		signal_watch(loop, SIGINT, on_signal, &run);
@@ -166,7 +171,7 @@ static int listen_and_run(struct office *o, uv_loop_t *loop)
 	return status;
 }
 
-static int run_relay(struct office *o)
+static int run_relay(struct office *o, bool as_json)
 {
 	struct local *local = NULL;
 	uv_loop_t loop;
@@ -176,7 +181,7 @@ static int run_relay(struct office *o)
 	CHECK(loop_init(&loop) == 0);
 	status = serve_commands(o, &loop, &local);
 	if (status == 0)
-		status = listen_and_run(o, &loop);
+		status = listen_and_run(o, &loop, as_json);
 	local_free(local);
 	loop_run_close(&loop);
 	return status;
@@ -252,7 +257,7 @@ static bool is_sensible(const struct relay_typed *t)
 	bool remove = t->verb != NULL && strcmp(t->verb, "remove") == 0;
 
 	if (t->verb == NULL)
-		return t->fleet == NULL && !t->json && t->uses == 1 &&
+		return t->fleet == NULL && t->uses == 1 &&
 		       t->expires_ms == EXPIRES_MS;
 	if (!invite && !remove && strcmp(t->verb, "devices") != 0) {
 		fprintf(stderr,
@@ -267,7 +272,7 @@ static bool is_sensible(const struct relay_typed *t)
 			"relay' itself; codes say what it was started with\n");
 		return false;
 	}
-	if (remove != (t->who != NULL)) {
+	if (remove != (t->who != NULL && t->who[0] != '\0')) {
 		if (remove)
 			fprintf(stderr, "rigway: whom? 'rigway relay devices' "
 					"lists names and fingerprints\n");
@@ -292,7 +297,7 @@ int cmd_relay(int argc, char **argv)
 		log_set_prefix("relay");
 		status = office_open(&o);
 		if (status == 0)
-			status = run_relay(&o);
+			status = run_relay(&o, t.json);
 	} else if (status == 0) {
 		status = relay_ask(&o, &t);
 	}

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "cmd/setup.h"
@@ -20,9 +21,6 @@
 #include "rig/reach.h"
 #include "rig/register.h"
 #include "rig/removal.h"
-
-/* Longer than the rig waits for its relay. */
-#define ASK_MS 20000
 
 struct args {
 	const char *verb; /* NULL: run the agent */
@@ -129,8 +127,13 @@ static int take_words(struct args *a, int argc, char **argv)
 	argc--;
 	argv++;
 	if (strcmp(a->verb, "remove") == 0) {
-		if (argc != 1)
+		if (argc > 1)
+			return misuse("is one word too many", argv[1]);
+		if (argc == 0 || argv[0][0] == '\0') {
+			fail("whom? 'rigway rig devices' lists names and "
+			     "fingerprints");
 			return command_misuse("rig");
+		}
 		a->who = argv[0];
 		return 0;
 	}
@@ -147,13 +150,13 @@ static int take_words(struct args *a, int argc, char **argv)
 static int check_args(const struct args *a)
 {
 	const bool invites = a->verb != NULL && strcmp(a->verb, "invite") == 0;
-	const bool lists = a->verb != NULL && strcmp(a->verb, "devices") == 0;
 
 	if ((a->is_guest || a->uses > 0 || a->expires_ms > 0) && !invites)
 		return misuse("belong to 'rigway rig invite'",
 			      "--guest, --uses and --expires");
-	if (a->is_json && !lists)
-		return misuse("belongs to 'rigway rig devices'", "--json");
+	if (a->is_json && a->verb == NULL)
+		return misuse("belongs to invite, devices and remove",
+			      "--json");
 	if (a->name != NULL && a->verb != NULL)
 		return misuse("belongs to 'rigway rig' alone", "--name");
 	return 0;
@@ -213,6 +216,20 @@ static int run_agent(struct setup *s, const struct args *a)
 	return agent_run(&p);
 }
 
+static void say_note(const char *note)
+{
+	if (note[0] != '\0')
+		fprintf(stderr, "rigway rig: note: %s\n", note);
+}
+
+static void print_code(const struct args *a, const char *code)
+{
+	if (a->is_json)
+		show_json_free(json_pack("{s:s}", "code", code));
+	else
+		printf("%s\n", code);
+}
+
 static int invite_running(int fd, const struct args *a, const char *services)
 {
 	json_t *last = NULL;
@@ -222,7 +239,7 @@ static int invite_running(int fd, const struct args *a, const char *services)
 				    "guest", services, "uses",
 				    (json_int_t)a->uses, "expires_s",
 				    (json_int_t)(a->expires_ms / 1000)),
-			  ASK_MS, NULL, NULL, &last, &text);
+			  NULL, &last, &text);
 
 	if (err != 0) {
 		fail(text);
@@ -230,12 +247,8 @@ static int invite_running(int fd, const struct args *a, const char *services)
 		return EXIT_FAILED;
 	}
 
-	const char *note = json_string_value(json_object_get(last, "note"));
-	const char *code = json_string_value(json_object_get(last, "code"));
-
-	if (note != NULL && note[0] != '\0')
-		fprintf(stderr, "rigway rig: note: %s\n", note);
-	printf("%s\n", code != NULL ? code : "");
+	say_note(show_text(last, "note", ""));
+	print_code(a, show_text(last, "code", ""));
 	json_decref(last);
 	return EXIT_DONE;
 }
@@ -272,7 +285,7 @@ static int invite_state(struct agent_state *s, const struct args *a,
 			text);
 	fprintf(stderr, "rigway rig: note: this rig is not running: start it "
 			"with rigway rig before the code is used\n");
-	printf("%s\n", issued.code);
+	print_code(a, issued.code);
 	mem_wipe(&issued, sizeof(issued));
 	return EXIT_DONE;
 }
@@ -311,6 +324,7 @@ static void gather(void *user, const json_t *row)
 static json_t *list_devices(struct setup *s)
 {
 	json_t *rows = json_array();
+	const struct rig_ask_watch watch = { RIG_ASK_MS, gather, rows };
 	struct rig_reach r;
 	char *text = NULL;
 	int err = 0;
@@ -320,8 +334,8 @@ static json_t *list_devices(struct setup *s)
 		return NULL;
 	}
 	if (r.fd >= 0)
-		err = rig_ask(r.fd, json_pack("{s:s}", "do", "devices"), ASK_MS,
-			      gather, rows, NULL, &text);
+		err = rig_ask(r.fd, json_pack("{s:s}", "do", "devices"), &watch,
+			      NULL, &text);
 	for (size_t i = 0; r.fd < 0 && i < r.state.devices.count; i++)
 		if (r.state.devices.rows[i].role != DEVICE_REMOVED)
 			json_array_append_new(
@@ -359,10 +373,7 @@ static int do_devices(struct setup *s, struct args *a)
 	if (rows == NULL)
 		return EXIT_FAILED;
 	if (a->is_json) {
-		json_t *o = json_pack("{s:O}", "devices", rows);
-
-		show_json(o);
-		json_decref(o);
+		show_json_free(json_pack("{s:O}", "devices", rows));
 	} else if (json_array_size(rows) == 0) {
 		fprintf(stderr, "no device may come in yet: rigway rig invite "
 				"makes a code for a laptop\n");
@@ -375,12 +386,27 @@ static int do_devices(struct setup *s, struct args *a)
 	return EXIT_DONE;
 }
 
+/* On the files of a rig that rests, in the words of one that runs. */
+static int remove_state(struct agent_state *s, const char *who, json_t **ret,
+			char **ret_text)
+{
+	char text[REMOVAL_TEXT_CAP];
+	struct device dev;
+	int err = removal_write(&s->devices, &s->invites, who,
+				(int64_t)time(NULL), &dev, text);
+
+	if (err == 0)
+		*ret = admin_removed_json(&dev, text);
+	else
+		*ret_text = xstrdup(text);
+	return err;
+}
+
 static int do_remove(struct setup *s, struct args *a)
 {
 	struct rig_reach r;
-	struct device dev;
 	json_t *last = NULL;
-	char *text = NULL, words[REMOVAL_TEXT_CAP];
+	char *text = NULL;
 	int err;
 
 	if (reach(s, &r) != 0)
@@ -389,15 +415,19 @@ static int do_remove(struct setup *s, struct args *a)
 		err = rig_ask(
 			r.fd,
 			json_pack("{s:s, s:s}", "do", "remove", "who", a->who),
-			ASK_MS, NULL, NULL, &last, &text);
+			NULL, &last, &text);
 	else
-		err = removal_write(&r.state.devices, &r.state.invites, a->who,
-				    (int64_t)time(NULL), &dev, words);
+		err = remove_state(&r.state, a->who, &last, &text);
 	rig_reach_close(&r);
-	fprintf(stderr, "rigway rig: %s\n",
-		text != NULL   ? text
-		: last != NULL ? show_text(last, "text", "")
-			       : words);
+	if (err != 0) {
+		fail(text);
+	} else if (a->is_json) {
+		json_object_del(last, "ok");
+		show_json(last);
+	} else {
+		fprintf(stderr, "rigway rig: %s\n",
+			show_text(last, "text", ""));
+	}
 	free(text);
 	json_decref(last);
 	return err == 0 ? EXIT_DONE : EXIT_FAILED;

@@ -54,7 +54,7 @@ int cmd_unforward(int argc, char **argv)
 	};
 	const char *rig = NULL;
 	int as_json = 0, status = 0, c;
-	json_t *gone, *all;
+	json_t *gone;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c != 'j')
@@ -72,9 +72,7 @@ int cmd_unforward(int argc, char **argv)
 		status = one > status ? one : status;
 	}
 	if (as_json) {
-		all = json_pack("{s:O}", "closed", gone);
-		show_json(all);
-		json_decref(all);
+		show_json_free(json_pack("{s:O}", "closed", gone));
 	} else {
 		print_gone(gone);
 	}

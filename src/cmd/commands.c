@@ -42,6 +42,7 @@ static const struct command_option join_options[] = {
 	{ "no-start", NULL, "on a rig: only pair, do not start the agent" },
 	{ "authorize-key", NULL, "let this laptop's ssh key in, unasked" },
 	{ "no-authorize-key", NULL, "do not offer that" },
+	JSON,
 	END,
 };
 static const struct command_option invite_options[] = {
@@ -62,10 +63,12 @@ static const struct command_option connect_options[] = {
 static const struct command_option ssh_config_options[] = {
 	{ "install", NULL, "add one Include line to ~/.ssh/config" },
 	{ "uninstall", NULL, "take it out again" },
+	JSON,
 	END,
 };
 static const struct command_option demo_options[] = {
 	{ "check", NULL, "prove it and end, with status 0 or 1" },
+	JSON,
 	END,
 };
 static const char *const config_verbs[] = { "check", "show", NULL };
@@ -137,9 +140,9 @@ const struct command commands[] = {
 	  "let plain ssh know the rigs", cmd_ssh_config, NULL,
 	  ssh_config_options, ssh_config_more },
 	{ "reconnect", "[RIG...]", "try again now", cmd_reconnect, NULL,
-	  no_options, NULL },
+	  json_options, NULL },
 	{ "config", "check [FILE] | show", "check or show the settings",
-	  cmd_config, config_verbs, no_options, NULL },
+	  cmd_config, config_verbs, json_options, NULL },
 	{ "completion", "bash | zsh | fish", "print a shell's completion",
 	  cmd_completion, shells, no_options, NULL },
 	{ "demo", "[--check]", "see all of it work on this one machine",

@@ -113,6 +113,14 @@ void demo_end(pid_t *pid)
 	waitpid(p, NULL, 0);
 }
 
+bool demo_byte(int fd, int ms)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	char byte;
+
+	return poll(&pfd, 1, ms) == 1 && read(fd, &byte, 1) == 1;
+}
+
 bool demo_line(int fd, char *out, size_t cap, int ms)
 {
 	int64_t end = now_ms() + ms;

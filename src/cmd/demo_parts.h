@@ -29,6 +29,8 @@ bool demo_run(const char *home, const char *log, const char *const *argv,
 	      char *out, size_t cap);
 /* Cuts all but the last line off; returns text. */
 char *demo_last_line(char *text);
+/* Whether a byte comes before the end and in time. */
+bool demo_byte(int fd, int ms);
 /* Reads a line from fd within ms; false if none came. */
 bool demo_line(int fd, char *out, size_t cap, int ms);
 /* Waits until something accepts on 127.0.0.1:port. */

@@ -15,6 +15,7 @@
 #include "client/self.h"
 #include "cmd/cmd.h"
 #include "cmd/join_parts.h"
+#include "cmd/show.h"
 #include "crypto/key.h"
 #include "net/loop.h"
 #include "rig/issue.h"
@@ -23,7 +24,6 @@
 
 /* The rig keeps trying; this is how long join watches. */
 #define WAIT_MS 30000
-#define ASK_MS	20000
 
 /* -- what it is already ---------------------------------------------------- */
 
@@ -66,8 +66,8 @@ static int stand_running(const struct join *j, int fd, struct standing *ret)
 	char *text = NULL;
 	size_t i;
 
-	if (rig_ask(fd, json_pack("{s:s}", "do", "status"), ASK_MS, NULL, NULL,
-		    &last, &text) != 0)
+	if (rig_ask(fd, json_pack("{s:s}", "do", "status"), NULL, &last,
+		    &text) != 0)
 		return join_fail_free(text);
 	code_id(&j->code, id);
 	str_hex_encode(id, sizeof(id), id_text);
@@ -216,15 +216,21 @@ static int store_relay(struct agent_state *s, const struct rig_relay *relay)
 	return EXIT_FAILED;
 }
 
-static void print_code(const char *code)
+static void print_code(const struct join *j, const char *code)
 {
+	if (j->is_json) {
+		show_json_free(
+			json_pack("{s:s, s:s}", "role", "rig", "code", code));
+		return;
+	}
 	fprintf(stderr, "rigway join: now, on the laptop: rigway join with "
 			"this code\n");
 	printf("%s\n", code);
 }
 
 /* The laptop's code while no rig runs. */
-static int invite_state(struct agent_state *s, const struct rig_relay *relay)
+static int invite_state(const struct join *j, struct agent_state *s,
+			const struct rig_relay *relay)
 {
 	const struct invite_params p = { .now = (int64_t)time(NULL) };
 	const struct issuer by = { relay, key_pin(s->key), s->name };
@@ -244,18 +250,18 @@ static int invite_state(struct agent_state *s, const struct rig_relay *relay)
 			"it when it starts\n",
 			text);
 	fprintf(stderr, "rigway join: start the rig with: rigway rig\n");
-	print_code(issued.code);
+	print_code(j, issued.code);
 	mem_wipe(&issued, sizeof(issued));
 	return EXIT_DONE;
 }
 
-static int invite_running(int fd)
+static int invite_running(const struct join *j, int fd)
 {
 	json_t *last = NULL;
 	char *text = NULL;
 
-	if (rig_ask(fd, json_pack("{s:s}", "do", "invite"), ASK_MS, NULL, NULL,
-		    &last, &text) != 0)
+	if (rig_ask(fd, json_pack("{s:s}", "do", "invite"), NULL, &last,
+		    &text) != 0)
 		return join_fail_free(text);
 
 	const char *note = json_string_value(json_object_get(last, "note"));
@@ -263,7 +269,7 @@ static int invite_running(int fd)
 
 	if (note != NULL && note[0] != '\0')
 		fprintf(stderr, "rigway join: note: %s\n", note);
-	print_code(code != NULL ? code : "");
+	print_code(j, code != NULL ? code : "");
 	json_decref(last);
 	return EXIT_DONE;
 }
@@ -283,10 +289,12 @@ static void watch_running(const struct join *j, int fd)
 {
 	char pin[PIN_TEXT_LEN + 1], *text = NULL;
 
+	const struct rig_ask_watch watch = { WAIT_MS, say_progress, NULL };
+
 	if (rig_ask(fd,
 		    json_pack("{s:s, s:s}", "do", "wait", "key",
 			      pin_text(&j->code.relay_pin, pin)),
-		    WAIT_MS, say_progress, NULL, NULL, &text) == 0) {
+		    &watch, NULL, &text) == 0) {
 		fprintf(stderr, "rigway join: the rig is connected\n");
 		return;
 	}
@@ -349,7 +357,7 @@ static int start_and_invite(struct join *j)
 	if (fd < 0)
 		goto out;
 	watch_running(j, fd);
-	status = invite_running(fd);
+	status = invite_running(j, fd);
 	close(fd);
 out:
 	free(text);
@@ -376,7 +384,7 @@ static int join_stopped(struct join *j, struct agent_state *s)
 	fprintf(stderr, "rigway join: this machine is the rig %s now\n",
 		s->name);
 	if (j->no_start)
-		return invite_state(s, &relay);
+		return invite_state(j, s, &relay);
 	agent_state_close(s); /* the rig wants the lock */
 	return start_and_invite(j);
 }
@@ -394,7 +402,7 @@ static int tell_running(int fd, const struct rig_relay *relay)
 		    json_pack("{s:s, s:s, s:s, s:s, s:o}", "do", "join", "key",
 			      pin_text(&relay->pin, pin), "fleet", relay->fleet,
 			      "invite", invite, "addrs", addrs),
-		    ASK_MS, NULL, NULL, NULL, &text) != 0)
+		    NULL, NULL, &text) != 0)
 		return join_fail_free(text);
 	return 0;
 }
@@ -439,7 +447,7 @@ static int join_running(struct join *j, int fd)
 			"it is started the next time\n",
 			j->name);
 	watch_running(j, fd);
-	return invite_running(fd);
+	return invite_running(j, fd);
 }
 
 int join_rig(struct join *j)

@@ -15,3 +15,9 @@ void show_json(const json_t *o)
 	json_dumpf(o, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
 	putchar('\n');
 }
+
+void show_json_free(json_t *o)
+{
+	show_json(o);
+	json_decref(o);
+}

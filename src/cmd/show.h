@@ -10,3 +10,5 @@
 const char *show_text(const json_t *o, const char *key, const char *none);
 /* Prints o as JSON with a newline on stdout. */
 void show_json(const json_t *o);
+/* The same, and o, which is stolen, is freed. */
+void show_json_free(json_t *o);

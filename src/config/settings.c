@@ -168,19 +168,6 @@ char *settings_get(const struct settings *s, const char *key)
 	return row != NULL ? value_text(row, s) : NULL;
 }
 
-size_t settings_file_check(const char *path, FILE *to)
-{
-	struct config_errors errs = { 0 };
-	struct settings s;
-	size_t count;
-
-	if (settings_load(path, &s, &errs) == 0)
-		settings_done(&s);
-	count = config_errors_print(&errs, to);
-	config_errors_done(&errs);
-	return count;
-}
-
 /* Prints text as a YAML string. Control characters are in none of ours. */
 static void show_text(const char *text, FILE *to)
 {

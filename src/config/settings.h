@@ -133,10 +133,6 @@ char *settings_get(const struct settings *s, const char *key);
  * settings_set(). */
 int settings_check(const struct settings *s, char **ret_err);
 
-/* Reads and judges the file for `rigway config check`: prints all errors to
- * `to`, one a line, and returns how many; 0 means that it is right, or not
- * there. */
-size_t settings_file_check(const char *path, FILE *to);
 /* Prints each setting with help, range and value, as YAML that can be read as
  * a configuration file. */
 void settings_show(const struct settings *s, FILE *to);

@@ -148,20 +148,29 @@ static void do_devices(struct admin *a, struct local_req *r, json_t *msg)
 	local_end(r, true, 0, NULL);
 }
 
+json_t *admin_removed_json(const struct device *dev, const char *text)
+{
+	char shown[PIN_SHORT_LEN + 1];
+
+	return json_pack("{s:s, s:s, s:s}", "name", dev->name, "fingerprint",
+			 pin_short(&dev->pin, shown), "text", text);
+}
+
 static void do_remove(struct admin *a, struct local_req *r, json_t *msg)
 {
 	const char *who = "";
 	char text[REMOVAL_TEXT_CAP];
+	struct device dev;
 
 	json_unpack(msg, "{s:s}", "who", &who);
 
-	int err = removal_do(a->rig, who, text);
+	int err = removal_do(a->rig, who, &dev, text);
 
 	if (err != 0)
 		local_end(r, false, 1, text);
 	else
 		local_end_json(r, true, 0, NULL,
-			       json_pack("{s:s}", "text", text));
+			       admin_removed_json(&dev, text));
 }
 
 static json_t *relay_json(const struct uplink *u)

@@ -20,3 +20,5 @@ void admin_on_uplink(struct admin *a, const struct uplink *u);
 
 /* One device as rows of `devices` show it; also without a running rig. */
 json_t *admin_device_json(const struct device *dev, bool online);
+/* What `remove` answers. */
+json_t *admin_removed_json(const struct device *dev, const char *text);

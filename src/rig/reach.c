@@ -69,23 +69,24 @@ static int judge_last(json_t *line, json_t **ret, char **ret_text)
 	return RW_ERR_REFUSED;
 }
 
-int rig_ask(int fd, json_t *msg, int timeout_ms,
-	    void (*on_row)(void *user, const json_t *row), void *user,
+int rig_ask(int fd, json_t *msg, const struct rig_ask_watch *watch,
 	    json_t **ret, char **ret_text)
 {
+	static const struct rig_ask_watch plain = { RIG_ASK_MS, NULL, NULL };
 	int err = local_ask(fd, msg);
 	json_t *line;
 
 	*ret_text = NULL;
 	json_decref(msg);
+	watch = watch != NULL ? watch : &plain;
 	while (err >= 0) {
-		err = local_next(fd, timeout_ms, &line, NULL);
+		err = local_next(fd, watch->timeout_ms, &line, NULL);
 		if (err < 0)
 			break;
 		if (err == 1)
 			return judge_last(line, ret, ret_text);
-		if (on_row != NULL)
-			on_row(user, line);
+		if (watch->on_row != NULL)
+			watch->on_row(watch->user, line);
 		json_decref(line);
 	}
 	*ret_text = xasprintf("the running rig: %s", err_text(err));

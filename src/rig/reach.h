@@ -23,12 +23,22 @@ int rig_reach(const struct agent_open *o, struct rig_reach *ret,
 	      char **ret_text);
 void rig_reach_close(struct rig_reach *r);
 
+/* Longer than the rig waits for its relay. */
+#define RIG_ASK_MS 20000
+
+/* What happens while the rig answers. */
+struct rig_ask_watch {
+	int timeout_ms; /* without a line; -1: never */
+	void (*on_row)(void *user, const json_t *row); /* or NULL */
+	void *user;
+};
+
 /*
  * Asks the running rig over fd; msg is stolen. Each line before the last goes
- * to on_row (may be NULL). Returns 0 with the last line in *ret (to be
- * json_decref()ed; ret may be NULL), or an error with a sentence in *ret_text,
- * to be freed; RW_ERR_TIMEOUT after timeout_ms (-1: never) without a line.
+ * to watch's on_row; watch may be NULL: RIG_ASK_MS, and nobody hears of rows.
+ * Returns 0 with the last line in *ret (to be json_decref()ed; ret may be
+ * NULL), or an error with a sentence in *ret_text, to be freed; RW_ERR_TIMEOUT
+ * when no line came in time.
  */
-int rig_ask(int fd, json_t *msg, int timeout_ms,
-	    void (*on_row)(void *user, const json_t *row), void *user,
+int rig_ask(int fd, json_t *msg, const struct rig_ask_watch *watch,
 	    json_t **ret, char **ret_text);

@@ -19,12 +19,12 @@ static int removal_find(const struct devices *d, const char *who,
 		*ret = *dev;
 	else if (err == RW_ERR_EXISTS)
 		snprintf(text, REMOVAL_TEXT_CAP,
-			 "more than one device is called %.64s: give the "
+			 "more than one device is called '%.64s': give the "
 			 "fingerprint that rigway rig devices shows",
 			 who);
 	else
 		snprintf(text, REMOVAL_TEXT_CAP,
-			 "no device of this rig is called %.64s: see rigway "
+			 "no device of this rig is called '%.64s': see rigway "
 			 "rig devices",
 			 who);
 	return err;
@@ -59,16 +59,16 @@ int removal_write(struct devices *d, struct invites *v, const char *who,
 	return err;
 }
 
-int removal_do(struct rig *rig, const char *who, char text[REMOVAL_TEXT_CAP])
+int removal_do(struct rig *rig, const char *who, struct device *ret,
+	       char text[REMOVAL_TEXT_CAP])
 {
-	struct device dev;
 	int err = removal_write(&rig->devices, &rig->invites, who, rig_now(),
-				&dev, text);
+				ret, text);
 
 	if (err == RW_ERR_NOT_FOUND || err == RW_ERR_EXISTS)
 		return err;
 	log_info("%s", text);
-	sessions_end(rig->sessions, &dev.pin, RW_ERR_NOT_ALLOWED,
+	sessions_end(rig->sessions, &ret->pin, RW_ERR_NOT_ALLOWED,
 		     "this machine was removed from the rig");
 	removal_tell(rig);
 	return err;

@@ -21,7 +21,8 @@ struct rig;
 int removal_write(struct devices *d, struct invites *v, const char *who,
 		  int64_t now, struct device *ret, char text[REMOVAL_TEXT_CAP]);
 /* The same in a running rig: cuts its streams too, and tells the relays. */
-int removal_do(struct rig *rig, const char *who, char text[REMOVAL_TEXT_CAP]);
+int removal_do(struct rig *rig, const char *who, struct device *ret,
+	       char text[REMOVAL_TEXT_CAP]);
 /* Tells the relays that are reached of the devices that were removed and whose
  * sessions are over: a relay cuts at once, and would cut off the farewell. */
 void removal_tell(struct rig *rig);

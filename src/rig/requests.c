@@ -154,7 +154,8 @@ static void do_devices(struct requests *q, const struct request *r)
 static void do_remove(struct requests *q, const struct request *r)
 {
 	char text[REMOVAL_TEXT_CAP];
-	int err = removal_do(q->peer->rig, r->q_remove.who, text);
+	struct device dev;
+	int err = removal_do(q->peer->rig, r->q_remove.who, &dev, text);
 
 	answer_text(q, r->number, err, text);
 }
