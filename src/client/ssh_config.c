@@ -18,6 +18,7 @@
 #include "client/self.h"
 #include "config/paths.h"
 
+#define LINKS_MAX    40 /* as the kernel's */
 #define FILE_LEN_MAX (4u * 1024 * 1024)
 
 /* -- the state, for the commands */
@@ -368,23 +369,67 @@ static int make_folder(const char *file)
 	return err;
 }
 
+/* What the link at path says, relative to where it stands; to be freed. NULL
+ * where there is no link. */
+static char *read_link(const char *path)
+{
+	char to[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	ssize_t n = readlink(path, to, sizeof(to) - 1);
+
+	if (n <= 0)
+		return NULL;
+	to[n] = '\0';
+	if (to[0] == '/' || slash == NULL)
+		return xstrdup(to);
+	return xasprintf("%.*s/%s", (int)(slash - path), path, to);
+}
+
+/* Where writing to file is to write: the end of its links, though nothing may
+ * be there. 0, -ELOOP, another -errno. */
+static int follow(const char *file, char **ret)
+{
+	char *at = xstrdup(file), *next, *real;
+
+	for (int i = 0; i < LINKS_MAX; i++) {
+		real = realpath(at, NULL);
+		if (real == NULL && errno != ENOENT) {
+			int err = -errno;
+
+			free(at);
+			return err;
+		}
+		next = real != NULL ? NULL : read_link(at);
+		if (real != NULL || next == NULL) {
+			*ret = real != NULL ? real : at;
+			if (real != NULL)
+				free(at);
+			return 0;
+		}
+		free(at);
+		at = next;
+	}
+	free(at);
+	return -ELOOP;
+}
+
 int ssh_config_install(const char *file, const char *path, bool install)
 {
 	struct buf old = { .len = 0 }, out = { .len = 0 };
-	char *real = realpath(file, NULL);
-	const char *target = real != NULL ? real : file;
 	struct stat st = { .st_mode = 0600 };
+	char *target = NULL;
 	size_t len;
 	const uint8_t *data;
-	int err = 0;
+	int err = follow(file, &target);
 
-	if (real != NULL)
-		err = stat(real, &st) < 0 ? -errno
-					  : file_read(real, FILE_LEN_MAX, &old);
+	if (err < 0)
+		return err;
+	if (stat(target, &st) == 0)
+		err = file_read(target, FILE_LEN_MAX, &old);
 	else if (errno != ENOENT)
 		err = -errno;
 	else if (install)
-		err = make_folder(file);
+		err = make_folder(target);
 	data = buf_peek(&old, &len);
 	if (err == 0)
 		err = (install ? ssh_config_include : ssh_config_exclude)(
@@ -399,6 +444,6 @@ int ssh_config_install(const char *file, const char *path, bool install)
 	}
 	buf_done(&old);
 	buf_done(&out);
-	free(real);
+	free(target);
 	return err;
 }

@@ -24,7 +24,7 @@ struct ssh_config_files {
 	struct rigs rigs;
 	char *config; /* the block's place, once it is installed */
 	char *known_hosts;
-	char *error; /* a sentence when opening failed */
+	char *error; /* a sentence when something failed */
 };
 
 /* A negative error with f->error; f needs ssh_config_close() in both cases. */
@@ -55,7 +55,8 @@ int ssh_config_include(const char *text, size_t len, const char *path,
 		       struct buf *out);
 int ssh_config_exclude(const char *text, size_t len, const char *path,
 		       struct buf *out);
-/* The same on a file, atomically: a link is followed, the mode stays; a file
- * that does not exist is made (0600, its folder 0700). 1 if the file was
- * changed, 0 if not, RW_ERR_LIMIT (over 4 MiB), -errno. */
+/* The same on a file, atomically: a link is followed, also one that leads
+ * nowhere yet, the mode stays; a file that does not exist is made (0600, its
+ * folder 0700). 1 if the file was changed, 0 if not, RW_ERR_LIMIT (over 4 MiB),
+ * -errno. */
 int ssh_config_install(const char *file, const char *path, bool install);

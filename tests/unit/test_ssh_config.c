@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -146,6 +147,33 @@ static void mode_and_link_of_the_file_stay(void **state)
 	check_file(at->file, LINE "Host b\n", 0640);
 }
 
+/* Dotfiles that are kept elsewhere, and not there yet on this machine. */
+static void a_link_that_leads_nowhere_stays_and_is_filled(void **state)
+{
+	struct place *at = *state;
+	struct stat st;
+
+	assert_int_equal(symlink("ssh/config", at->link), 0);
+	assert_int_equal(ssh_config_install(at->link, PATH, false), 0);
+	assert_int_equal(ssh_config_install(at->link, PATH, true), 1);
+	assert_int_equal(lstat(at->link, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	check_file(at->file, LINE, 0600);
+}
+
+static void
+a_link_in_a_ring_and_a_folder_that_is_a_file_are_refused(void **state)
+{
+	struct place *at = *state;
+	char *below = xasprintf("%s/config", at->file);
+
+	assert_int_equal(symlink("link", at->link), 0);
+	assert_int_equal(ssh_config_install(at->link, PATH, true), -ELOOP);
+	assert_int_equal(ssh_config_install(at->file, PATH, true), 1);
+	assert_int_equal(ssh_config_install(below, PATH, true), -ENOTDIR);
+	free(below);
+}
+
 static void write_block(struct rigs *rigs, const char *self, const char *home,
 			struct buf *out)
 {
@@ -249,6 +277,8 @@ int main(void)
 		cmocka_unit_test(a_last_line_without_its_end_is_taken_out_too),
 		ROW(a_missing_file_is_made_private),
 		ROW(mode_and_link_of_the_file_stay),
+		ROW(a_link_that_leads_nowhere_stays_and_is_filled),
+		ROW(a_link_in_a_ring_and_a_folder_that_is_a_file_are_refused),
 		cmocka_unit_test(the_block_says_what_ssh_must_know),
 		cmocka_unit_test(
 			a_rig_cannot_write_into_the_users_configuration),
