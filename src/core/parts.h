@@ -129,6 +129,8 @@ struct session {
 	const struct session_ops *ops;
 	uint64_t now;
 	uint64_t peer_incarnation; /* client: of the rig that knows us */
+	uint64_t keep_us;	   /* client: how long the rig keeps all this */
+	uint64_t absent_at;	   /* client: without a carrier; 0 not */
 	struct list carriers;
 	uint32_t carrier_count;
 	uint32_t next_carrier;	 /* client: the number of the next one */

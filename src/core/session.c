@@ -4,12 +4,14 @@
  * nothing else does. */
 #include "core/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
+#include "base/format.h"
 #include "base/str.h"
 #include "core/parts.h"
 
@@ -306,6 +308,7 @@ void session_lives(struct session *s, struct carrier *c)
 	/* What HELLO listed may be gone by now. */
 	c->live_due = s->p.is_client && !c->alone;
 	s->attached++;
+	s->absent_at = 0;
 	if (s->primary == NULL)
 		set_primary(s, c, c->alone);
 	else if (c->alone)
@@ -325,6 +328,10 @@ static void elect_primary(struct session *s)
 			session_wake(s);
 			return;
 		}
+	}
+	if (s->p.is_client && s->peer_incarnation != 0 && s->absent_at == 0) {
+		s->absent_at = s->now;
+		session_wake(s);
 	}
 }
 
@@ -560,12 +567,37 @@ static void tell_roomy(struct session *s)
 		stream_tell(container_of(it, struct stream, room));
 }
 
+/* The rig has forgotten an absent session by now: nobody waits for more here
+ * either. What the rig never heard of stays, and is opened when it is back. */
+static void tick_absent(struct session *s, uint64_t *next)
+{
+	char keep[FORMAT_CAP], text[STREAM_TEXT_MAX];
+
+	if (s->absent_at == 0)
+		return;
+	if (s->now < s->absent_at + s->keep_us) {
+		*next = MIN(*next, s->absent_at + s->keep_us);
+		return;
+	}
+	s->absent_at = 0;
+	snprintf(text, sizeof(text),
+		 "the rig was not reached for the %s that it keeps connections",
+		 format_duration(s->keep_us / 1000, keep));
+	list_for_each_safe (it, &s->streams) {
+		struct stream *st = container_of(it, struct stream, all);
+
+		if (st != s->control && st->sent_open)
+			stream_reset(st, RW_ERR_TIMEOUT, text);
+	}
+}
+
 uint64_t session_tick(struct session *s, uint64_t now_us)
 {
 	uint64_t next = UINT64_MAX;
 
 	s->now = now_us;
 	s->woken = false;
+	tick_absent(s, &next);
 	tell_closed(s);
 	tell_roomy(s);
 	if (!list_is_empty(&s->roomy))

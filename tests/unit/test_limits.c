@@ -474,26 +474,34 @@ static void a_woken_stream_goes_first(void **state)
 	uint32_t ids[64];
 
 	(void)state;
+	pair.limits.in_flight_min = 1 << 20;
 	start();
-	struct seen *bulk = open_at(CLIENT, "n:15");
-	struct seen *keys = open_at(CLIENT, "n:16");
-
-	settle();
-	inject(w, CLIENT, raw_state(1, 0, 0, 1 << 20));
-	write_at(CLIENT, bulk, 500000);
+	struct seen *keys = open_at(CLIENT, "n:15"), *bulk[4];
 	const uint8_t *data;
-	size_t n = carrier_output(w->c[CLIENT], &data, pair.now);
+	size_t n;
 
-	assert_true(n > 0);
-	buf_append(&w->q[RIG], data, n);
-	n = carrier_output(w->c[CLIENT], &data, pair.now);
-	buf_append(&w->q[RIG], data, n);
-	buf_reset(&w->q[RIG]);
-	write_at(CLIENT, keys, 1);
-	n = carrier_output(w->c[CLIENT], &data, pair.now);
-	buf_append(&w->q[RIG], data, n);
-	assert_true(turns(ids, 64) > 0);
-	assert_int_equal(ids[0], 3);
+	for (int k = 0; k < 4; k++)
+		bulk[k] = open_at(CLIENT, "n:16");
+	settle();
+	for (int k = 0; k < 4; k++) {
+		inject(w, CLIENT,
+		       raw_state((uint32_t)stream_id(bulk[k]->st), 0, 0,
+				 1 << 20));
+		write_at(CLIENT, bulk[k], 500000);
+	}
+	/* Wherever the others are in their round, once that is over in which
+	 * it woke last. */
+	for (int k = 0; k < 5; k++) {
+		for (int j = 0; j < 5 + k; j++)
+			assert_true(carrier_output(w->c[CLIENT], &data,
+						   pair.now) > 0);
+		write_at(CLIENT, keys, 1);
+		buf_reset(&w->q[RIG]);
+		n = carrier_output(w->c[CLIENT], &data, pair.now);
+		buf_append(&w->q[RIG], data, n);
+		assert_true(turns(ids, 64) > 0);
+		assert_int_equal(ids[0], stream_id(keys->st));
+	}
 	wire_cut(w);
 }
 

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* What keeps a laptop connected, and when it stops trying. No rig is there:
+ * what one would say is put into the session. */
+#include "unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "client/rigs.h"
+#include "client/way.h"
+#include "net/loop.h"
+#include "wire/frame.h"
+
+struct world {
+	uv_loop_t loop;
+	struct way_env env;
+	struct budget budget;
+	struct rigs_row row;
+	struct way *way;
+	struct way_watch watch;
+	bool is_late, is_released;
+	unsigned ended;
+	int err;
+	char text[WAY_TEXT_CAP];
+	struct timer *guard;
+};
+
+static void on_guard(void *user)
+{
+	((struct world *)user)->is_late = true;
+}
+
+#define until(w, cond)                                                         \
+	do {                                                                   \
+		(w)->is_late = false;                                          \
+		timer_start((w)->guard, 10000);                                \
+		while (!(cond) && !(w)->is_late)                               \
+			uv_run(&(w)->loop, UV_RUN_ONCE);                       \
+		timer_stop((w)->guard);                                        \
+		assert_true(cond);                                             \
+	} while (0)
+
+static void on_live(struct way_watch *watch)
+{
+	(void)watch;
+	fail();
+}
+
+static void on_ended(struct way_watch *watch, int err, const char *text)
+{
+	struct world *w = container_of(watch, struct world, watch);
+
+	w->ended++;
+	w->err = err;
+	str_copy(w->text, sizeof(w->text), text);
+}
+
+static void on_released(void *user)
+{
+	((struct world *)user)->is_released = true;
+}
+
+static void world_open(struct world *w)
+{
+	struct key *key;
+
+	memset(w, 0, sizeof(*w));
+	assert_int_equal(loop_init(&w->loop), 0);
+	w->guard = timer_new(&w->loop, on_guard, w);
+	assert_int_equal(key_generate(&key), 0);
+	budget_init(&w->budget, 1 << 24, 16384, 1 << 20);
+	w->env = (struct way_env){
+		.loop = &w->loop,
+		.key = key,
+		.budget = &w->budget,
+		.limits = { .max_streams = 10,
+			    .send_max = 1 << 20,
+			    .carriers_max = 8,
+			    .in_flight_min = 32768,
+			    .ping_interval_us = 5000000,
+			    .ping_timeout_us = 4000000 },
+		.incarnation = 7,
+		.device = "laptop",
+	};
+	assert_int_equal(driver_new(&w->loop, &w->env.driver), 0);
+	str_copy(w->row.name, sizeof(w->row.name), "desk");
+	/* Nobody listens there, so no dial comes to anything. */
+	str_copy(w->row.relays[0], HOSTPORT_CAP, "127.0.0.1:1");
+	w->row.relay_count = 1;
+	w->way = way_new(&w->env, &w->row);
+	w->watch =
+		(struct way_watch){ .on_live = on_live, .on_ended = on_ended };
+	list_init(&w->watch.link);
+	way_watch(w->way, &w->watch);
+	way_want(w->way);
+	until(w, way_session(w->way) != NULL);
+}
+
+static void world_close(struct world *w)
+{
+	list_del(&w->watch.link);
+	way_release(w->way, on_released, w);
+	way_unwant(w->way);
+	until(w, w->is_released);
+	driver_free(w->env.driver);
+	timer_free(w->guard);
+	loop_run_close(&w->loop);
+	key_free((struct key *)(uintptr_t)w->env.key);
+}
+
+/* A rig is reached, and refuses. */
+static void refuse(struct world *w, int err, const char *text)
+{
+	struct refused r = { .code = reason_to_wire(err) };
+	uint64_t now = loop_now_us(&w->loop);
+	struct carrier *c = session_dial(way_session(w->way), NULL, now);
+	uint8_t out[FRAME_MAX];
+	size_t n;
+
+	assert_non_null(c);
+	str_copy(r.text, sizeof(r.text), text);
+	n = refused_write(&r, out);
+	assert_int_equal(carrier_input(c, out, n, now), err);
+}
+
+static void replaced_stops_dialling_and_says_so(void **state)
+{
+	static const char text[] = "another process with this key took over";
+	struct world w;
+	struct way_report r;
+
+	(void)state;
+	world_open(&w);
+	refuse(&w, RW_ERR_REPLACED, text);
+	until(&w, w.ended == 1);
+	assert_int_equal(w.err, RW_ERR_REPLACED);
+	assert_string_equal(w.text, text);
+	assert_int_equal(way_state(w.way), WAY_ENDED);
+	way_report(w.way, &r);
+	assert_int_equal(r.dials, 0);
+	assert_true(r.next_dial_ms == UINT64_MAX);
+	assert_string_equal(r.text, text);
+	/* Nor when somebody else wants it, or the machine wakes up. */
+	way_want(w.way);
+	way_kick(w.way);
+	for (int k = 0; k < 20; k++)
+		uv_run(&w.loop, UV_RUN_NOWAIT);
+	way_report(w.way, &r);
+	assert_int_equal(r.dials, 0);
+	assert_true(r.next_dial_ms == UINT64_MAX);
+	assert_null(way_session(w.way));
+	way_unwant(w.way);
+	/* Only when a person asks for it. */
+	way_renew(w.way);
+	until(&w, way_session(w.way) != NULL);
+	assert_int_equal(way_state(w.way), WAY_DIALING);
+	world_close(&w);
+}
+
+/* A rig that closes down, or is full, may be back at once. */
+static void a_rig_that_closes_down_is_dialled_again(void **state)
+{
+	struct world w;
+	struct way_report r;
+
+	(void)state;
+	world_open(&w);
+	uint8_t old[SESSION_ID_LEN];
+
+	memcpy(old, session_id(way_session(w.way)), sizeof(old));
+	refuse(&w, RW_ERR_CLOSING, "the rig was stopped");
+	until(&w, way_session(w.way) != NULL &&
+			  memcmp(session_id(way_session(w.way)), old,
+				 sizeof(old)) != 0);
+	assert_int_equal(w.ended, 0);
+	assert_int_equal(way_state(w.way), WAY_DIALING);
+	way_report(w.way, &r);
+	assert_true(r.dials > 0 || r.next_dial_ms != UINT64_MAX);
+	world_close(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(replaced_stops_dialling_and_says_so),
+		cmocka_unit_test(a_rig_that_closes_down_is_dialled_again),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests_name("way", tests, NULL, NULL);
+}
