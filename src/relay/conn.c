@@ -34,7 +34,7 @@ static void conn_free(struct conn *c)
 
 	conn_leave(c);
 	if (c->is_unproven)
-		door_leave(&r->door, c->door_key);
+		strangers_leave(&r->strangers, c->stranger);
 	timer_free(c->timer);
 	list_del(&c->link);
 	r->conn_count--;
@@ -250,7 +250,7 @@ static int conn_welcome(struct conn *c, const struct fleet *f)
 static void conn_proven(struct conn *c)
 {
 	if (c->is_unproven)
-		door_leave(&c->relay->door, c->door_key);
+		strangers_leave(&c->relay->strangers, c->stranger);
 	c->is_unproven = false;
 }
 
@@ -270,7 +270,7 @@ static void hello_redeem(struct conn *c, const struct relay_hello *h)
 	struct fleet *f;
 	int err;
 
-	if (!door_may_guess(&r->door, c->door_key, now)) {
+	if (!strangers_may_guess(&r->strangers, c->stranger, now)) {
 		conn_refuse(c, RW_ERR_LIMIT,
 			    "too many wrong codes came from your address; try "
 			    "again in a minute");
@@ -278,7 +278,7 @@ static void hello_redeem(struct conn *c, const struct relay_hello *h)
 	}
 	err = book_redeem(r->book, &t, &f, text);
 	if (err == RW_ERR_NOT_FOUND)
-		door_guessed(&r->door, c->door_key, now);
+		strangers_guessed(&r->strangers, c->stranger, now);
 	if (err < 0) {
 		log_info("%s: a code was refused: %s", c->addr, text);
 		conn_refuse(c, err, text);
@@ -454,13 +454,13 @@ void conn_accept(struct relay *r, int fd, const struct sockaddr_storage *peer)
 	static const struct chan_ops ops = { .on_data = on_data,
 					     .on_room = on_room,
 					     .on_closed = on_closed };
-	uint64_t key = door_key(peer);
+	uint64_t key = strangers_key(peer);
 	struct conn *c;
 	int err;
 
 	if (r->conn_count + 2 * r->pair_count >=
 		    (size_t)r->settings->max_connections ||
-	    !door_enter(&r->door, key)) {
+	    !strangers_enter(&r->strangers, key)) {
 		r->refused_at_door++;
 		close(fd);
 		return;
@@ -468,11 +468,11 @@ void conn_accept(struct relay *r, int fd, const struct sockaddr_storage *peer)
 	c = calloc(1, sizeof(*c));
 	if (c == NULL) {
 		close(fd);
-		door_leave(&r->door, key);
+		strangers_leave(&r->strangers, key);
 		return;
 	}
 	c->relay = r;
-	c->door_key = key;
+	c->stranger = key;
 	c->is_unproven = true;
 	list_init(&c->link);
 	list_init(&c->in_line);
@@ -480,7 +480,7 @@ void conn_accept(struct relay *r, int fd, const struct sockaddr_storage *peer)
 	err = chan_open_fd(r->loop, fd, &ops, c, &c->chan);
 	if (err < 0) {
 		log_debug("%s: %s", c->addr, err_text(err));
-		door_leave(&r->door, key);
+		strangers_leave(&r->strangers, key);
 		free(c);
 		return;
 	}

@@ -146,8 +146,8 @@ int relay_new(const struct relay_params *params, struct relay **ret,
 	pinmap_init(&r->present, random_u64());
 	map_init(&r->calls, random_u64());
 	map_init(&r->met, random_u64());
-	door_init(&r->door, (unsigned)s->max_unproven_per_address,
-		  (unsigned)s->guesses_per_minute);
+	strangers_init(&r->strangers, (unsigned)s->max_unproven_per_address,
+		       (unsigned)s->guesses_per_minute);
 	r->ready = flusher_new(r->loop, meet_on_ready, r);
 	r->stopping = timer_new(r->loop, relay_on_stop_timer, r);
 	*ret_err = NULL;
@@ -257,7 +257,7 @@ void relay_free(struct relay *r)
 	pinmap_done(&r->present);
 	map_done(&r->calls);
 	map_done(&r->met);
-	door_done(&r->door);
+	strangers_done(&r->strangers);
 	flusher_free(r->ready);
 	timer_free(r->stopping);
 	tls_ctx_free(r->ctx);

@@ -12,7 +12,7 @@
 #include "net/loop.h"
 #include "net/tls.h"
 #include "relay/book.h"
-#include "relay/door.h"
+#include "net/strangers.h"
 #include "relay/relay.h"
 #include "relay/splice.h"
 #include "wire/relay_msg.h"
@@ -56,7 +56,7 @@ struct conn {
 	struct chan *chan;
 	enum conn_state state;
 	struct timer *timer; /* guards every state but CLOSING */
-	uint64_t door_key;
+	uint64_t stranger;
 	bool is_unproven; /* counted at the door */
 	char addr[RELAY_ADDR_MAX + 1];
 	struct presence *self; /* CONTROL, WISHING, READYING */
@@ -91,7 +91,7 @@ struct relay {
 	const struct settings_relay *settings;
 	struct book *book;
 	struct tls_ctx *ctx;
-	struct door door;
+	struct strangers strangers;
 	struct splicer *splicer;
 	struct listener *listeners[LISTENERS_MAX];
 	char listens[LISTENERS_MAX][HOSTPORT_CAP];

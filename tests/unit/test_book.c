@@ -17,7 +17,7 @@
 #include "base/str.h"
 #include "config/settings.h"
 #include "relay/book.h"
-#include "relay/door.h"
+#include "net/strangers.h"
 #include "relay/place.h"
 
 #define NOW  INT64_C(1800000000)
@@ -431,9 +431,9 @@ static void a_mangled_book_is_refused_with_its_line(void **state)
 	office_close(&o);
 }
 
-/* -- the door -------------------------------------------------------------- */
+/* -- strangers ----------------------------------------------------------- */
 
-static uint64_t door_key_of(const char *ip)
+static uint64_t key_of(const char *ip)
 {
 	struct sockaddr_storage ss = { 0 };
 	struct sockaddr_in *a4 = (void *)&ss;
@@ -443,47 +443,46 @@ static uint64_t door_key_of(const char *ip)
 		ss.ss_family = AF_INET;
 	else if (inet_pton(AF_INET6, ip, &a6->sin6_addr) == 1)
 		ss.ss_family = AF_INET6;
-	return door_key(&ss);
+	return strangers_key(&ss);
 }
 
-static void the_door_counts_v6_by_its_64(void **state)
+static void v6_strangers_are_counted_by_their_64(void **state)
 {
 	(void)state;
-	assert_true(door_key_of("2001:db8:1:2::1") ==
-		    door_key_of("2001:db8:1:2:ffff::9"));
-	assert_true(door_key_of("2001:db8:1:2::1") !=
-		    door_key_of("2001:db8:1:3::1"));
-	assert_true(door_key_of("1.2.3.4") != door_key_of("1.2.3.5"));
-	assert_true(door_key_of("0.0.0.0") != door_key_of("::"));
+	assert_true(key_of("2001:db8:1:2::1") ==
+		    key_of("2001:db8:1:2:ffff::9"));
+	assert_true(key_of("2001:db8:1:2::1") != key_of("2001:db8:1:3::1"));
+	assert_true(key_of("1.2.3.4") != key_of("1.2.3.5"));
+	assert_true(key_of("0.0.0.0") != key_of("::"));
 }
 
-static void the_door_limits_and_forgets(void **state)
+static void strangers_are_limited_and_forgotten(void **state)
 {
 	const uint64_t minute = 60000000;
-	struct door d;
+	struct strangers d;
 
 	(void)state;
-	door_init(&d, 2, 3);
-	assert_true(door_enter(&d, 1));
-	assert_true(door_enter(&d, 1));
-	assert_false(door_enter(&d, 1));
-	assert_true(door_enter(&d, 2));
-	door_leave(&d, 1);
-	assert_true(door_enter(&d, 1));
+	strangers_init(&d, 2, 3);
+	assert_true(strangers_enter(&d, 1));
+	assert_true(strangers_enter(&d, 1));
+	assert_false(strangers_enter(&d, 1));
+	assert_true(strangers_enter(&d, 2));
+	strangers_leave(&d, 1);
+	assert_true(strangers_enter(&d, 1));
 	for (int i = 0; i < 3; i++) {
-		assert_true(door_may_guess(&d, 1, minute));
-		door_guessed(&d, 1, minute);
+		assert_true(strangers_may_guess(&d, 1, minute));
+		strangers_guessed(&d, 1, minute);
 	}
-	assert_false(door_may_guess(&d, 1, minute));
-	assert_false(door_may_guess(&d, 1, 2 * minute - 1));
-	assert_true(door_may_guess(&d, 2, minute));
-	assert_true(door_may_guess(&d, 1, 2 * minute));
-	door_guessed(&d, 1, 2 * minute);
-	assert_true(door_may_guess(&d, 1, 2 * minute));
+	assert_false(strangers_may_guess(&d, 1, minute));
+	assert_false(strangers_may_guess(&d, 1, 2 * minute - 1));
+	assert_true(strangers_may_guess(&d, 2, minute));
+	assert_true(strangers_may_guess(&d, 1, 2 * minute));
+	strangers_guessed(&d, 1, 2 * minute);
+	assert_true(strangers_may_guess(&d, 1, 2 * minute));
 	/* Those who have gone and not guessed leave nothing behind. */
-	door_leave(&d, 2);
-	assert_int_equal(map_count(&d.guests), 1);
-	door_done(&d);
+	strangers_leave(&d, 2);
+	assert_int_equal(map_count(&d.seen), 1);
+	strangers_done(&d);
 }
 
 /* -- the place ------------------------------------------------------------- */
@@ -582,8 +581,8 @@ int main(void)
 		cmocka_unit_test(a_key_may_be_in_several_fleets),
 		cmocka_unit_test(a_disk_that_fails_changes_nothing),
 		cmocka_unit_test(a_mangled_book_is_refused_with_its_line),
-		cmocka_unit_test(the_door_counts_v6_by_its_64),
-		cmocka_unit_test(the_door_limits_and_forgets),
+		cmocka_unit_test(v6_strangers_are_counted_by_their_64),
+		cmocka_unit_test(strangers_are_limited_and_forgotten),
 		cmocka_unit_test(private_addresses_are_known),
 		cmocka_unit_test(a_name_goes_before_an_address),
 		cmocka_unit_test(the_place_is_kept),

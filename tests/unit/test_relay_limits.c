@@ -79,8 +79,8 @@ static void wrong_codes_are_limited_and_burn_nothing(void **state)
 	assert_int_equal(dev_redeem(&a, &wrong, RELAY_RIG), RW_ERR_LIMIT);
 	assert_int_equal(book_device_count(w.book), 0);
 	/* A minute later: here, the door forgets. */
-	door_done(&w.relay->door);
-	door_init(&w.relay->door, 64, 3);
+	strangers_done(&w.relay->strangers);
+	strangers_init(&w.relay->strangers, 64, 3);
 	dev_close(&a);
 	dev_open(&a, &w);
 	assert_int_equal(dev_redeem(&a, &code, RELAY_RIG), 0);
