@@ -27,14 +27,21 @@
 /* A command may hold the state for a moment when the rig starts. */
 #define LOCK_WAIT_MS 10000
 #define LOCK_STEP_MS 200
-/* The end: connections close cleanly, but nobody waits for a dead peer. */
-#define STOP_STEP_MS 10
-#define STOP_MAX_MS  2000
+/* The end, in two steps. While bytes flow, what is open may finish; QUIET ms
+ * without any, or DRAIN in all, are enough. Then everybody hears it, and
+ * connections close cleanly, but nobody waits for a dead peer. */
+#define DRAIN_QUIET_MS 100
+#define DRAIN_MAX_MS   1500
+#define STOP_STEP_MS   10
+#define STOP_MAX_MS    2000
 
 struct agent {
 	struct rig rig;
 	uv_loop_t loop;
 	struct timer *stop; /* while it ends */
+	unsigned drain_ms, quiet_ms;
+	uint64_t drained; /* bytes of all sessions when last looked */
+	bool is_drained;  /* all were told */
 	unsigned stop_ms;
 };
 
@@ -45,11 +52,45 @@ int64_t rig_now(void)
 
 /* -- the end -------------------------------------------------------------- */
 
+static uint64_t bytes_moved(const struct rig *rig)
+{
+	struct session_stats st;
+	uint64_t n = 0;
+
+	for (const struct peer *p = NULL;
+	     (p = sessions_next(rig->sessions, p)) != NULL;) {
+		session_stats(p->session, &st);
+		n += st.bytes_in + st.bytes_out;
+	}
+	return n;
+}
+
+/* Whether what is open may go on for another step. */
+static bool still_drains(struct agent *a)
+{
+	const uint64_t moved = bytes_moved(&a->rig);
+
+	a->quiet_ms = moved == a->drained ? a->quiet_ms + STOP_STEP_MS : 0;
+	a->drained = moved;
+	a->drain_ms += STOP_STEP_MS;
+	return a->rig.opening_count > 0 && a->quiet_ms < DRAIN_QUIET_MS &&
+	       a->drain_ms < DRAIN_MAX_MS;
+}
+
 static void on_stop_timer(void *user)
 {
 	struct agent *a = user;
 	struct rig *rig = &a->rig;
 
+	if (!a->is_drained) {
+		if (still_drains(a)) {
+			timer_start(a->stop, STOP_STEP_MS);
+			return;
+		}
+		a->is_drained = true;
+		doors_close(rig);
+		sessions_close_all(rig->sessions);
+	}
 	if ((sessions_is_idle(rig->sessions) && rig->opening_count == 0 &&
 	     list_is_empty(&rig->doors)) ||
 	    a->stop_ms >= STOP_MAX_MS) {
@@ -64,12 +105,12 @@ static void on_signal(void *user, int signum)
 {
 	struct agent *a = user;
 
-	if (a->rig.is_stopping)
+	if (a->rig.is_stopping) { /* asked twice: no more time for others */
+		a->drain_ms = DRAIN_MAX_MS;
 		return;
+	}
 	log_info("stopping (%s)", signum == SIGTERM ? "SIGTERM" : "SIGINT");
 	a->rig.is_stopping = true;
-	doors_close(&a->rig);
-	sessions_close_all(a->rig.sessions);
 	a->stop = timer_new(&a->loop, on_stop_timer, a);
 	timer_start(a->stop, 0);
 }

@@ -332,9 +332,12 @@ void door_answer(struct uplink *u, const struct control_call *call)
 
 	list_for_each (it, &rig->doors)
 		n++;
-	if (err == 0 &&
-	    (n >= (size_t)rig->settings->rig.max_calls || rig->is_stopping))
+	if (err == 0 && n >= (size_t)rig->settings->rig.max_calls)
 		err = RW_ERR_LIMIT;
+	if (err == 0 && rig->is_stopping) {
+		err = RW_ERR_CLOSING;
+		text = "the rig was just stopped";
+	}
 	d = err == 0 ? calloc(1, sizeof(*d)) : NULL;
 	if (d == NULL) {
 		char who[PIN_SHORT_LEN + 1];

@@ -137,7 +137,7 @@ static void session_on_open(struct session *s, struct stream *st)
 {
 	struct peer *p = session_user(s);
 
-	if (!p->is_ending)
+	if (!p->is_ending && !p->rig->is_stopping)
 		opening_start(p, st);
 }
 
