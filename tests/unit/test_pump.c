@@ -12,6 +12,8 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -548,6 +550,37 @@ static void a_half_closed_program_that_dies_is_noticed(void **state)
 	assert_int_equal(rig.err, RW_ERR_GONE);
 }
 
+/* A close() looks like the end of one direction, so an end is not the last
+ * that is asked of either socket. */
+static int keepalive_s(int fd)
+{
+	int on = 0, idle = 0;
+	socklen_t len = sizeof(on);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &len),
+			 0);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, &len),
+			 0);
+	return on ? idle : 0;
+}
+
+static void local_sockets_are_probed_and_half_closed_ones_soon(void **state)
+{
+	(void)state;
+	rig_reads = true;
+	start(true);
+	RUN_UNTIL(client.connected);
+	assert_int_equal(keepalive_s(client.pump_fd), 300);
+	assert_int_equal(keepalive_s(rig.pump_fd), 300);
+	shutdown(client.fd, SHUT_WR);
+	RUN_UNTIL(rig.saw_eof);
+	assert_int_equal(keepalive_s(client.pump_fd), 60);
+	assert_int_equal(keepalive_s(rig.pump_fd), 60);
+	shutdown(rig.fd, SHUT_WR);
+	RUN_UNTIL(client.dones && rig.dones);
+	assert_int_equal(client.err, 0);
+}
+
 static uint64_t received(const struct stream *st)
 {
 	struct stream_stats stats;
@@ -616,6 +649,7 @@ int main(void)
 		T(an_abort_resets_both_programs),
 		T(the_end_of_the_session_resets_the_program),
 		T(a_half_closed_program_that_dies_is_noticed),
+		T(local_sockets_are_probed_and_half_closed_ones_soon),
 		T(early_bytes_and_an_early_end_are_not_lost),
 		T(the_end_of_a_loop_ends_its_pumps),
 	};

@@ -363,6 +363,48 @@ static void a_byte_between_wish_and_ready_closes_it(void **state)
 	world_close(&w);
 }
 
+/* A rig that lost its paths says so first thing when it is back. */
+static void a_hello_names_what_is_lost_and_both_legs_close(void **state)
+{
+	struct relay_msg m = { .type = R_HELLO };
+	uint8_t lost[16];
+	struct world w;
+	struct dev rig, laptop;
+	struct tls_ctx *ctx;
+	struct rude r;
+
+	(void)state;
+	world_open(&w);
+	world_start_relay(&w, 0);
+	make_two(&w, &rig, &laptop);
+	connect_two(&w, &rig, &laptop);
+	until(&w, relay_counts(w.relay).pairs == 1);
+	control_stop(rig.control);
+	rig.control = NULL;
+	until(&w, relay_counts(w.relay).controls == 0);
+	assert_int_equal(relay_counts(w.relay).pairs, 1);
+	assert_false(laptop.is_over);
+	put_be64(lost, 12345); /* long gone */
+	put_be64(lost + 8, rig.call.rendezvous);
+	m.hello.version_min = m.hello.version_max = RELAY_VERSION;
+	m.hello.purpose = RELAY_CONTROL;
+	m.hello.role = RELAY_RIG;
+	m.hello.incarnation = 1;
+	m.hello.lost = (struct msg_view){ lost, sizeof(lost) };
+	m.hello.present = MSG_BIT(R_TAG_INCARNATION) | MSG_BIT(R_TAG_LOST);
+	rude_open(&r, &rig, &ctx);
+	assert_int_equal(reach_send(r.chan, &m), 0);
+	until(&w, laptop.is_over && rig.is_over);
+	until(&w, relay_counts(w.relay).pairs == 0);
+	assert_int_equal(relay_counts(w.relay).controls, 1);
+	chan_close(r.chan, RW_ERR_CANCELLED);
+	until(&w, r.is_closed);
+	tls_ctx_free(ctx);
+	dev_close(&rig);
+	dev_close(&laptop);
+	world_close(&w);
+}
+
 static void a_message_of_the_relay_from_a_device_closes_it(void **state)
 {
 	struct relay_msg m = { .type = R_READY };
@@ -405,6 +447,8 @@ int main(void)
 		cmocka_unit_test(all_connections_are_limited),
 		cmocka_unit_test(garbage_is_closed),
 		cmocka_unit_test(a_byte_between_wish_and_ready_closes_it),
+		cmocka_unit_test(
+			a_hello_names_what_is_lost_and_both_legs_close),
 		cmocka_unit_test(
 			a_message_of_the_relay_from_a_device_closes_it),
 	};
