@@ -3,6 +3,9 @@
 
   jupyter.py HOST:PORT TOKEN CODE      runs CODE in a new kernel over its
                                        WebSocket and prints what it printed
+  jupyter.py --keep HOST:PORT TOKEN    the same for each line of its input (code
+                                       as JSON), in one kernel, over one
+                                       WebSocket
 """
 import json
 import sys
@@ -31,39 +34,65 @@ def start(home, port, token=TOKEN, ip="127.0.0.1"):
     return p
 
 
+class Kernel:
+    """A new kernel and the WebSocket to it."""
+
+    def __init__(self, base, token):
+        import requests
+        import websocket
+        self.requests = requests
+        self.headers = {"Authorization": f"token {token}"}
+        self.url = f"http://{base}/api/kernels"
+        k = requests.post(self.url, headers=self.headers,
+                          json={"name": "python3"}, timeout=30).json()
+        self.id = k["id"]
+        self.ws = websocket.create_connection(
+            f"ws://{base}/api/kernels/{self.id}/channels",
+            header=[f"Authorization: token {token}"], timeout=90)
+
+    def execute(self, code):
+        mid = uuid.uuid4().hex
+        self.ws.send(json.dumps({
+            "header": {"msg_id": mid, "msg_type": "execute_request",
+                       "username": "t", "session": uuid.uuid4().hex,
+                       "version": "5.3", "date": ""},
+            "parent_header": {}, "metadata": {}, "channel": "shell",
+            "content": {"code": code, "silent": False, "store_history": False,
+                        "user_expressions": {}, "allow_stdin": False}}))
+        out = ""
+        while True:
+            m = json.loads(self.ws.recv())
+            if m["parent_header"].get("msg_id") != mid:
+                continue
+            if m["msg_type"] == "stream":
+                out += m["content"]["text"]
+            if (m["msg_type"] == "status"
+                    and m["content"]["execution_state"] == "idle"):
+                return out
+
+    def close(self):
+        self.ws.close()
+        r = self.requests.delete(f"{self.url}/{self.id}", headers=self.headers,
+                                 timeout=30)
+        assert r.status_code == 204, r.status_code
+
+
 def execute(base, token, code):
-    import requests
-    import websocket
-    h = {"Authorization": f"token {token}"}
-    url = f"http://{base}/api/kernels"
-    k = requests.post(url, headers=h, json={"name": "python3"},
-                      timeout=30).json()
-    ws = websocket.create_connection(
-        f"ws://{base}/api/kernels/{k['id']}/channels",
-        header=[f"Authorization: token {token}"], timeout=40)
-    mid = uuid.uuid4().hex
-    ws.send(json.dumps({
-        "header": {"msg_id": mid, "msg_type": "execute_request",
-                   "username": "t", "session": uuid.uuid4().hex,
-                   "version": "5.3", "date": ""},
-        "parent_header": {}, "metadata": {}, "channel": "shell",
-        "content": {"code": code, "silent": False, "store_history": False,
-                    "user_expressions": {}, "allow_stdin": False}}))
-    out = ""
-    while True:
-        m = json.loads(ws.recv())
-        if m["parent_header"].get("msg_id") != mid:
-            continue
-        if m["msg_type"] == "stream":
-            out += m["content"]["text"]
-        if (m["msg_type"] == "status"
-                and m["content"]["execution_state"] == "idle"):
-            break
-    ws.close()
-    r = requests.delete(f"{url}/{k['id']}", headers=h, timeout=30)
-    assert r.status_code == 204, r.status_code
+    k = Kernel(base, token)
+    out = k.execute(code)
+    k.close()
     return out
 
 
+def keep(base, token):
+    k = Kernel(base, token)
+    for i, line in enumerate(sys.stdin):
+        print(i + 1, json.dumps(k.execute(json.loads(line))), flush=True)
+    k.close()
+
+
 if __name__ == "__main__":
-    sys.stdout.write(execute(*sys.argv[1:4]))
+    if sys.argv[1] == "--keep":
+        keep(*sys.argv[2:])
+    else:
+        sys.stdout.write(execute(*sys.argv[1:4]))
