@@ -29,7 +29,7 @@
 	X(PERM, -20018, "the key file can be read by others")                  \
 	X(EXISTS, -20019, "it exists already")                                 \
 	X(NOT_FOUND, -20020, "not found")                                      \
-	X(TRUNCATED, -20021, "its end is missing")                             \
+	X(TRUNCATED, -20021, "it was cut off")                                 \
 	X(IO, -20022, "reading or writing failed")                             \
 	X(NOMEM, -20023, "out of memory")                                      \
 	X(BUSY, -20024, "it is in use")                                        \

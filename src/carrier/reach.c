@@ -75,7 +75,8 @@ static int nearness(int err)
 {
 	static const int order[] = {
 		RW_ERR_NO_HOST, RW_ERR_UNREACHABLE, RW_ERR_TIMEOUT,
-		RW_ERR_REFUSED, RW_ERR_PROTO,	    RW_ERR_PIN,
+		RW_ERR_REFUSED, RW_ERR_TRUNCATED,   RW_ERR_PROTO,
+		RW_ERR_PIN,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(order); i++)
@@ -121,6 +122,12 @@ static void explain(const struct hostport *at, int err, char *out, size_t cap)
 		break;
 	case RW_ERR_PROTO:
 		snprintf(out, cap, "what answers at %s is not a rigway relay",
+			 where);
+		break;
+	case RW_ERR_TRUNCATED:
+		snprintf(out, cap,
+			 "%s hung up without a word (does the relay just start "
+			 "or stop, or is something else at that port?)",
 			 where);
 		break;
 	default:
@@ -195,8 +202,8 @@ static void on_closed(struct chan *c, int err)
 	struct try *t = chan_user(c);
 
 	t->chan = NULL;
-	if (err == 0 || err == RW_ERR_TRUNCATED || err == -ECONNRESET)
-		err = RW_ERR_PROTO; /* it hung up on our handshake */
+	if (err == 0 || err == -ECONNRESET)
+		err = RW_ERR_TRUNCATED; /* it hung up on our handshake */
 	try_failed(t, err);
 }
 

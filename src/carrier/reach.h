@@ -39,8 +39,9 @@ struct reach_params {
  * Once, from the loop; r is gone on return. err 0: c is up, the callee's, and
  * must get new ops before it returns; relay is the address that worked. Else
  * text is a sentence part; err says what came nearest to working: RW_ERR_PIN,
- * RW_ERR_PROTO (something else answers there), RW_ERR_REFUSED, RW_ERR_TIMEOUT,
- * RW_ERR_UNREACHABLE, RW_ERR_NO_HOST, or -errno.
+ * RW_ERR_PROTO (something else answers there), RW_ERR_TRUNCATED (it hung up
+ * without a word), RW_ERR_REFUSED, RW_ERR_TIMEOUT, RW_ERR_UNREACHABLE,
+ * RW_ERR_NO_HOST, or -errno.
  */
 typedef void reach_on_done(void *user, int err, const char *text,
 			   struct chan *c, const char *relay);

@@ -106,42 +106,12 @@ static void on_reached(void *user, int err, const char *text, struct chan *c,
 		chan_close(c, err);
 }
 
-int relay_redeem(const struct redeem_params *params, redeem_on_done *on_done,
-		 void *user, struct redeem **ret)
+static void make_hello(const struct redeem_params *params,
+		       struct relay_hello *h)
 {
-	struct redeem *r = calloc(1, sizeof(*r));
-	struct reach_relays relays;
-	const char *texts[CODE_RELAYS_MAX];
 	uint8_t id[CODE_ID_LEN];
 	struct secret to_relay, to_rig;
-	uint64_t timeout_ms =
-		params->timeout_ms > 0 ? params->timeout_ms : TIMEOUT_MS;
-	int err;
 
-	if (r == NULL)
-		return RW_ERR_NOMEM;
-	for (size_t i = 0; i < params->code->relay_count; i++)
-		texts[i] = params->code->relay[i];
-	err = reach_relays_parse(&relays, texts, params->code->relay_count);
-	if (err < 0)
-		goto free_redeem;
-	err = tls_ctx_new(params->key, TLS_CLIENT, RELAY_ALPN, &r->ctx);
-	if (err < 0)
-		goto free_redeem;
-
-	struct relay_hello *h = &r->hello.hello;
-	const struct reach_params rp = {
-		.loop = params->loop,
-		.ctx = r->ctx,
-		.relays = &relays,
-		.pin = params->code->relay_pin,
-		.timeout_ms = timeout_ms,
-	};
-
-	err = reach_start(&rp, on_reached, r, &r->reach);
-	if (err < 0)
-		goto free_ctx;
-	r->hello.type = R_HELLO;
 	h->version_min = h->version_max = RELAY_VERSION;
 	h->purpose = RELAY_REDEEM;
 	h->role = (uint8_t)params->role;
@@ -151,6 +121,47 @@ int relay_redeem(const struct redeem_params *params, redeem_on_done *on_done,
 	secret_wipe(&to_relay);
 	secret_wipe(&to_rig);
 	h->present = MSG_BIT(R_TAG_NAME) | MSG_BIT(R_TAG_SECRET);
+}
+
+/* Starts on the way to the code's relays. */
+static int start_reach(struct redeem *r, const struct redeem_params *params,
+		       uint64_t timeout_ms)
+{
+	const char *texts[CODE_RELAYS_MAX];
+	struct reach_relays relays;
+	const struct reach_params rp = {
+		.loop = params->loop,
+		.ctx = r->ctx,
+		.relays = &relays,
+		.pin = params->code->relay_pin,
+		.timeout_ms = timeout_ms,
+	};
+	int err;
+
+	for (size_t i = 0; i < params->code->relay_count; i++)
+		texts[i] = params->code->relay[i];
+	err = reach_relays_parse(&relays, texts, params->code->relay_count);
+	return err < 0 ? err : reach_start(&rp, on_reached, r, &r->reach);
+}
+
+int relay_redeem(const struct redeem_params *params, redeem_on_done *on_done,
+		 void *user, struct redeem **ret)
+{
+	struct redeem *r = calloc(1, sizeof(*r));
+	uint64_t timeout_ms =
+		params->timeout_ms > 0 ? params->timeout_ms : TIMEOUT_MS;
+	int err;
+
+	if (r == NULL)
+		return RW_ERR_NOMEM;
+	err = tls_ctx_new(params->key, TLS_CLIENT, RELAY_ALPN, &r->ctx);
+	if (err < 0)
+		goto free_redeem;
+	err = start_reach(r, params, timeout_ms);
+	if (err < 0)
+		goto free_ctx;
+	r->hello.type = R_HELLO;
+	make_hello(params, &r->hello.hello);
 	r->on_done = on_done;
 	r->user = user;
 	r->timer = timer_new(params->loop, on_late, r);

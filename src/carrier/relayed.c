@@ -228,6 +228,43 @@ static void on_reached(void *user, int err, const char *text, struct chan *c,
 	relayed_say_hello(r);
 }
 
+static void take_params(struct relayed *r, const struct relayed_params *params)
+{
+	r->params = *params;
+	r->params.relays = NULL;
+	if (params->invite_id != NULL) {
+		memcpy(r->invite_id, params->invite_id, RELAY_ID_LEN);
+		r->params.invite_id = r->invite_id;
+	}
+	if (params->timeout_ms == 0)
+		r->params.timeout_ms = TIMEOUT_MS;
+}
+
+/* For the relay, and for the one behind it. */
+static int make_contexts(struct relayed *r)
+{
+	bool wishes = r->params.what == RELAYED_WISH;
+	int err = tls_ctx_new(r->params.key, TLS_CLIENT, RELAY_ALPN, &r->outer);
+
+	return err < 0 ? err
+		       : tls_ctx_new(r->params.key,
+				     wishes ? TLS_CLIENT : TLS_SERVER,
+				     INNER_ALPN, &r->inner);
+}
+
+static int start_reach(struct relayed *r)
+{
+	const struct reach_params rp = {
+		.loop = r->params.loop,
+		.ctx = r->outer,
+		.relays = &r->relays,
+		.pin = r->params.relay_pin,
+		.timeout_ms = r->params.timeout_ms,
+	};
+
+	return reach_start(&rp, on_reached, r, &r->reach);
+}
+
 int relayed_start(const struct relayed_params *params,
 		  const struct relayed_ops *ops, void *user,
 		  struct relayed **ret)
@@ -237,50 +274,24 @@ int relayed_start(const struct relayed_params *params,
 
 	if (r == NULL)
 		return RW_ERR_NOMEM;
-	r->params = *params;
-	r->params.relays = NULL;
-	if (params->invite_id != NULL) {
-		memcpy(r->invite_id, params->invite_id, RELAY_ID_LEN);
-		r->params.invite_id = r->invite_id;
-	}
-	if (params->timeout_ms == 0)
-		r->params.timeout_ms = TIMEOUT_MS;
+	take_params(r, params);
 	r->ops = ops;
 	r->user = user;
 	err = reach_relays_parse(&r->relays, params->relays,
 				 params->relay_count);
-	if (err < 0)
-		goto free_relayed;
-	err = tls_ctx_new(params->key, TLS_CLIENT, RELAY_ALPN, &r->outer);
-	if (err < 0)
-		goto free_relayed;
-	err = tls_ctx_new(params->key,
-			  params->what == RELAYED_WISH ? TLS_CLIENT
-						       : TLS_SERVER,
-			  INNER_ALPN, &r->inner);
-	if (err < 0)
-		goto free_outer;
-	const struct reach_params rp = {
-		.loop = params->loop,
-		.ctx = r->outer,
-		.relays = &r->relays,
-		.pin = params->relay_pin,
-		.timeout_ms = r->params.timeout_ms,
-	};
-	err = reach_start(&rp, on_reached, r, &r->reach);
-	if (err < 0)
-		goto free_inner;
+	if (err == 0)
+		err = make_contexts(r);
+	if (err == 0)
+		err = start_reach(r);
+	if (err < 0) {
+		tls_ctx_free(r->inner); /* NULL is fine */
+		tls_ctx_free(r->outer);
+		free(r);
+		return err;
+	}
 	r->timer = timer_new(params->loop, on_timer, r);
 	*ret = r;
 	return 0;
-
-free_inner:
-	tls_ctx_free(r->inner);
-free_outer:
-	tls_ctx_free(r->outer);
-free_relayed:
-	free(r);
-	return err;
 }
 
 void relayed_cancel(struct relayed *r)

@@ -36,9 +36,9 @@ struct forward {
 	struct list link;
 	struct forwards *all;
 	struct rigs_row *rig;
-	struct target_spec spec;   /* bind as it was typed; "": the setting */
-	bool kept;		   /* in the file */
-	bool held;		   /* by `forward --foreground` */
+	struct target_spec spec; /* bind as it was typed; "": the setting */
+	bool kept;		 /* in the file */
+	bool held; /* by `forward --foreground`, or not answered yet */
 	struct listener *listener; /* NULL: text says why, retry runs */
 	struct timer *retry;
 	char text[200];

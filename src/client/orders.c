@@ -6,13 +6,19 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "client/daemon.h"
 #include "client/report.h"
 #include "client/verbs.h"
+#include "client/way.h"
 #include "net/local.h"
+#include "net/loop.h"
 
 #define SPECS_MAX 64
+/* How long a rig that is being dialled may take to say that it wants us, or
+ * not, before the answer is given without it. */
+#define FIRST_WORD_MS 1500
 
 /* NULL where the member is missing or no string. */
 static const char *get_str(const json_t *msg, const char *key)
@@ -36,15 +42,22 @@ struct order {
 	struct target_spec *specs;
 	size_t count;
 	bool hold; /* while the asker stays, and not on disk */
+	/* New here, and held until the answer: nobody else closes them. */
 	struct forward *made[SPECS_MAX];
 	size_t made_count;
 	bool was_kept[SPECS_MAX];
-	struct forward *rows[SPECS_MAX];
+	struct forward *rows[SPECS_MAX]; /* valid until the loop runs again */
+	json_t *answer;			 /* NULL once it was given */
+	struct way_watch watch;
+	struct timer *timer; /* ends the wait for a first word of the rig */
 };
 
 static void order_free(struct order *o)
 {
 	list_del(&o->link);
+	list_del(&o->watch.link);
+	timer_free(o->timer);
+	json_decref(o->answer);
 	free(o->specs);
 	free(o);
 }
@@ -94,7 +107,7 @@ static bool open_all(struct order *o, char **ret_err)
 		}
 		if (is_new)
 			o->made[o->made_count++] = fw;
-		fw->held |= is_new && o->hold;
+		fw->held |= is_new;
 		o->rows[i] = fw;
 	}
 	return true;
@@ -118,21 +131,129 @@ static bool keep_all(struct order *o, char **ret_err)
 	return false;
 }
 
-/* `forward --foreground` left: its ports and connections go. */
+/* -- the answer, once the rig was heard, or not in time */
+
+static void order_note(struct order *o)
+{
+	struct way_report w;
+	char *text;
+
+	way_report(o->rig->way, &w);
+	text = xasprintf("%s is not connected yet%s%s; connections wait for "
+			 "it, up to client.wait",
+			 o->rig->name, w.text[0] != '\0' ? ": " : "", w.text);
+	local_reply_json(o->req, json_pack("{s:s}", "note", text));
+	free(text);
+}
+
+/* What was asked for stands. A held one stays until the asker leaves. */
+static void order_answer(struct order *o)
+{
+	struct local_req *r = o->req;
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(o->answer, i, row)
+		local_reply_json(r, json_incref(row));
+	json_decref(o->answer);
+	o->answer = NULL;
+	timer_stop(o->timer);
+	if (o->hold)
+		return;
+	while (o->made_count > 0)
+		o->made[--o->made_count]->held = false;
+	order_free(o);
+	local_end(r, true, 0, NULL);
+}
+
+static void on_late(void *user)
+{
+	order_note(user);
+	order_answer(user);
+}
+
+static void on_live(struct way_watch *w)
+{
+	struct order *o = container_of(w, struct order, watch);
+
+	if (o->hold)
+		way_watch(o->rig->way, &o->watch); /* it may end yet */
+	if (o->answer != NULL)
+		order_answer(o);
+}
+
+/* The rig does not want this machine: a port that leads there would only
+ * pretend to be one. */
+static void order_refuse(struct order *o, const char *text)
+{
+	struct local_req *r = o->req;
+	char *words = xasprintf("%s: %s", o->rig->name, text);
+
+	for (size_t i = 0; i < o->made_count; i++)
+		o->made[i]->kept = false;
+	if (!o->hold && forwards_save(&o->d->forwards) < 0)
+		log_warn("%s: the forward may come back after a restart",
+			 o->rig->name);
+	order_undo(o, true);
+	order_free(o);
+	fail(r, 1, words);
+}
+
+static void on_ended(struct way_watch *w, int err, const char *text)
+{
+	(void)err;
+	order_refuse(container_of(w, struct order, watch), text);
+}
+
+/* The asker left. Of `forward --foreground` the ports and connections go; what
+ * is kept stays. */
 static void order_gone(struct local_req *r, void *user)
 {
 	struct order *o = user;
 
 	(void)r;
-	order_undo(o, true);
+	if (o->hold)
+		order_undo(o, true);
+	while (o->made_count > 0)
+		o->made[--o->made_count]->held = false;
 	order_free(o);
 }
 
-static void order_reply(struct order *o)
+static json_t *order_rows(const struct order *o)
 {
+	json_t *rows = json_array();
+
 	for (size_t i = 0; i < o->count; i++)
-		local_reply_json(o->req, json_pack("{s:o}", "forward",
-						   report_forward(o->rows[i])));
+		json_array_append_new(rows,
+				      json_pack("{s:o}", "forward",
+						report_forward(o->rows[i])));
+	return rows;
+}
+
+static void order_wait(struct order *o)
+{
+	struct way *way = o->rig->way;
+	struct way_report w;
+
+	list_push(&o->d->orders, &o->link);
+	local_set_gone(o->req, order_gone, o);
+	o->answer = order_rows(o);
+	o->timer = timer_new(&o->d->loop, on_late, o);
+	o->watch =
+		(struct way_watch){ .on_live = on_live, .on_ended = on_ended };
+	list_init(&o->watch.link);
+	switch (way_state(way)) {
+	case WAY_ENDED:
+		way_report(way, &w);
+		order_refuse(o, w.text);
+		return;
+	case WAY_LIVE: on_live(&o->watch); return;
+	case WAY_IDLE:
+	case WAY_DIALING:
+		way_watch(way, &o->watch);
+		timer_start(o->timer, FIRST_WORD_MS);
+		return;
+	}
 }
 
 void orders_forward(struct daemon *d, struct local_req *r, json_t *msg)
@@ -142,6 +263,7 @@ void orders_forward(struct daemon *d, struct local_req *r, json_t *msg)
 	char *text = NULL;
 
 	list_init(&o->link);
+	list_init(&o->watch.link);
 	o->d = d;
 	o->req = r;
 	o->hold = json_is_true(json_object_get(msg, "hold"));
@@ -162,14 +284,7 @@ void orders_forward(struct daemon *d, struct local_req *r, json_t *msg)
 		fail(r, 1, text);
 		return;
 	}
-	order_reply(o);
-	if (o->hold) {
-		list_push(&d->orders, &o->link);
-		local_set_gone(r, order_gone, o);
-		return;
-	}
-	order_free(o);
-	local_end(r, true, 0, NULL);
+	order_wait(o);
 }
 
 void orders_end_all(struct daemon *d)
@@ -180,14 +295,13 @@ void orders_end_all(struct daemon *d)
 		struct order *o = container_of(it, struct order, link);
 		struct local_req *r = o->req;
 
-		order_undo(o, true);
+		if (o->hold)
+			order_undo(o, true);
 		order_free(o);
 		local_end(r, false, 1, "rigway is stopping");
 	}
 }
 
-/* "8888" means every forward of that port; a whole SPEC its port and, where
- * it says one, its address. */
 /* What one request closes. */
 struct closing {
 	struct daemon *d;

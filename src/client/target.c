@@ -11,13 +11,15 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define PARTS_MAX 4
+#define PARTS_MAX     4
+#define HOST_TOO_LONG "the name of the host is longer than 255 characters"
 
 struct parts {
 	char text[PARTS_MAX][HOST_MAX + 1];
 	bool bracketed[PARTS_MAX];
 	size_t count;
 	const char *path; /* what follows the last ':' and begins with '/' */
+	bool is_too_long; /* one part is, and split() failed for it */
 };
 
 static int refuse(char **ret_err, const char *text, const char *why)
@@ -32,11 +34,12 @@ static bool is_number(const char *s)
 }
 
 /* Copies one part, which ends at ':' or the end; returns what follows it. */
-static const char *cut_part(const char *at, char *out, bool *ret_bracketed)
+static const char *cut_part(const char *at, struct parts *p)
 {
 	const char *from = at, *end;
+	char *out = p->text[p->count];
 
-	*ret_bracketed = *at == '[';
+	p->bracketed[p->count] = *at == '[';
 	if (*at == '[') {
 		from = at + 1;
 		end = strchr(from, ']');
@@ -46,7 +49,8 @@ static const char *cut_part(const char *at, char *out, bool *ret_bracketed)
 	} else {
 		end = at += strcspn(at, ":");
 	}
-	if (end - from > HOST_MAX)
+	p->is_too_long = end - from > HOST_MAX;
+	if (p->is_too_long)
 		return NULL;
 	memcpy(out, from, (size_t)(end - from));
 	out[end - from] = '\0';
@@ -66,7 +70,7 @@ static bool split(const char *text, struct parts *p)
 		}
 		if (p->count == PARTS_MAX)
 			return false;
-		at = cut_part(at, p->text[p->count], &p->bracketed[p->count]);
+		at = cut_part(at, p);
 		if (at == NULL)
 			return false;
 		p->count++;
@@ -163,7 +167,9 @@ int target_parse_spec(const char *text, struct target_spec *ret, char **ret_err)
 
 	if (!split(text, &p))
 		return refuse(ret_err, text,
-			      SPEC_FORMS "; put [ ] around a v6 address");
+			      p.is_too_long ? HOST_TOO_LONG
+					    : SPEC_FORMS
+				      "; put [ ] around a v6 address");
 	/* The first part is a port, or where to listen before one. */
 	if (p.count > 1 && (p.bracketed[0] || !is_number(p.text[0]))) {
 		if (!is_bind(p.text[0])) {
@@ -212,8 +218,11 @@ int target_parse_dest(const char *text, const char *rig, struct target *ret,
 		if (parse_port(text, &port) < 0)
 			return refuse(ret_err, text, "a port is 1 to 65535");
 		err = set_tcp(text, "127.0.0.1", port, &t, ret_err);
-	} else if (parse_hostport(text, 0, &hp) < 0) {
-		return refuse(ret_err, text, "expected HOST:PORT");
+	} else if ((err = parse_hostport(text, 0, &hp)) < 0) {
+		return refuse(ret_err, text,
+			      err == RW_ERR_LIMIT && strlen(text) > HOST_MAX
+				      ? HOST_TOO_LONG
+				      : "expected HOST:PORT");
 	} else if (!is_rig_host(hp.host, rig)) {
 		err = set_tcp(text, hp.host, hp.port, &t, ret_err);
 	} else if (hp.port == 22) {

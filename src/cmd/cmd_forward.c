@@ -34,7 +34,11 @@ static int on_line(void *user, json_t *line, int fd)
 	struct forward_command *cmd = user;
 	json_t *fw = json_object_get(line, "forward");
 
+	const char *note = show_text(line, "note", NULL);
+
 	(void)fd;
+	if (note != NULL)
+		fprintf(stderr, "rigway: %s\n", note);
 	if (fw == NULL)
 		return 0;
 	warn_open_to_all(fw);

@@ -4,6 +4,7 @@ import pytest
 
 from rigwaylib import flow
 from rigwaylib.poll import wait_for
+from rigwaylib.ports import freeport
 from rigwaylib.world import rows_of
 
 
@@ -76,6 +77,38 @@ def test_rig_remove_needs_no_relay_and_no_running_rig(world):
     assert r.rc == 1, repr(r)
 
 
+def test_a_forward_to_a_rig_that_removed_this_laptop_says_so(world):
+    w = world.up()
+    before = devices(w.rig, "rig")
+    second = w.new_laptop()
+    who = new_row(before, devices(w.rig, "rig"))
+    echo = w.rig.service("echo")
+    spec = f"{freeport()}:127.0.0.1:{echo.port}"
+    p = second.rigway_start("forward", "--foreground", spec)
+    p.wait_log(r"-> desk")
+    w.rig.rigway("rig", "remove", who)
+    assert p.reap(20) == 1 and "removed from the rig" in p.text(), p.text()
+    # Asked anew, with what was heard before, and by a process that has not
+    # heard it yet: nothing is kept that would only pretend to be a port.
+    second.fails("forward", spec, says=r"desk: .*removed from the rig")
+    second.rigway("daemon", "--stop")
+    second.fails("forward", spec, says=r"desk: ")
+    assert second.json("status")["forwards"] == []
+
+
+def test_a_forward_to_a_rig_that_is_away_is_kept_and_says_so(world):
+    w = world.up()
+    echo = w.rig.service("echo")
+    w.rig_proc.stop()
+    wait_for(lambda: not w.online(), 30, "the rig is away")
+    port = freeport()
+    r = w.laptop.rigway("forward", f"{port}:127.0.0.1:{echo.port}")
+    assert "not connected yet" in r.err and "desk" in r.out, repr(r)
+    w.start_rig()
+    w.wait_online()
+    w.echo_through(port)
+
+
 def test_relay_remove_cuts_at_once(world):
     w = world.up()
     port = w.forward(w.rig.service("echo").port)
@@ -114,6 +147,8 @@ def test_an_unknown_device_is_an_error_in_words(world):
     w.rig.fails("rig", "remove", "nobody-here", says="nobody-here")
     w.relay.fails("relay", "remove", check=2)
     w.rig.fails("rig", "remove", check=2)
+    for who in ("rig", "relay"):
+        getattr(w, who).fails(who, "remove", "", check=2, says=r"whom\?")
 
 
 def test_devices_without_a_running_process(world):

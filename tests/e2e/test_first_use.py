@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """From nothing to a page: relay, join, join, forward; two pasted codes."""
 import re
+import socket
 import textwrap
+import threading
 
 import pytest
 
@@ -132,6 +134,32 @@ def test_a_failing_join_says_whether_it_was_name_port_or_key(world):
     other.wait_port(w.relay_port)
     r = w.rig.fails("join", code, "--no-start", says=r"\bkey\b", timeout=60)
     assert "port" not in r.err.lower() or "key" in r.err.lower()
+
+
+@pytest.mark.parametrize("answer, says", [
+    (b"", r"hung up without a word"),
+    (b"HTTP/1.1 400 Bad Request\r\n\r\n", r"not a rigway relay")],
+    ids=["hangs up", "http"])
+def test_what_is_at_the_relays_port_is_called_what_it_is(world, answer, says):
+    w = world.machines()
+    w.start_relay()
+    code = w.rig_code()
+    w.relay_proc.stop()
+    with socket.create_server(("127.0.0.1", w.relay_port)) as srv:
+        def serve():
+            while True:
+                try:
+                    s, _ = srv.accept()
+                except OSError:
+                    return
+                s.recv(4096)
+                s.sendall(answer)
+                s.close()
+        t = threading.Thread(target=serve, daemon=True)
+        t.start()
+        w.rig.fails("join", code, "--no-start", says=says, timeout=60)
+        srv.shutdown(socket.SHUT_RDWR)
+        t.join(10)
 
 
 def test_a_relay_name_that_does_not_resolve_is_called_so(world):

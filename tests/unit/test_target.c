@@ -111,11 +111,18 @@ static void a_bad_spec_is_refused_in_words(void **state)
 static void too_long_a_host_is_refused(void **state)
 {
 	struct target_spec s;
+	struct target t;
 	char text[400] = "8888:", *err = NULL;
 
 	(void)state;
 	memset(text + 5, 'a', 300);
 	assert_int_equal(target_parse_spec(text, &s, &err), RW_ERR_FORMAT);
+	assert_non_null(strstr(err, "longer than 255"));
+	free(err);
+	strcat(text, ":80");
+	assert_int_equal(target_parse_dest(text + 5, "desk", &t, &err),
+			 RW_ERR_FORMAT);
+	assert_non_null(strstr(err, "longer than 255"));
 	free(err);
 }
 
