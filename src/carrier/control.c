@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -30,8 +29,6 @@
 #define ATTEMPT_MS   10000
 #define HELLO_MS     4000
 #define STALL_US     1000000 /* a hello unanswered this long is overtaken */
-#define BEAT_MS	     1000    /* the clock of pings, and of waking up */
-#define LATE_US	     2000000 /* a beat this late: the machine slept */
 #define KICK_US	     2000000
 #define REQUESTS_MAX 256
 
@@ -43,6 +40,7 @@ struct attempt {
 	struct chan *chan;
 	struct timer *timer; /* from hello to welcome */
 	uint64_t asked_us;   /* when its hello went out; 0 not yet */
+	size_t named;	     /* of control.lost, in its hello */
 };
 
 struct request {
@@ -76,13 +74,11 @@ struct control {
 	bool has_told;	  /* on_down ran for told */
 	char told[RELAY_TEXT_MAX + 1];
 
-	struct timer *beat;
+	struct timer *beat;  /* the next ping, or its deadline */
 	uint64_t heard_us;   /* the last byte */
 	uint64_t pinged_us;  /* 0: no ping is unanswered */
 	uint64_t ping_by_us; /* its deadline */
 	uint64_t ping_number;
-	uint64_t beat_us; /* when the beat is due */
-	int64_t slept_us; /* BOOTTIME less MONOTONIC, at the last beat */
 
 	struct list requests;
 	size_t request_count;
@@ -217,14 +213,16 @@ static void attempt_fail(struct attempt *a, int err, const char *text)
 
 /* -- connected ------------------------------------------------------------ */
 
-static int64_t slept_us(void)
+/* Sets the timer for what is next; a byte that comes earlier does not move it,
+ * for then it looks again. */
+static void control_beat(struct control *c)
 {
-	struct timespec boot, mono;
+	const uint64_t now = loop_now_us(c->loop);
+	const uint64_t at = c->pinged_us != 0
+				    ? c->ping_by_us
+				    : c->heard_us + RELAY_PING_MS * 1000;
 
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	clock_gettime(CLOCK_MONOTONIC, &mono);
-	return (boot.tv_sec - mono.tv_sec) * 1000000 +
-	       (boot.tv_nsec - mono.tv_nsec) / 1000;
+	timer_start(c->beat, at > now ? (at - now + 999) / 1000 : 0);
 }
 
 static void control_ping(struct control *c, uint64_t within_us)
@@ -234,30 +232,22 @@ static void control_ping(struct control *c, uint64_t within_us)
 	m.number.number = ++c->ping_number;
 	c->pinged_us = loop_now_us(c->loop);
 	c->ping_by_us = c->pinged_us + within_us;
+	control_beat(c);
 	reach_send(c->chan, &m);
 }
 
 static void on_beat(void *user)
 {
 	struct control *c = user;
-	uint64_t now = loop_now_us(c->loop);
-	int64_t slept = slept_us();
-	bool woke =
-		now >= c->beat_us + LATE_US || slept - c->slept_us >= LATE_US;
+	const uint64_t now = loop_now_us(c->loop);
 
-	c->slept_us = slept;
-	c->beat_us = now + BEAT_MS * 1000;
-	timer_start(c->beat, BEAT_MS);
-	if (woke && c->pinged_us == 0)
-		control_ping(c, KICK_US);
-	else if (woke) /* the deadline ran while nobody could hear */
-		c->ping_by_us = now + KICK_US;
-	else if (c->pinged_us != 0 && now >= c->ping_by_us)
+	if (c->pinged_us != 0 && now >= c->ping_by_us)
 		control_lose(c, RW_ERR_TIMEOUT,
 			     "the relay does not answer any more");
-	else if (c->pinged_us == 0 &&
-		 now - c->heard_us >= (RELAY_PING_MS - BEAT_MS / 2) * 1000)
+	else if (c->pinged_us == 0 && now >= c->heard_us + RELAY_PING_MS * 1000)
 		control_ping(c, RELAY_PONG_MS * 1000);
+	else
+		control_beat(c);
 }
 
 static struct request *request_find(struct control *c, uint64_t ref)
@@ -378,11 +368,27 @@ static void on_closed(struct chan *chan, int err)
 	control_lose(c, err < 0 ? err : RW_ERR_TRUNCATED, text);
 }
 
+/* Those from the first-th on; the hello named the others. */
+static void control_tell_lost(struct control *c, size_t first)
+{
+	struct relay_msg m = { .type = R_LOST };
+	uint8_t lost[8 * RELAY_LOST_MAX];
+	const size_t n = c->lost_count - first;
+
+	if (n == 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		put_be64(lost + 8 * i, c->lost[first + i]);
+	m.lost.lost = (struct msg_view){ lost, 8 * n };
+	reach_send(c->chan, &m);
+}
+
 static void attempt_welcomed(struct attempt *a, const struct relay_welcome *w)
 {
 	static const struct chan_ops ops = { .on_data = on_data,
 					     .on_closed = on_closed };
 	struct control *c = a->control;
+	const size_t named = a->named;
 
 	c->chan = a->chan;
 	a->chan = NULL;
@@ -390,12 +396,11 @@ static void attempt_welcomed(struct attempt *a, const struct relay_welcome *w)
 	attempts_free(c);
 	timer_stop(c->dial);
 	c->is_refused = false;
-	c->lost_count = 0; /* the hello named them */
 	c->heard_us = loop_now_us(c->loop);
 	c->pinged_us = 0;
-	c->slept_us = slept_us();
-	c->beat_us = c->heard_us + BEAT_MS * 1000;
-	timer_start(c->beat, BEAT_MS);
+	control_beat(c);
+	control_tell_lost(c, MIN(named, c->lost_count));
+	c->lost_count = 0;
 	if (c->ops->on_up == NULL)
 		return;
 	control_enter(c);
@@ -457,6 +462,7 @@ static void attempt_say_hello(struct attempt *a)
 	h->lost = (struct msg_view){ lost, 8 * c->lost_count };
 	h->present = MSG_BIT(R_TAG_NAME) | MSG_BIT(R_TAG_INCARNATION) |
 		     MSG_BIT(R_TAG_LOST);
+	a->named = c->lost_count;
 	c->asking = a;
 	a->asked_us = loop_now_us(c->loop);
 	timer_start(a->timer, HELLO_MS);
@@ -583,12 +589,18 @@ bool control_is_up(const struct control *c)
 
 void control_kick(struct control *c)
 {
+	const uint64_t by = loop_now_us(c->loop) + KICK_US;
+
+	if (c->chan != NULL && c->pinged_us == 0) {
+		control_ping(c, KICK_US);
+		return;
+	}
+	/* A deadline that is near stays; one that passed while the process was
+	 * stopped is given anew. */
 	if (c->chan != NULL) {
-		if (c->pinged_us == 0)
-			control_ping(c, KICK_US);
-		else
-			c->ping_by_us = MIN(c->ping_by_us,
-					    loop_now_us(c->loop) + KICK_US);
+		if (c->ping_by_us > by || c->ping_by_us < by - KICK_US)
+			c->ping_by_us = by;
+		control_beat(c);
 		return;
 	}
 	c->is_final = false;
@@ -671,18 +683,13 @@ void control_decline(struct control *c, uint64_t rendezvous, int err,
 
 void control_lost(struct control *c, uint64_t rendezvous)
 {
-	struct relay_msg m = { .type = R_LOST };
-	uint8_t number[8];
-
 	if (c->lost_count == RELAY_LOST_MAX) { /* the oldest goes */
 		memmove(c->lost, c->lost + 1,
 			sizeof(c->lost) - sizeof(c->lost[0]));
 		c->lost_count--;
 	}
 	c->lost[c->lost_count++] = rendezvous;
-	if (c->chan == NULL)
-		return;
-	put_be64(number, rendezvous);
-	m.lost.lost = (struct msg_view){ number, sizeof(number) };
-	reach_send(c->chan, &m);
+	/* It stays in the list: this connection may be as dead. */
+	if (c->chan != NULL)
+		control_tell_lost(c, c->lost_count - 1);
 }

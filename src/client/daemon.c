@@ -29,11 +29,12 @@
 #include "crypto/hash.h"
 #include "net/local.h"
 #include "net/loop.h"
+#include "net/roam.h"
+#include "net/wake.h"
 
-#define TICK_MS	     1000
-#define TICK_LATE_MS 2000 /* then the machine slept, or we did */
-#define STOP_MS	     2000
-#define LOG_MAX	     (4 * 1024 * 1024)
+#define STOP_MS 2000
+#define LOG_MAX (4 * 1024 * 1024)
+#define LOG_MS	60000 /* its size is looked at so often */
 
 /* -- rigs */
 
@@ -302,39 +303,41 @@ static void turn_log(struct daemon *d)
 	free(path);
 }
 
+/* Every path proves itself within 2 s, and what is down is dialled at once,
+ * rather than waiting for silence and for the back-off's end. */
 static void kick_all(struct daemon *d)
 {
-	list_for_each (it, &d->rigs.rows) {
-		struct rigs_row *row = container_of(it, struct rigs_row, link);
-
-		if (way_is_wanted(row->way))
-			way_kick(row->way);
-	}
+	list_for_each (it, &d->rigs.rows)
+		way_kick(container_of(it, struct rigs_row, link)->way);
+	directory_kick(d->directory);
 }
 
-struct tick {
-	struct daemon *d;
-	struct timer *timer;
-	uint64_t last_ms;
-	unsigned count;
-};
-
-/* A tick that comes late means that the machine slept: every path is asked
- * whether it is alive, rather than waiting for its silence. */
-static void on_tick(void *user)
+static void on_wake(void *user, uint64_t away_ms)
 {
-	struct tick *t = user;
-	uint64_t now = self_awake_ms();
+	struct daemon *d = user;
+	char text[FORMAT_CAP];
 
-	if (now > t->last_ms + TICK_MS + TICK_LATE_MS) {
-		log_info("awake after %llu s",
-			 (unsigned long long)(now - t->last_ms) / 1000);
-		kick_all(t->d);
-	}
-	t->last_ms = now;
-	if (++t->count % 64 == 0)
-		turn_log(t->d);
-	timer_start(t->timer, TICK_MS);
+	d->woke = time(NULL);
+	d->away_ms = away_ms;
+	log_info("awake after %s", format_duration(away_ms, text));
+	kick_all(d);
+}
+
+static void on_roam(void *user)
+{
+	struct daemon *d = user;
+
+	d->moved = time(NULL);
+	log_info("this machine's addresses or routes changed");
+	kick_all(d);
+}
+
+static void on_log_timer(void *user)
+{
+	struct daemon *d = user;
+
+	turn_log(d);
+	timer_start(d->log_timer, LOG_MS);
 }
 
 static void on_stop_signal(void *user, int signum)
@@ -346,6 +349,7 @@ static void on_stop_signal(void *user, int signum)
 static void on_hangup(void *user, int signum)
 {
 	(void)signum;
+	log_info("asking every connection (SIGHUP)");
 	kick_all(user);
 }
 
@@ -392,17 +396,23 @@ static void say_ready(int ready_fd)
 
 static void run(struct daemon *d)
 {
-	struct tick tick = { .d = d, .last_ms = self_awake_ms() };
+	const struct wake_params wp = { .loop = &d->loop,
+					.on_wake = on_wake,
+					.user = d };
 
 	d->started = time(NULL);
-	tick.timer = timer_new(&d->loop, on_tick, &tick);
-	timer_start(tick.timer, TICK_MS);
+	d->wake = wake_new(&wp);
+	d->roam = roam_new(&d->loop, on_roam, d);
+	d->log_timer = timer_new(&d->loop, on_log_timer, d);
+	timer_start(d->log_timer, LOG_MS);
 	log_info("started; %zu rig%s, %zu forward%s", d->rigs.count,
 		 d->rigs.count == 1 ? "" : "s", d->forwards.count,
 		 d->forwards.count == 1 ? "" : "s");
 	while (!d->is_stopping)
 		uv_run(&d->loop, UV_RUN_DEFAULT);
-	timer_free(tick.timer);
+	wake_free(d->wake);
+	roam_free(d->roam);
+	timer_free(d->log_timer);
 	log_info("stopping");
 }
 

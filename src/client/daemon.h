@@ -18,6 +18,8 @@
 #include "net/loop.h"
 struct directory;
 struct local;
+struct roam;
+struct wake;
 
 struct daemon {
 	uv_loop_t loop;
@@ -35,8 +37,13 @@ struct daemon {
 	struct list orders; /* client/orders.c: held forwards */
 	char *ssh_config;   /* client/ssh_config.c: these two files */
 	char *known_hosts;
+	struct wake *wake;
+	struct roam *roam;
+	struct timer *log_timer;
 	int64_t started;
-	unsigned leavers; /* ways that are being released */
+	int64_t woke, moved; /* unix seconds, the last time; 0: never */
+	uint64_t away_ms;    /* how long it had slept */
+	unsigned leavers;    /* ways that are being released */
 	bool is_stopping;
 };
 

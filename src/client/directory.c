@@ -268,6 +268,12 @@ void directory_free(struct directory *d)
 	free(d);
 }
 
+void directory_kick(struct directory *d)
+{
+	list_for_each (it, &d->places)
+		control_kick(container_of(it, struct place, link)->control);
+}
+
 void directory_ask(struct directory *d, void (*on_done)(void *user), void *user)
 {
 	struct question *q = xcalloc(1, sizeof(*q));

@@ -25,6 +25,8 @@ struct directory *directory_new(const struct way_env *env,
 				const struct rigs *rigs);
 /* Questions that run end now. */
 void directory_free(struct directory *d);
+/* After waking or a change of addresses: as control_kick(), of every relay. */
+void directory_kick(struct directory *d);
 /* Asks every relay; on_done once, from the loop, when all have answered or
  * failed, or after DIRECTORY_WAIT_MS. */
 void directory_ask(struct directory *d, void (*on_done)(void *user),

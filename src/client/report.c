@@ -139,6 +139,7 @@ json_t *report_status(const struct daemon *d, const struct rigs_row *row)
 	add_path(o, &r, s);
 	set_str(o, "addr", r.peer_addr);
 	set_str(o, "text", r.text);
+	json_object_set_new(o, "checking", json_boolean(r.is_checking));
 	json_object_set_new(o, "waits_at_relay",
 			    json_boolean(r.waits_at_relay));
 	set_int(o, "dials", r.dials);
@@ -180,6 +181,9 @@ json_t *report_daemon(const struct daemon *d)
 
 	set_int(o, "pid", (uint64_t)getpid());
 	set_time(o, "started", d->started);
+	set_time(o, "woke", d->woke);
+	set_int(o, "slept_ms", d->away_ms);
+	set_time(o, "moved", d->moved);
 	set_str(o, "name", d->env.device);
 	set_str(o, "fingerprint", pin_short(key_pin(d->key), text));
 	return o;

@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -36,12 +35,4 @@ char *self_home(void)
 	if (home[0] == '/' || getcwd(cwd, sizeof(cwd)) == NULL)
 		return xstrdup(home);
 	return xasprintf("%s/%s", cwd, home);
-}
-
-uint64_t self_awake_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }

@@ -54,6 +54,7 @@ struct way {
 	int64_t since;
 	struct backoff backoff;
 	uint64_t next_dial_us;
+	uint64_t kicked_us; /* when way_kick() asked the last time */
 	struct timer *dial_timer;
 	struct timer *settle_timer; /* 0 ms: what callbacks may not do */
 	struct timer *linger_timer;
@@ -554,6 +555,7 @@ void way_kick(struct way *way)
 	uint64_t now = loop_now_us(way->env->loop);
 	struct carrier *c = NULL;
 
+	way->kicked_us = now;
 	if (way->is_live && way->session != NULL)
 		while ((c = session_carrier_next(way->session, c)) != NULL)
 			carrier_suspect(c, SUSPECT_US, now);
@@ -627,6 +629,17 @@ struct rigs_row *way_row(const struct way *way)
 	return way->row;
 }
 
+/* Since it was last asked nothing has proven that it is alive. */
+static bool is_checking(const struct way *way)
+{
+	struct session_stats st;
+
+	if (way_state(way) != WAY_LIVE || way->kicked_us == 0)
+		return false;
+	session_stats(way->session, &st);
+	return st.last_heard_us <= way->kicked_us;
+}
+
 void way_report(const struct way *way, struct way_report *ret)
 {
 	uint64_t now = loop_now_us(way->env->loop);
@@ -642,6 +655,7 @@ void way_report(const struct way *way, struct way_report *ret)
 		.peer_addr = "",
 		.wants = way->wants,
 	};
+	ret->is_checking = is_checking(way);
 	list_for_each (it, &way->links) {
 		const struct link *l = container_of(it, struct link, link);
 

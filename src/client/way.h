@@ -94,5 +94,6 @@ struct way_report {
 	const char *peer_addr; /* the rig's as the relay sees it; "" */
 	unsigned links;
 	unsigned wants;
+	bool is_checking; /* live, and asked since anything was heard */
 };
 void way_report(const struct way *way, struct way_report *ret);

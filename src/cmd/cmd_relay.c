@@ -51,6 +51,14 @@ static void on_signal(void *user, int signum)
 	relay_stop(run->relay, on_stopped, run);
 }
 
+/* Whoever sends it to all daemons of a machine means no harm. */
+static void on_hangup(void *user, int signum)
+{
+	(void)user;
+	(void)signum;
+	log_info("SIGHUP: settings are read at the start only; nothing to do");
+}
+
 /* Every device may have several sockets here. */
 static void raise_fd_limit(void)
 {
@@ -164,6 +172,7 @@ static int listen_and_run(struct office *o, uv_loop_t *loop, bool as_json)
 	if (status == 0) {
 		signal_watch(loop, SIGTERM, on_signal, &run);
 		signal_watch(loop, SIGINT, on_signal, &run);
+		signal_watch(loop, SIGHUP, on_hangup, &run);
 		uv_run(loop, UV_RUN_DEFAULT);
 	}
 	o->desk.relay = NULL;

@@ -458,10 +458,15 @@ int session_start_over(struct session *s, const struct carrier *c)
 
 void carrier_suspect(struct carrier *c, uint64_t deadline_us, uint64_t now_us)
 {
+	uint64_t by = now_us + deadline_us;
+
+	/* One suspicion after the other does not put the end off. */
+	if (c->ping_deadline > now_us)
+		by = MIN(by, c->ping_deadline);
 	c->s->now = now_us;
 	c->ping_due = true;
 	c->ping_asked = now_us;
-	c->ping_deadline = now_us + deadline_us;
+	c->ping_deadline = by;
 	c->last_in = now_us;
 	session_wake(c->s);
 }

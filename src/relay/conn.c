@@ -203,6 +203,12 @@ static void on_list(struct conn *c, uint64_t ref)
 		conn_drop(c, err);
 }
 
+void conn_woke(struct conn *c)
+{
+	if (c->state == CONN_CONTROL)
+		timer_start(c->timer, RELAY_SILENCE_MS);
+}
+
 static void control_take(struct conn *c, const struct relay_msg *m)
 {
 	struct relay_msg pong = { .type = R_PONG, .number = m->number };

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "crypto/hash.h"
+#include "net/wake.h"
 #include "relay/relay_local.h"
 
 #define STOP_MS 1000
@@ -119,6 +120,21 @@ static int relay_listen_all(struct relay *r, char **ret_err)
 	return err;
 }
 
+/* -- sleep ---------------------------------------------------------------- */
+
+/* Nobody could be heard meanwhile: whoever is still there has the full time to
+ * say something, and who is not will not use it. */
+static void on_wake(void *user, uint64_t away_ms)
+{
+	struct relay *r = user;
+	char text[FORMAT_CAP];
+
+	log_info("awake after %s", format_duration(away_ms, text));
+	splicer_woke(r->splicer);
+	list_for_each (l, &r->conns)
+		conn_woke(container_of(l, struct conn, link));
+}
+
 /* -- life ----------------------------------------------------------------- */
 
 static void relay_on_stop_timer(void *user);
@@ -134,6 +150,9 @@ int relay_new(const struct relay_params *params, struct relay **ret,
 		.silence_ms = s->idle_timeout_ms,
 		.flush_ms = s->flush_timeout_ms,
 	};
+	const struct wake_params wp = { .loop = params->loop,
+					.on_wake = on_wake,
+					.user = r };
 	int err;
 
 	r->params = *params;
@@ -150,6 +169,7 @@ int relay_new(const struct relay_params *params, struct relay **ret,
 		       (unsigned)s->guesses_per_minute);
 	r->ready = flusher_new(r->loop, meet_on_ready, r);
 	r->stopping = timer_new(r->loop, relay_on_stop_timer, r);
+	r->wake = wake_new(&wp);
 	*ret_err = NULL;
 	err = tls_ctx_new(params->key, TLS_SERVER, RELAY_ALPN, &r->ctx);
 	if (err == 0)
@@ -259,6 +279,7 @@ void relay_free(struct relay *r)
 	map_done(&r->met);
 	strangers_done(&r->strangers);
 	flusher_free(r->ready);
+	wake_free(r->wake);
 	timer_free(r->stopping);
 	tls_ctx_free(r->ctx);
 	free(r);

@@ -17,6 +17,8 @@
 #include "relay/splice.h"
 #include "wire/relay_msg.h"
 
+struct wake;
+
 #define LISTENERS_MAX 16
 /* A device that does not read what it asked for is dropped at this. */
 #define CONN_QUEUE_MAX (1024 * 1024)
@@ -105,6 +107,7 @@ struct relay {
 	size_t pair_count;
 	struct flusher *ready; /* splices the pairs whose READY has left */
 	struct timer *stopping;
+	struct wake *wake;
 	bool is_stopping;
 	void (*on_stopped)(void *user);
 	void *user;
@@ -128,6 +131,8 @@ void conn_drop(struct conn *c, int err);
 /* Its chan has given the socket away: frees c. */
 void conn_detached(struct conn *c);
 int conn_send(struct conn *c, const struct relay_msg *m);
+/* The machine slept: c's silence counts anew from now. */
+void conn_woke(struct conn *c);
 
 /* meet.c */
 void meet_wish(struct conn *c, const struct relay_hello *h);

@@ -737,6 +737,17 @@ void splice_cut_soon(struct splice *s, int err)
 	splice_begin_end(s, err);
 }
 
+void splicer_woke(struct splicer *sp)
+{
+	const uint64_t now = loop_now_us(sp->params.loop);
+
+	list_for_each (l, &sp->all) {
+		struct splice *s = container_of(l, struct splice, link);
+
+		s->half[0].last_us = s->half[1].last_us = now;
+	}
+}
+
 uint64_t splice_bytes(const struct splice *s, int side)
 {
 	return s->half[side].bytes;

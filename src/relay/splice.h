@@ -66,6 +66,8 @@ void splice_cut(struct splice *s, int err);
 /* Ends it in at most flush_ms, so that what its ends have to say to each other
  * still arrives. */
 void splice_cut_soon(struct splice *s, int err);
+/* The machine slept: silence counts anew from now. */
+void splicer_woke(struct splicer *sp);
 /* Bytes taken from a (0) or b (1) so far. */
 uint64_t splice_bytes(const struct splice *s, int side);
 /* Pairs, and pipes lent now and made so far. */

@@ -214,13 +214,17 @@ static void do_status(struct admin *a, struct local_req *r, json_t *msg)
 	     (p = sessions_next(rig->sessions, p)) != NULL;)
 		json_array_append_new(sessions, session_json(rig, p));
 	local_end_json(r, true, 0, NULL,
-		       json_pack("{s:s, s:s, s:s, s:i, s:I, s:o, s:o}", "name",
-				 rig->name, "fingerprint",
+		       json_pack("{s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:I, "
+				 "s:I, s:I}",
+				 "name", rig->name, "fingerprint",
 				 pin_short(key_pin(rig->key), shown), "key",
 				 pin_text(key_pin(rig->key), pin), "sshd_port",
 				 (int)sshd_port(rig->sshd), "devices",
 				 (json_int_t)devices_admitted(&rig->devices),
-				 "relays", relays, "sessions", sessions));
+				 "relays", relays, "sessions", sessions, "woke",
+				 (json_int_t)rig->woke, "slept_ms",
+				 (json_int_t)rig->away_ms, "moved",
+				 (json_int_t)rig->moved));
 }
 
 /* -- join, wait ----------------------------------------------------------- */

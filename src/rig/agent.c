@@ -16,6 +16,8 @@
 #include "crypto/hash.h"
 #include "net/local.h"
 #include "net/loop.h"
+#include "net/roam.h"
+#include "net/wake.h"
 #include "rig/admin.h"
 #include "rig/door.h"
 #include "rig/issue.h"
@@ -34,10 +36,14 @@
 #define DRAIN_MAX_MS   1500
 #define STOP_STEP_MS   10
 #define STOP_MAX_MS    2000
+/* After waking and the like each connection has this long to prove itself. */
+#define SUSPECT_US 2000000
 
 struct agent {
 	struct rig rig;
 	uv_loop_t loop;
+	struct wake *wake;
+	struct roam *roam;
 	struct timer *stop; /* while it ends */
 	unsigned drain_ms, quiet_ms;
 	uint64_t drained; /* bytes of all sessions when last looked */
@@ -115,10 +121,62 @@ static void on_signal(void *user, int signum)
 	timer_start(a->stop, 0);
 }
 
+/* -- the machine sleeps and moves ----------------------------------------- */
+
+/* What is dead is found soon, and named to the relay, so that the laptops hear
+ * of it; what is down is dialled at once. */
+static void kick_all(struct rig *rig)
+{
+	if (rig->is_stopping)
+		return;
+	for (size_t i = 0; i < rig->uplink_count; i++)
+		uplink_kick(rig->uplinks[i]);
+	sessions_suspect(rig->sessions, SUSPECT_US);
+}
+
+static void on_wake(void *user, uint64_t away_ms)
+{
+	struct rig *rig = user;
+	char text[FORMAT_CAP];
+
+	rig->woke = rig_now();
+	rig->away_ms = away_ms;
+	log_info("awake after %s", format_duration(away_ms, text));
+	kick_all(rig);
+}
+
+static void on_roam(void *user)
+{
+	struct rig *rig = user;
+
+	rig->moved = rig_now();
+	log_info("this machine's addresses or routes changed");
+	kick_all(rig);
+}
+
+static void on_hangup(void *user, int signum)
+{
+	(void)signum;
+	log_info("asking every connection (SIGHUP)");
+	kick_all(user);
+}
+
+static void start_watching(struct agent *a)
+{
+	const struct wake_params wp = { .loop = &a->loop,
+					.on_wake = on_wake,
+					.user = &a->rig };
+
+	a->wake = wake_new(&wp);
+	a->roam = roam_new(&a->loop, on_roam, &a->rig);
+}
+
 static void agent_done(struct agent *a)
 {
 	struct rig *rig = &a->rig;
 
+	wake_free(a->wake);
+	roam_free(a->roam);
 	timer_free(a->stop);
 	doors_close(rig);
 	admin_free(rig->admin);
@@ -234,13 +292,15 @@ static int agent_start(struct agent *a, const struct agent_params *p,
 	}
 	rig->sessions = sessions_new(rig);
 	rig->sshd = sshd_new(&a->loop, p->settings);
-	if ((err = signal_watch(&a->loop, SIGTERM, on_signal, a)) != 0 ||
+	if ((err = signal_watch(&a->loop, SIGHUP, on_hangup, rig)) != 0 ||
+	    (err = signal_watch(&a->loop, SIGTERM, on_signal, a)) != 0 ||
 	    (err = signal_watch(&a->loop, SIGINT, on_signal, a)) != 0) {
 		log_error("%s", err_text(err));
 		return err;
 	}
 	if ((err = serve_commands(rig)) != 0)
 		return err;
+	start_watching(a);
 	return start_uplinks(rig);
 }
 

@@ -45,6 +45,8 @@ struct rig {
 	struct admin *admin;
 	struct list doors;     /* calls being answered; rig/door.c */
 	struct list issues;    /* codes being made; rig/issue.c */
+	int64_t woke, moved;   /* unix seconds, the last time; 0: never */
+	uint64_t away_ms;      /* how long it had slept */
 	bool is_stopping;      /* answers no more calls */
 	size_t opening_count;  /* streams not over yet; rig/open.c */
 	struct rate dials;     /* for devices on the list */

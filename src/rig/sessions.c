@@ -361,6 +361,19 @@ void sessions_close_all(struct sessions *s)
 		peer_end(s, peer_of(it), RW_ERR_CLOSING, "the rig was stopped");
 }
 
+void sessions_suspect(struct sessions *s, uint64_t within_us)
+{
+	const uint64_t now_us = loop_now_us(s->rig->loop);
+
+	list_for_each (it, &s->live) {
+		struct session *session = peer_of(it)->session;
+		struct carrier *c = NULL;
+
+		while ((c = session_carrier_next(session, c)) != NULL)
+			carrier_suspect(c, within_us, now_us);
+	}
+}
+
 bool sessions_is_ending(const struct sessions *s, const struct pin *pin)
 {
 	list_for_each (it, &s->ending)

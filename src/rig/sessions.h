@@ -56,6 +56,8 @@ void sessions_end(struct sessions *s, const struct pin *pin, int err,
 		  const char *text);
 /* Says goodbye to all; they are over when sessions_is_idle(). */
 void sessions_close_all(struct sessions *s);
+/* Every connection proves within so long that it is alive, or is dropped. */
+void sessions_suspect(struct sessions *s, uint64_t within_us);
 /* Whether a session of this device has ended, but its farewell has not left. */
 bool sessions_is_ending(const struct sessions *s, const struct pin *pin);
 bool sessions_is_idle(const struct sessions *s);

@@ -225,6 +225,12 @@ struct control *uplink_control(const struct uplink *u)
 	return u->control;
 }
 
+void uplink_kick(struct uplink *u)
+{
+	if (u->control != NULL)
+		control_kick(u->control);
+}
+
 void uplink_lost(struct uplink *u, uint64_t rendezvous)
 {
 	if (u->control != NULL)

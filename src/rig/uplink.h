@@ -26,6 +26,8 @@ struct rig *uplink_rig(const struct uplink *u);
 struct control *uplink_control(const struct uplink *u);
 /* The row of the relay has changed: connect anew. */
 int uplink_restart(struct uplink *u);
+/* As control_kick(). */
+void uplink_kick(struct uplink *u);
 /* A carrier through this relay is dead. */
 void uplink_lost(struct uplink *u, uint64_t rendezvous);
 /* Tells the relay, if it is up, of the devices that were removed. */
