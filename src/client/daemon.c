@@ -182,14 +182,16 @@ static void read_device_name(char out[HELLO_NAME_MAX + 1])
 		str_copy(out, HELLO_NAME_MAX + 1, "laptop");
 }
 
-static void fill_limits(const struct settings_session *s,
-			struct session_limits *ret)
+static void fill_limits(const struct settings *all, struct session_limits *ret)
 {
+	const struct settings_session *s = &all->session;
+
 	*ret = (struct session_limits){
 		.max_streams = (uint32_t)s->max_streams,
 		.send_max = (uint32_t)s->send_max_bytes,
 		.carriers_max = (uint32_t)s->carriers_max,
 		.in_flight_min = (uint32_t)s->in_flight_min_bytes,
+		.keep_s = (uint32_t)(all->client.keep_absent_ms / 1000),
 		.ping_interval_us = s->ping_interval_ms * 1000,
 		.ping_timeout_us = s->ping_timeout_ms * 1000,
 	};
@@ -202,7 +204,7 @@ static bool make_env(struct daemon *d)
 
 	budget_init(&d->budget, s->budget_bytes, (uint32_t)s->floor_bytes,
 		    (uint32_t)s->window_max_bytes);
-	fill_limits(s, &d->env.limits);
+	fill_limits(&d->settings, &d->env.limits);
 	d->env.loop = &d->loop;
 	d->env.key = d->key;
 	d->env.budget = &d->budget;

@@ -85,6 +85,8 @@ static const struct setting rows[] = {
 
 	{ "client.wait", SETTING_DURATION, AT(client.wait_ms), 0, 24 * HOUR, "30s",
 	  "How long a connection to a forwarded port waits for a rig that is away; 0s: refused at once." },
+	{ "client.keep_absent", SETTING_DURATION, AT(client.keep_absent_ms), SECOND, 720 * HOUR, "24h",
+	  "How long connections to a rig that is away are kept; never longer than it keeps them." },
 	{ "client.bind", SETTING_IP, AT(client.bind), 0, 0, "127.0.0.1",
 	  "Address on which forwarded ports listen unless the forward says another." },
 	{ "client.max_forwards", SETTING_INT, AT(client.max_forwards), 1, 4096, "256",

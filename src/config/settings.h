@@ -66,7 +66,8 @@ struct settings_rig {
 
 struct settings_client {
 	uint64_t wait_ms; /* how long a connection waits for its rig */
-	char *bind;	  /* where forwards listen unless told */
+	uint64_t keep_absent_ms;
+	char *bind; /* where forwards listen unless told */
 	int max_forwards;
 	int max_rigs;
 };

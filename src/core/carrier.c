@@ -35,7 +35,7 @@ static int on_welcome(struct carrier *c, const struct frame *f)
 	}
 	s->peer_incarnation = w.incarnation;
 	s->peer_floor = w.floor;
-	s->keep_us = (uint64_t)w.keep_s * 1000000;
+	session_keep(s, w.keep_s);
 	session_peer_streams(s, w.max_streams);
 	session_lives(s, c);
 	session_wake(s);

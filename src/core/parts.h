@@ -129,7 +129,8 @@ struct session {
 	const struct session_ops *ops;
 	uint64_t now;
 	uint64_t peer_incarnation; /* client: of the rig that knows us */
-	uint64_t keep_us;	   /* client: how long the rig keeps all this */
+	uint64_t keep_us;	   /* client: how long all this is kept */
+	bool keeps_less;	   /* client: shorter than the rig does */
 	uint64_t absent_at;	   /* client: without a carrier; 0 not */
 	struct list carriers;
 	uint32_t carrier_count;
@@ -164,6 +165,7 @@ uint32_t session_max_id(const struct session *s);
 void session_peer_streams(struct session *s, uint32_t count);
 void session_state_streams(struct session *s);
 void session_lives(struct session *s, struct carrier *c);
+void session_keep(struct session *s, uint32_t rig_keep_s);
 int session_start_over(struct session *s, const struct carrier *c);
 void carrier_drop(struct carrier *c, int err, const char *text);
 int session_judge_live(struct session *s, const struct carrier *c,

@@ -572,8 +572,19 @@ static void tell_roomy(struct session *s)
 		stream_tell(container_of(it, struct stream, room));
 }
 
-/* The rig has forgotten an absent session by now: nobody waits for more here
- * either. What the rig never heard of stays, and is opened when it is back. */
+/* The rig keeps an absent session for so long; the client's own limit may be
+ * shorter, and never is longer. */
+void session_keep(struct session *s, uint32_t rig_keep_s)
+{
+	uint32_t own = s->p.limits.keep_s;
+
+	s->keeps_less = own != 0 && own < rig_keep_s;
+	s->keep_us = (uint64_t)(s->keeps_less ? own : rig_keep_s) * 1000000;
+}
+
+/* The rig has forgotten an absent session by now, or it was long enough for
+ * whoever set the limit here: nobody waits for more. What the rig never heard
+ * of stays, and is opened when it is back. */
 static void tick_absent(struct session *s, uint64_t *next)
 {
 	char keep[FORMAT_CAP], text[STREAM_TEXT_MAX];
@@ -586,8 +597,9 @@ static void tick_absent(struct session *s, uint64_t *next)
 	}
 	s->absent_at = 0;
 	snprintf(text, sizeof(text),
-		 "the rig was not reached for the %s that it keeps connections",
-		 format_duration(s->keep_us / 1000, keep));
+		 "the rig was not reached for the %s that %s connections",
+		 format_duration(s->keep_us / 1000, keep),
+		 s->keeps_less ? "client.keep_absent keeps" : "it keeps");
 	list_for_each_safe (it, &s->streams) {
 		struct stream *st = container_of(it, struct stream, all);
 

@@ -29,7 +29,8 @@ struct session_limits {
 	uint32_t send_max;	   /* bytes kept for one stream's sending */
 	uint32_t carriers_max;	   /* live carriers, <= CARRIERS_MAX */
 	uint32_t in_flight_min;	   /* bytes a carrier may always have out */
-	uint32_t keep_s;	   /* rig: how long an absent one is kept */
+	uint32_t keep_s;	   /* how long an absent one is kept; client: no
+				    * longer than the rig says; 0: as long */
 	uint64_t ping_interval_us; /* silence before a ping */
 	uint64_t ping_timeout_us;  /* a ping's own deadline */
 };

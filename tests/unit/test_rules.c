@@ -339,6 +339,22 @@ static void a_client_keeps_streams_no_longer_than_the_rig(void **state)
 	assert_int_equal(unsent->connected, 1);
 	assert_int_equal(pair.side[CLIENT].s->mine, 1);
 	assert_int_equal(pair.side[RIG].s->theirs, 1);
+	/* Its own limit may be shorter; then the words name that one. */
+	pair.side[CLIENT].s->p.limits.keep_s = 20;
+	wire_cut(w);
+	w = wire_up();
+	sent = open_at(CLIENT, "i:11");
+	settle();
+	wire_cut(w);
+	advance(19999999);
+	assert_int_equal(sent->closed, 0);
+	advance(1);
+	assert_int_equal(sent->err, RW_ERR_TIMEOUT);
+	assert_non_null(strstr(sent->text, "20s that client.keep_absent"));
+	pair.side[CLIENT].s->p.limits.keep_s = 0;
+	w = wire_up();
+	unsent = open_at(CLIENT, "i:12");
+	settle();
 	/* And a cut that ends in time costs nothing. */
 	for (int k = 0; k < 5; k++) {
 		wire_cut(w);

@@ -9,6 +9,7 @@ bytes, whether each of them was right, the hash.
 import hashlib
 import json
 import os
+import select
 import socket
 import sys
 import threading
@@ -117,6 +118,11 @@ def ping(s, data, timeout=20.0):
         assert d, f"ended after {len(got)} of {len(data)} bytes"
         got += d
     assert got == data
+
+
+def has_news(s):
+    """Whether bytes, an end or a reset are there to be read."""
+    return bool(select.select([s], [], [], 0)[0])
 
 
 def read_all(s, timeout=20.0):

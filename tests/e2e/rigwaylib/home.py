@@ -219,6 +219,13 @@ class Home:
             wrong.append(f"did not end by SIGTERM: {names[p]}")
         return wrong
 
+    def logged(self, pattern):
+        """The line of this machine's logs that says so, or None."""
+        for line in self.all_logs(1 << 22).splitlines():
+            if re.search(pattern, line):
+                return line
+        return None
+
     def all_logs(self, tail=6000):
         found = []
         for base in (self.logs, self.rigway_home):
