@@ -2,10 +2,12 @@
 #include "client/dials.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "carrier/relayed.h"
 #include "client/rigs.h"
 #include "client/way.h"
@@ -14,6 +16,7 @@
 struct dials {
 	const struct way_env *env;
 	const struct rigs_row *row;
+	struct race *race;
 	const struct dials_ops *ops;
 	void *user;
 	struct list all; /* the oldest first */
@@ -23,13 +26,30 @@ struct dials {
 struct attempt {
 	struct list link;
 	struct dials *dials;
+	uint32_t path;
+	enum path_kind kind;
+	bool is_extra;
 	struct relayed *relayed;
 	bool waiting;	  /* it says that it stands in line */
 	uint64_t wait_us; /* since when; 0: never */
 };
 
+static void set_waiting(struct attempt *a, bool waiting)
+{
+	struct path *p = race_path(a->dials->race, a->path);
+
+	if (p != NULL && a->waiting != waiting)
+		p->in_line += waiting ? 1 : -1U;
+	a->waiting = waiting;
+}
+
 static void attempt_free(struct attempt *a)
 {
+	struct path *p = race_path(a->dials->race, a->path);
+
+	set_waiting(a, false);
+	if (p != NULL)
+		p->dials--;
 	list_del(&a->link);
 	a->dials->count--;
 	free(a);
@@ -41,24 +61,39 @@ static void attempt_cancel(struct attempt *a)
 	attempt_free(a);
 }
 
+static struct dials_end end_of(const struct attempt *a)
+{
+	uint64_t now = loop_now_us(a->dials->env->loop);
+
+	return (struct dials_end){
+		.path = a->path,
+		.kind = a->kind,
+		.is_extra = a->is_extra,
+		.waited_us = a->wait_us != 0 ? now - a->wait_us : 0,
+	};
+}
+
 static void on_up(void *user, struct chan *c, const char *peer_addr)
 {
 	struct attempt *a = user;
 	struct dials *d = a->dials;
+	struct dials_end end = end_of(a);
 
 	attempt_free(a);
-	d->ops->on_up(d->user, c, peer_addr);
+	d->ops->on_up(d->user, &end, c, peer_addr);
 }
 
 static void on_failed(void *user, int err, const char *text)
 {
 	struct attempt *a = user;
 	struct dials *d = a->dials;
-	uint64_t now = loop_now_us(d->env->loop);
-	uint64_t waited_us = a->wait_us != 0 ? now - a->wait_us : 0;
+	struct dials_end end = end_of(a);
 
+	end.err = err;
+	end.text = text;
 	attempt_free(a);
-	d->ops->on_failed(d->user, err, text, waited_us);
+	race_failed(d->race, end.path, err, text, time(NULL));
+	d->ops->on_failed(d->user, &end);
 }
 
 static void on_waiting(void *user, const char *why)
@@ -67,9 +102,10 @@ static void on_waiting(void *user, const char *why)
 	struct dials *d = a->dials;
 	bool is_news = !a->waiting;
 
-	a->waiting = true;
+	set_waiting(a, true);
 	if (a->wait_us == 0)
 		a->wait_us = loop_now_us(d->env->loop);
+	race_waits(d->race, a->path, why);
 	d->ops->on_waiting(d->user, why, is_news);
 }
 
@@ -80,12 +116,14 @@ static const struct relayed_ops relayed_ops = {
 };
 
 struct dials *dials_new(const struct way_env *env, const struct rigs_row *row,
-			const struct dials_ops *ops, void *user)
+			struct race *race, const struct dials_ops *ops,
+			void *user)
 {
 	struct dials *d = xcalloc(1, sizeof(*d));
 
 	d->env = env;
 	d->row = row;
+	d->race = race;
 	d->ops = ops;
 	d->user = user;
 	list_init(&d->all);
@@ -94,61 +132,103 @@ struct dials *dials_new(const struct way_env *env, const struct rigs_row *row,
 
 void dials_free(struct dials *d)
 {
-	dials_cancel(d, true);
+	dials_cancel(d);
 	free(d);
 }
 
-static void make_room(struct dials *d)
+/* The second oldest along p gives way. */
+static void make_room(struct dials *d, const struct path *p)
 {
-	struct list *oldest = list_first(&d->all);
+	const unsigned max =
+		p->kind == PATH_RELAY ? DIALS_MAX : DIALS_DIRECT_MAX;
+	bool is_oldest = true;
 
-	if (d->count >= DIALS_MAX)
-		attempt_cancel(
-			container_of(oldest->next, struct attempt, link));
+	if (p->dials < max)
+		return;
+	list_for_each_safe (it, &d->all) {
+		struct attempt *a = container_of(it, struct attempt, link);
+
+		if (a->path != p->id)
+			continue;
+		if (!is_oldest) {
+			attempt_cancel(a);
+			return;
+		}
+		is_oldest = false;
+	}
 }
 
-int dials_start(struct dials *d, const uint8_t *invite_id)
+static int start_relayed(struct dials *d, const struct path *p,
+			 const uint8_t *invite_id, struct attempt *a)
 {
 	const char *relays[CODE_RELAYS_MAX];
-	struct relayed_params p = {
+	struct relayed_params params = {
 		.loop = d->env->loop,
 		.key = d->env->key,
 		.relays = relays,
-		.relay_count = d->row->relay_count,
-		.relay_pin = d->row->relay_pin,
+		.relay_count = p->at_count,
+		.relay_pin = p->relay,
 		.what = RELAYED_WISH,
 		.peer = d->row->pin,
 		.invite_id = invite_id,
-		.wait = true,
+		.wait = !a->is_extra,
 		.timeout_ms = DIALS_TIMEOUT_MS,
 	};
+
+	for (size_t i = 0; i < p->at_count; i++)
+		relays[i] = p->at[i];
+	return relayed_start(&params, &relayed_ops, a, &a->relayed);
+}
+
+int dials_start(struct dials *d, struct path *p, const uint8_t *invite_id,
+		bool is_extra)
+{
 	struct attempt *a = xcalloc(1, sizeof(*a));
 	int err;
 
-	for (size_t i = 0; i < d->row->relay_count; i++)
-		relays[i] = d->row->relays[i];
 	a->dials = d;
-	err = relayed_start(&p, &relayed_ops, a, &a->relayed);
+	a->path = p->id;
+	a->kind = p->kind;
+	a->is_extra = is_extra;
+	err = start_relayed(d, p, invite_id, a);
 	if (err < 0) {
 		free(a);
 		return err;
 	}
-	make_room(d);
+	make_room(d, p);
 	list_push(&d->all, &a->link);
 	d->count++;
+	p->dials++;
+	p->tried = time(NULL);
 	return 0;
 }
 
-void dials_cancel(struct dials *d, bool all)
+void dials_cancel(struct dials *d)
 {
-	bool kept = all;
+	struct list *it;
 
+	while ((it = list_first(&d->all)) != NULL)
+		attempt_cancel(container_of(it, struct attempt, link));
+}
+
+void dials_keep_better(struct dials *d, enum path_kind than)
+{
 	list_for_each_safe (it, &d->all) {
 		struct attempt *a = container_of(it, struct attempt, link);
 
-		if (a->waiting && !kept)
-			kept = true;
-		else
+		if (!a->is_extra && a->kind >= than)
+			attempt_cancel(a);
+	}
+}
+
+void dials_thin(struct dials *d)
+{
+	list_for_each_safe (it, &d->all) {
+		struct attempt *a = container_of(it, struct attempt, link);
+		const struct path *p = race_path(d->race, a->path);
+
+		if (p == NULL || (p->in_line > 0 && !a->waiting) ||
+		    (p->in_line > 1 && a->waiting))
 			attempt_cancel(a);
 	}
 }
@@ -158,10 +238,10 @@ unsigned dials_count(const struct dials *d)
 	return d->count;
 }
 
-bool dials_is_waiting(const struct dials *d)
+bool dials_has_extra(const struct dials *d)
 {
 	list_for_each (it, &d->all)
-		if (container_of(it, struct attempt, link)->waiting)
+		if (container_of(it, struct attempt, link)->is_extra)
 			return true;
 	return false;
 }
@@ -169,5 +249,5 @@ bool dials_is_waiting(const struct dials *d)
 void dials_doubt(struct dials *d)
 {
 	list_for_each (it, &d->all)
-		container_of(it, struct attempt, link)->waiting = false;
+		set_waiting(container_of(it, struct attempt, link), false);
 }

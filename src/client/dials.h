@@ -1,46 +1,66 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The dials at one rig that run at once: each asks the relay for the rig. When
- * there are too many, the oldest keeps its full time (a far relay may need it)
+ * The dials at one rig that run at once, each along one path. When there are
+ * too many along one, the oldest keeps its full time (a far relay may need it)
  * and the others give way in turn: a SYN that was sent into a hole is asked for
- * again too late. One that stands in line at the relay is a standing order.
- * When to start one is the way's business. Loop thread only.
+ * again too late. One that stands in line at a relay is a standing order. When
+ * to start one is the race's business. Loop thread only.
  */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "client/race.h"
 
 struct chan;
 struct dials;
 struct rigs_row;
 struct way_env;
 
-/* At once; each gets DIALS_TIMEOUT_MS. */
+/* At once along one path; each gets DIALS_TIMEOUT_MS. */
 #define DIALS_MAX	 8
+#define DIALS_DIRECT_MAX 4
 #define DIALS_TIMEOUT_MS 10000
 
-/* No dials_cancel() inside of them. */
+/* What came of one; path is its id. */
+struct dials_end {
+	uint32_t path;
+	enum path_kind kind;
+	bool is_extra;
+	int err;	    /* of a failure */
+	const char *text;   /* likewise */
+	uint64_t waited_us; /* how long it had stood in line at the relay */
+};
+
+/* No dials_cancel() inside of them. The race was told already. */
 struct dials_ops {
-	/* End-to-end TLS with the rig is up; c as in carrier/relayed.h. */
-	void (*on_up)(void *user, struct chan *c, const char *peer_addr);
-	/* waited_us: how long it had stood in line at the relay. */
-	void (*on_failed)(void *user, int err, const char *text,
-			  uint64_t waited_us);
+	/* End-to-end TLS with the rig is up; c as in carrier/relayed.h, and
+	 * peer_addr is the rig's. */
+	void (*on_up)(void *user, const struct dials_end *end, struct chan *c,
+		      const char *peer_addr);
+	void (*on_failed)(void *user, const struct dials_end *end);
 	void (*on_waiting)(void *user, const char *why, bool is_news);
 };
 
-/* env and row outlive it; it reads the row at each start. */
+/* env, row and race outlive it; the dials and in_line of the race's paths are
+ * kept here. */
 struct dials *dials_new(const struct way_env *env, const struct rigs_row *row,
-			const struct dials_ops *ops, void *user);
+			struct race *race, const struct dials_ops *ops,
+			void *user);
 void dials_free(struct dials *d);
-/* invite_id: 16 bytes while pairing, else NULL. 0 or an error of
- * relayed_start(). */
-int dials_start(struct dials *d, const uint8_t *invite_id);
-/* Cancels all, or all but one that stands in line if there is one. */
-void dials_cancel(struct dials *d, bool all);
+/* invite_id: 16 bytes while pairing, else NULL. is_extra: not of the race, but
+ * one more along the path in use. 0 or an error of relayed_start(). */
+int dials_start(struct dials *d, struct path *p, const uint8_t *invite_id,
+		bool is_extra);
+void dials_cancel(struct dials *d);
+/* Cancels the race's at paths that are no better than that. */
+void dials_keep_better(struct dials *d, enum path_kind than);
+/* Cancels all but one along each path on which one stands in line, and what
+ * leads along a path that is forgotten. */
+void dials_thin(struct dials *d);
 unsigned dials_count(const struct dials *d);
-/* Whether one stands in line at the relay. */
-bool dials_is_waiting(const struct dials *d);
+/* Whether an extra one runs. */
+bool dials_has_extra(const struct dials *d);
 /* Whoever stands in line may do so on a path that is gone: it no longer
  * counts as waiting until it says so again. */
 void dials_doubt(struct dials *d);

@@ -69,6 +69,7 @@ static void restore_row(struct join *j)
 	row->relay_count = j->before.relay_count;
 	row->relay_pin = j->before.relay_pin;
 	memcpy(row->fleet, j->before.fleet, sizeof(row->fleet));
+	way_offers(row->way);
 }
 
 __attribute__((format(printf, 2, 3))) static void
@@ -225,6 +226,7 @@ static void ask_rig(struct join *j, const char *fleet, const char *relay)
 	}
 	j->row = row;
 	set_relays(row, &j->code, relay);
+	way_offers(row->way);
 	str_copy(row->fleet, sizeof(row->fleet), fleet != NULL ? fleet : "");
 	code_secrets(j->code.bits, &for_relay, &for_rig, id);
 	way_want(row->way);

@@ -66,12 +66,10 @@ static void add_path(json_t *o, const struct way_report *r,
 		     const struct session *s)
 {
 	struct session_stats stats = { .rtt_us = 0 };
-	char path[HOSTPORT_CAP + 8];
 
 	if (s != NULL && r->state == WAY_LIVE) {
 		session_stats(s, &stats);
-		snprintf(path, sizeof(path), "relay %s", r->path);
-		set_str(o, "path", path);
+		set_str(o, "path", r->path);
 	} else {
 		json_object_set_new(o, "path", json_null());
 	}

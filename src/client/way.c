@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Over 500 lines: session, connections and wants share one set of flags, and
- * settle() is the one place that brings them together. */
+ * settle() is the one place that brings them together. What to dial when is
+ * client/race.c's, the dials are client/dials.c's, the connections
+ * client/links.c's. */
 #include "client/way.h"
 
 #include <stdio.h>
@@ -13,29 +15,20 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "client/backoff.h"
 #include "client/dials.h"
+#include "client/links.h"
 #include "client/rigs.h"
 #include "crypto/hash.h"
-#include "net/chan.h"
 #include "net/loop.h"
 
-#define SUSPECT_US  2000000
+#define SUSPECT_US 2000000
+#define DOUBT_US                                                               \
+	300000		     /* a kicked path that is silent for so long has   \
+			      * others dialled beside it */
 #define RENEW_US    10000000 /* then the present connection is kept */
-#define LINKS_MAX   4	     /* that have not been welcomed yet */
 #define WAITED_US   10000000
+#define REFUSED_US  500000  /* before a rig that ended the session is asked */
 #define PATIENCE_US 1000000 /* a new demand does not wait longer */
-
-/* One connection that the session has or wants to have. */
-struct link {
-	struct list link;
-	struct way *way;
-	struct bearer *bearer;
-	bool is_live;	 /* its WELCOME was read */
-	bool is_closing; /* bearer_close() was called */
-	bool is_old;	 /* goes when a newer one is live */
-	char peer_addr[CHAN_ADDR_CAP];
-};
 
 struct way {
 	const struct way_env *env;
@@ -43,28 +36,43 @@ struct way {
 	unsigned wants;
 	struct session *session;
 	struct hello_extra extra;
+	struct race race;
 	struct dials *dials;
-	struct list links, watches;
-	bool is_live;	  /* one of links is */
+	struct links links;
+	struct list watches;
+	uint32_t path; /* the one in use: every live link that is not old leads
+			* along it; 0: nothing is live */
+	enum path_kind kind;
+	char label[RACE_LABEL_CAP];
 	bool is_ended;	  /* err and text say why */
 	bool is_doomed;	  /* the session is to be freed */
-	bool is_renewing; /* dial although live */
+	bool is_renewing; /* dial although live, since */
+	uint64_t renew_us;
+	uint64_t doubt_us; /* when it was kicked; 0: proven since */
 	int err;
 	char text[WAY_TEXT_CAP];
 	int64_t since;
-	struct backoff backoff;
-	uint64_t next_dial_us;
-	uint64_t kicked_us; /* when way_kick() asked the last time */
-	struct timer *dial_timer;
-	struct timer *settle_timer; /* 0 ms: what callbacks may not do */
+	char cut[WAY_TEXT_CAP]; /* why the path was last lost */
+	int64_t cut_at;		/* unix seconds; 0: never */
+	bool is_unsettled;	/* settle() is to run again */
+	struct timer *timer;	/* settle(): what callbacks may not do, and
+				 * what is due */
 	struct timer *linger_timer;
 	void (*on_released)(void *user); /* it goes as soon as it can */
 	void *released_user;
 };
 
-static void dial_due(void *user);
-
 /* -- small things */
+
+static uint64_t now_of(const struct way *way)
+{
+	return loop_now_us(way->env->loop);
+}
+
+static bool is_live(const struct way *way)
+{
+	return way->path != 0;
+}
 
 static void set_text(struct way *way, int err, const char *text)
 {
@@ -73,37 +81,27 @@ static void set_text(struct way *way, int err, const char *text)
 		 text != NULL && text[0] != '\0' ? text : err_text(err));
 }
 
-static bool wants_dial(const struct way *way)
+/* Whether a connection is wanted, be there one or not. */
+static bool is_needed(const struct way *way)
 {
-	return way->wants > 0 && !way->is_ended && !way->is_doomed &&
-	       (!way->is_live || way->is_renewing);
+	return way->wants > 0 && !way->is_ended && !way->is_doomed;
 }
 
 static void settle_soon(struct way *way)
 {
-	timer_start(way->settle_timer, 0);
+	way->is_unsettled = true;
+	timer_start(way->timer, 0);
 }
 
-static void close_link(struct link *l, int err)
+/* Everything that is known about where the rig is. */
+static void offer_paths(struct way *way)
 {
-	if (l->is_closing)
-		return;
-	l->is_closing = true;
-	bearer_close(l->bearer, err, err_text(err));
-}
+	const struct rigs_row *row = way->row;
 
-/* Makes room for a connection that wants its WELCOME. */
-static void close_stale_links(struct way *way)
-{
-	unsigned n = 0;
-
-	for (struct list *it = way->links.prev; it != &way->links;
-	     it = it->prev) {
-		struct link *l = container_of(it, struct link, link);
-
-		if (!l->is_live && ++n >= LINKS_MAX)
-			close_link(l, RW_ERR_TIMEOUT);
-	}
+	race_offers_begin(&way->race);
+	for (size_t i = 0; i < row->relay_count; i++)
+		race_offer_relay(&way->race, &row->relay_pin, row->relays[i]);
+	race_offers_end(&way->race, now_of(way));
 }
 
 /* -- telling those who wait */
@@ -124,37 +122,132 @@ static void tell(struct way *way, bool live)
 	}
 }
 
+/* -- the path in use */
+
+/* Whether a byte came since the last kick. */
+static bool is_heard(const struct way *way)
+{
+	struct carrier *c = NULL;
+
+	if (way->session == NULL)
+		return false;
+	while ((c = session_carrier_next(way->session, c)) != NULL) {
+		const struct link *l = bearer_user(c);
+
+		if (l != NULL && l->is_live && !l->is_old &&
+		    carrier_heard_us(c) > way->doubt_us)
+			return true;
+	}
+	return false;
+}
+
+/* Whether l, whose WELCOME was just read, is what the session goes on with. */
+static bool takes_over(const struct way *way, const struct link *l)
+{
+	if (!is_live(way) || way->is_renewing || l->kind < way->kind)
+		return true;
+	return way->doubt_us != 0 && !is_heard(way);
+}
+
+/* From here on the session is where l leads; what leads elsewhere goes, and
+ * what may still become better stays. */
+static void use(struct way *way, const struct link *l)
+{
+	const struct path *p = race_path(&way->race, l->path);
+	bool is_move = is_live(way) && way->path != l->path;
+
+	list_for_each (it, &way->links.all) {
+		struct link *o = container_of(it, struct link, link);
+
+		if (o != l && (o->is_live || o->kind >= l->kind))
+			o->is_old = true;
+	}
+	way->path = l->path;
+	way->kind = l->kind;
+	if (p != NULL)
+		path_label(p, way->label);
+	way->is_renewing = false;
+	way->doubt_us = 0;
+	way->text[0] = '\0';
+	way->err = 0;
+	if (is_move)
+		log_info("%s: moved to %s", way->row->name, way->label);
+}
+
+/* The path is down: from here on the clock of backoff.h runs. */
+static void outage(struct way *way)
+{
+	way->path = 0;
+	way->doubt_us = 0;
+	way->is_renewing = false;
+	way->since = time(NULL);
+	if (way->is_doomed)
+		return;
+	way->cut_at = way->since;
+	str_copy(way->cut, sizeof(way->cut), way->text);
+	race_begin(&way->race, now_of(way));
+}
+
+static void on_link_end(void *user, const struct link *l, int err,
+			const char *text)
+{
+	struct way *way = user;
+
+	if (!l->is_closing && !way->is_ended) {
+		set_text(way, err,
+			 err == RW_ERR_TRUNCATED ? "the connection was cut"
+						 : text);
+		race_failed(&way->race, l->path, err, way->text, time(NULL));
+		if (l->is_live)
+			log_info("%s: connection lost: %s", way->row->name,
+				 way->text);
+	}
+	if (is_live(way) && links_live(&way->links, 0) == 0)
+		outage(way);
+	settle_soon(way);
+}
+
+static const struct links_ops links_ops = {
+	.on_end = on_link_end,
+};
+
 /* -- the session's calls */
+
+static void greet(struct way *way, const struct welcome *welcome)
+{
+	bool changed;
+
+	way->row->welcomed = time(NULL);
+	changed = rigs_learn(way->row, &welcome->info);
+	if (changed) {
+		offer_paths(way);
+		race_look_again(&way->race, now_of(way));
+	}
+	if (way->env->on_welcome != NULL)
+		way->env->on_welcome(way->env->user, way->row, changed);
+}
 
 static void on_live(struct session *s, struct carrier *c,
 		    const struct welcome *welcome)
 {
 	struct way *way = session_user(s);
 	struct link *l = bearer_user(c);
-	bool changed;
 
 	CHECK(l != NULL && welcome != NULL);
 	l->is_live = true;
-	if (!way->is_live)
-		way->since = time(NULL);
-	way->is_live = true;
-	way->is_renewing = false;
-	way->text[0] = '\0';
-	way->err = 0;
-	/* The rig lets go of older connections when it reads a HELLO that
-	 * does not list them; a younger one whose HELLO has left will follow
-	 * and must not be cut, or both would be gone. */
-	for (struct list *it = l->link.prev; it != &way->links; it = it->prev)
-		container_of(it, struct link, link)->is_old = true;
+	race_works(&way->race, l->path, time(NULL));
 	/* A ping, so that the round trip is known before anybody asks. */
-	carrier_suspect(c, way->env->limits.ping_timeout_us,
-			loop_now_us(way->env->loop));
-	log_info("%s: connected%s", way->row->name,
-		 welcome->fresh ? "" : ", nothing was lost");
-	way->row->welcomed = way->since;
-	changed = rigs_learn(way->row, &welcome->info);
-	if (way->env->on_welcome != NULL)
-		way->env->on_welcome(way->env->user, way->row, changed);
+	carrier_suspect(c, way->env->limits.ping_timeout_us, now_of(way));
+	if (!is_live(way)) {
+		way->since = time(NULL);
+		log_info("%s: connected%s", way->row->name,
+			 welcome->fresh ? "" : ", nothing was lost");
+	}
+	if (takes_over(way, l))
+		use(way, l);
+	else
+		l->is_old = true;
+	greet(way, welcome);
 	settle_soon(way);
 	tell(way, true);
 }
@@ -198,8 +291,8 @@ static void end_session(struct way *way, int err, const char *text)
 	way->is_ended = is_final(err);
 	way->is_doomed = true;
 	way->since = time(NULL);
-	if (way->is_live)
-		backoff_reset(&way->backoff, loop_now_us(way->env->loop));
+	if (is_live(way))
+		race_begin(&way->race, now_of(way) + REFUSED_US);
 	if (way->is_ended)
 		log_warn("%s: refused: %s", way->row->name, way->text);
 	else
@@ -229,7 +322,7 @@ static int make_session(struct way *way)
 		.budget = way->env->budget,
 		.ops = &session_ops,
 		.user = way,
-		.now_us = loop_now_us(way->env->loop),
+		.now_us = now_of(way),
 	};
 	int err;
 
@@ -253,107 +346,52 @@ static void free_session(struct way *way)
 
 	way->session = NULL;
 	way->is_doomed = false;
-	way->is_live = false;
+	way->path = 0;
 	driver_remove(way->env->driver, s);
 	session_free(s);
 }
 
-/* -- connections */
-
-/* The path is down: from here on the clock of backoff.h runs. */
-static void outage(struct way *way)
-{
-	way->since = time(NULL);
-	backoff_reset(&way->backoff, loop_now_us(way->env->loop));
-	if (wants_dial(way))
-		dial_due(way);
-}
-
-static void on_link_end(void *user, int err, const char *text)
-{
-	struct link *l = user;
-	struct way *way = l->way;
-	bool any_live = false;
-
-	list_del(&l->link);
-	list_for_each (it, &way->links)
-		any_live |= container_of(it, struct link, link)->is_live;
-	if (!l->is_closing && !way->is_ended) {
-		set_text(way, err,
-			 err == RW_ERR_TRUNCATED ? "the connection was cut"
-						 : text);
-		if (l->is_live)
-			log_info("%s: connection lost: %s", way->row->name,
-				 way->text);
-	}
-	free(l);
-	if (way->is_live && !any_live) {
-		way->is_live = false;
-		if (!way->is_doomed)
-			outage(way);
-	}
-	settle_soon(way);
-}
-
-static const struct bearer_ops bearer_ops = {
-	.on_end = on_link_end,
-};
-
 /* -- dials */
 
-static const struct chan_ops no_chan_ops = { .on_up = NULL };
-
-static void on_dial_up(void *user, struct chan *c, const char *peer_addr)
+static void on_dial_up(void *user, const struct dials_end *end, struct chan *c,
+		       const char *peer_addr)
 {
 	struct way *way = user;
-	struct link *l = xcalloc(1, sizeof(*l));
-	const struct bearer_params p = {
+	struct bearer_params p = {
 		.driver = way->env->driver,
 		.session = way->session,
 		.chan = c,
-		.ops = &bearer_ops,
-		.user = l,
 	};
-	int err;
+	int err = links_add(&way->links, end, peer_addr, &p, &way->extra,
+			    way->env->limits.carriers_max);
 
-	close_stale_links(way);
-	l->way = way;
-	str_copy(l->peer_addr, sizeof(l->peer_addr), peer_addr);
-	list_push(&way->links, &l->link);
-	err = bearer_dial(&p, &way->extra, &l->bearer);
-	if (err < 0) {
-		list_del(&l->link);
-		free(l);
+	if (err < 0)
 		set_text(way, err, NULL);
-		chan_set_ops(c, &no_chan_ops, NULL);
-		chan_close(c, err);
-	}
 	settle_soon(way);
 }
 
-static void on_dial_failed(void *user, int err, const char *text,
-			   uint64_t waited_us)
+static void on_dial_failed(void *user, const struct dials_end *end)
 {
 	struct way *way = user;
+	const char *reason = race_reason(&way->race);
 
+	settle_soon(way);
+	if (is_live(way) || way->is_ended)
+		return;
 	/* The relay or the rig removed this key: what was open there is gone,
 	 * and its programs here should not wait for it. */
-	if (err == RW_ERR_NOT_ALLOWED && !way->is_live && !way->is_ended) {
-		end_session(way, err, text);
+	if (race_is_lost(&way->race)) {
+		end_session(way, RW_ERR_NOT_ALLOWED, reason);
 		return;
 	}
 	/* Once for each new reason: there may be two dials a second. */
-	if (!way->is_live && strcmp(way->text, text) != 0)
+	if (strcmp(way->text, reason) != 0)
 		log_info("%s: cannot connect: %s; trying again", way->row->name,
-			 text);
-	if (!way->is_ended)
-		set_text(way, err, text);
+			 reason);
+	set_text(way, end->err, reason);
 	/* The path was fine until now: this is a new outage. */
-	if (waited_us > WAITED_US) {
-		backoff_reset(&way->backoff, loop_now_us(way->env->loop));
-		timer_start(way->dial_timer, 0);
-	}
-	settle_soon(way);
+	if (end->waited_us > WAITED_US)
+		race_begin(&way->race, now_of(way));
 }
 
 static void on_dial_waiting(void *user, const char *why, bool is_news)
@@ -362,7 +400,7 @@ static void on_dial_waiting(void *user, const char *why, bool is_news)
 
 	if (is_news)
 		log_info("%s: %s", way->row->name, why);
-	if (!way->is_ended)
+	if (!way->is_ended && !is_live(way))
 		set_text(way, RW_ERR_OFFLINE, why);
 	settle_soon(way);
 }
@@ -373,64 +411,89 @@ static const struct dials_ops dials_ops = {
 	.on_waiting = on_dial_waiting,
 };
 
-static void dial_later(struct way *way)
+static void dial(struct way *way, struct path *p)
 {
-	uint64_t now = loop_now_us(way->env->loop);
-	uint64_t ms = backoff_next(&way->backoff, now, random_u64());
+	int err = make_session(way);
 
-	way->next_dial_us = now + ms * 1000;
-	timer_start(way->dial_timer, ms);
-}
-
-/* The time for a fresh dial has come. */
-static void dial_due(void *user)
-{
-	struct way *way = user;
-	uint64_t now = loop_now_us(way->env->loop);
-	int err;
-
-	if (way->is_renewing && now > way->backoff.since_us + RENEW_US)
-		way->is_renewing = false;
-	if (!wants_dial(way)) {
-		settle_soon(way);
+	if (err == 0)
+		err = dials_start(way->dials, p,
+				  way->extra.redeems ? way->extra.invite_id
+						     : NULL,
+				  false);
+	if (err == 0)
 		return;
-	}
-	err = make_session(way);
-	/* One in line at the relay is a standing order: nobody polls. */
-	if (err == 0 && !dials_is_waiting(way->dials))
-		err = dials_start(way->dials, way->extra.redeems
-						      ? way->extra.invite_id
-						      : NULL);
-	if (err < 0) {
-		set_text(way, err, NULL);
-		log_warn("%s: cannot dial: %s", way->row->name, way->text);
-	}
-	dial_later(way);
+	race_failed(&way->race, p->id, err, NULL, time(NULL));
+	set_text(way, err, NULL);
+	log_warn("%s: cannot dial: %s", way->row->name, way->text);
 }
 
 /* -- putting things in order, outside of everybody's callbacks */
 
-/* Cancels the dials that are not wanted any more. */
-static void settle_dials(struct way *way)
-{
-	if (!wants_dial(way)) {
-		dials_cancel(way->dials, true);
-		timer_stop(way->dial_timer);
-	} else if (dials_is_waiting(way->dials)) {
-		dials_cancel(way->dials, false);
-	}
-}
-
 static void settle_links(struct way *way)
 {
-	list_for_each (it, &way->links) {
+	list_for_each (it, &way->links.all) {
 		struct link *l = container_of(it, struct link, link);
 
 		if (way->is_doomed)
-			close_link(l, RW_ERR_CLOSING);
-		else if (way->is_live && !way->is_renewing && l->is_old)
-			close_link(l, RW_ERR_CANCELLED);
+			link_close(l, RW_ERR_CLOSING);
+		else if (l->is_old)
+			link_close(l, RW_ERR_CANCELLED);
 	}
+}
+
+static void settle_session(struct way *way)
+{
+	if (!way->is_doomed || !links_is_empty(&way->links))
+		return;
+	if (way->session != NULL)
+		free_session(way);
+	way->is_doomed = false;
+	if (way->is_ended)
+		tell(way, false);
+}
+
+/* What is wanted of the race now. */
+static enum race_goal goal_of(struct way *way, uint64_t now)
+{
+	if (!is_needed(way))
+		return RACE_OFF;
+	if (!is_live(way))
+		return RACE_ANY;
+	if (way->is_renewing && now > way->renew_us + RENEW_US)
+		way->is_renewing = false;
+	if (way->doubt_us != 0 && is_heard(way))
+		way->doubt_us = 0;
+	if (way->is_renewing ||
+	    (way->doubt_us != 0 && now >= way->doubt_us + DOUBT_US))
+		return RACE_ANY;
+	return way->kind == PATH_LAN ? RACE_OFF : RACE_BETTER;
+}
+
+/* Cancels the dials that are not wanted any more, and starts those that are
+ * due. Returns when the next one is. */
+static uint64_t settle_dials(struct way *way)
+{
+	uint64_t now = now_of(way), at;
+	enum race_goal goal;
+	struct path *p;
+
+	if (way->is_doomed) {
+		dials_cancel(way->dials);
+		return UINT64_MAX;
+	}
+	goal = goal_of(way, now);
+	race_aim(&way->race, goal, way->kind, now);
+	if (!is_needed(way))
+		dials_cancel(way->dials);
+	else if (goal == RACE_ANY)
+		dials_thin(way->dials);
+	else
+		dials_keep_better(way->dials, way->kind);
+	while ((p = race_next(&way->race, now, random_u64(), &at)) != NULL)
+		dial(way, p);
+	if (is_live(way) && way->doubt_us != 0)
+		at = MIN(at, MAX(now + 1000, way->doubt_us + DOUBT_US));
+	return at;
 }
 
 static void destroy(struct way *way)
@@ -439,8 +502,7 @@ static void destroy(struct way *way)
 	void *user = way->released_user;
 
 	dials_free(way->dials);
-	timer_free(way->dial_timer);
-	timer_free(way->settle_timer);
+	timer_free(way->timer);
 	timer_free(way->linger_timer);
 	way_unpair(way);
 	free(way);
@@ -450,26 +512,30 @@ static void destroy(struct way *way)
 static void settle(void *user)
 {
 	struct way *way = user;
+	uint64_t at, now;
 
-	settle_dials(way);
+	way->is_unsettled = false;
 	settle_links(way);
-	if (way->is_doomed && list_is_empty(&way->links)) {
-		if (way->session != NULL)
-			free_session(way);
-		way->is_doomed = false;
-		if (way->is_ended)
-			tell(way, false);
-		else if (wants_dial(way))
-			dial_later(way);
-	}
-	if (way->on_released != NULL && way->wants == 0 && !way->is_doomed)
+	settle_session(way);
+	at = settle_dials(way);
+	if (way->on_released != NULL && way->wants == 0 && !way->is_doomed &&
+	    way->session == NULL) {
 		destroy(way);
+		return;
+	}
+	now = now_of(way);
+	if (way->is_unsettled)
+		timer_start(way->timer, 0);
+	else if (at == UINT64_MAX)
+		timer_stop(way->timer);
+	else
+		timer_start(way->timer, at > now ? (at - now + 999) / 1000 : 0);
 }
 
 /* So that the rig lets the session go; bearer_close() sends it. */
 static void farewell(struct way *way)
 {
-	if (way->session != NULL && way->is_live)
+	if (way->session != NULL && is_live(way))
 		session_say_end(way->session, RW_ERR_CLOSING,
 				"the laptop's rigway ended");
 }
@@ -496,12 +562,13 @@ struct way *way_new(const struct way_env *env, struct rigs_row *row)
 	way->env = env;
 	way->row = row;
 	way->since = time(NULL);
-	list_init(&way->links);
+	links_init(&way->links, &links_ops, way);
 	list_init(&way->watches);
 	str_copy(way->extra.name, sizeof(way->extra.name), env->device);
-	way->dials = dials_new(env, row, &dials_ops, way);
-	way->dial_timer = timer_new(env->loop, dial_due, way);
-	way->settle_timer = timer_new(env->loop, settle, way);
+	race_init(&way->race);
+	offer_paths(way);
+	way->dials = dials_new(env, row, &way->race, &dials_ops, way);
+	way->timer = timer_new(env->loop, settle, way);
 	way->linger_timer = timer_new(env->loop, linger_over, way);
 	return way;
 }
@@ -519,16 +586,16 @@ void way_release(struct way *way, void (*on_released)(void *user), void *user)
 
 void way_want(struct way *way)
 {
-	uint64_t now = loop_now_us(way->env->loop);
+	uint64_t now = now_of(way);
 
 	timer_stop(way->linger_timer);
 	way->wants++;
-	if (wants_dial(way) && (!timer_is_running(way->dial_timer) ||
-				way->next_dial_us > now + PATIENCE_US)) {
-		backoff_reset(&way->backoff, now);
-		way->next_dial_us = now;
-		timer_start(way->dial_timer, 0);
-	}
+	if (!is_needed(way))
+		return;
+	if (!is_live(way) && (way->race.goal == RACE_OFF ||
+			      way->race.next_us > now + PATIENCE_US))
+		race_begin(&way->race, now);
+	settle_soon(way);
 }
 
 void way_unwant(struct way *way)
@@ -550,21 +617,30 @@ void way_watch(struct way *way, struct way_watch *w)
 	list_push(&way->watches, &w->link);
 }
 
+void way_offers(struct way *way)
+{
+	offer_paths(way);
+	settle_soon(way);
+}
+
 void way_kick(struct way *way)
 {
-	uint64_t now = loop_now_us(way->env->loop);
+	uint64_t now = now_of(way);
 	struct carrier *c = NULL;
 
-	way->kicked_us = now;
-	if (way->is_live && way->session != NULL)
+	if (is_live(way) && way->session != NULL) {
 		while ((c = session_carrier_next(way->session, c)) != NULL)
 			carrier_suspect(c, SUSPECT_US, now);
-	if (!wants_dial(way))
-		return;
-	/* One in line may stand on a path that is gone: it starts anew. */
-	dials_doubt(way->dials);
-	backoff_reset(&way->backoff, now);
-	timer_start(way->dial_timer, 0);
+		way->doubt_us = now;
+		race_look_again(&way->race, now);
+	}
+	if (!is_live(way) || way->is_renewing) {
+		/* One in line may stand on a path that is gone: it starts
+		 * anew. */
+		dials_doubt(way->dials);
+		race_begin(&way->race, now);
+	}
+	settle_soon(way);
 }
 
 static void revive(struct way *way)
@@ -579,7 +655,8 @@ static void revive(struct way *way)
 void way_renew(struct way *way)
 {
 	revive(way);
-	way->is_renewing = way->is_live;
+	way->is_renewing = is_live(way);
+	way->renew_us = now_of(way);
 	way_kick(way);
 }
 
@@ -603,7 +680,7 @@ enum way_state way_state(const struct way *way)
 {
 	if (way->is_ended)
 		return WAY_ENDED;
-	if (way->is_live && !way->is_doomed)
+	if (is_live(way) && !way->is_doomed)
 		return WAY_LIVE;
 	return way->wants > 0 ? WAY_DIALING : WAY_IDLE;
 }
@@ -629,42 +706,30 @@ struct rigs_row *way_row(const struct way *way)
 	return way->row;
 }
 
-/* Since it was last asked nothing has proven that it is alive. */
-static bool is_checking(const struct way *way)
-{
-	struct session_stats st;
-
-	if (way_state(way) != WAY_LIVE || way->kicked_us == 0)
-		return false;
-	session_stats(way->session, &st);
-	return st.last_heard_us <= way->kicked_us;
-}
-
 void way_report(const struct way *way, struct way_report *ret)
 {
-	uint64_t now = loop_now_us(way->env->loop);
+	uint64_t now = now_of(way);
+	const struct link *l = links_newest(&way->links, 0);
 
 	*ret = (struct way_report){
 		.state = way_state(way),
 		.text = way->text,
 		.next_dial_ms = UINT64_MAX,
 		.dials = dials_count(way->dials),
-		.waits_at_relay = dials_is_waiting(way->dials),
+		.waits_at_relay = race_waits_in_line(&way->race),
 		.since = way->since,
-		.path = way->row->relay_count > 0 ? way->row->relays[0] : "",
-		.peer_addr = "",
+		.path = is_live(way) ? way->label : "",
+		.peer_addr = l != NULL ? l->peer_addr : "",
+		.links = links_live(&way->links, 0) +
+			 links_waiting(&way->links, 0),
 		.wants = way->wants,
+		.is_checking =
+			is_live(way) && way->doubt_us != 0 && !is_heard(way),
+		.cut = way->cut,
+		.cut_at = way->cut_at,
 	};
-	ret->is_checking = is_checking(way);
-	list_for_each (it, &way->links) {
-		const struct link *l = container_of(it, struct link, link);
-
-		ret->links++;
-		if (l->is_live)
-			ret->peer_addr = l->peer_addr;
-	}
-	if (wants_dial(way) && timer_is_running(way->dial_timer))
-		ret->next_dial_ms = way->next_dial_us > now
-					    ? (way->next_dial_us - now) / 1000
+	if (way->race.goal == RACE_ANY && way->race.next_us != UINT64_MAX)
+		ret->next_dial_ms = way->race.next_us > now
+					    ? (way->race.next_us - now) / 1000
 					    : 0;
 }

@@ -67,8 +67,12 @@ void way_unwant(struct way *way);
 bool way_is_wanted(const struct way *way);
 void way_watch(struct way *way, struct way_watch *w);
 
-/* Somebody asks, or woke up: if down, dial now and often again; if up, prove
- * within 2 s that it is. An ended one stays ended. */
+/* Where the rig is was learned anew (its row): dialled soon. */
+void way_offers(struct way *way);
+/* Somebody asks, or woke up, or the network changed: if down, dial now and
+ * often again; if up, prove within 2 s that it is (others are dialled if it is
+ * silent for 0.3 s), and look for a better path at once. An ended one stays
+ * ended. */
 void way_kick(struct way *way);
 /* A new connection in place of the present ones; revives an ended one. */
 void way_renew(struct way *way);
@@ -90,10 +94,12 @@ struct way_report {
 	unsigned dials;	       /* that run now */
 	bool waits_at_relay;
 	int64_t since;	       /* unix seconds: live, or not live, since */
-	const char *path;      /* of the newest connection: "relay HOST:PORT" */
+	const char *path;      /* in use: "relay HOST:PORT"; "" */
 	const char *peer_addr; /* the rig's as the relay sees it; "" */
 	unsigned links;
 	unsigned wants;
 	bool is_checking; /* live, and asked since anything was heard */
+	const char *cut;  /* why the path was last lost; "" */
+	int64_t cut_at;	  /* unix seconds; 0: never */
 };
 void way_report(const struct way *way, struct way_report *ret);

@@ -471,6 +471,11 @@ void carrier_suspect(struct carrier *c, uint64_t deadline_us, uint64_t now_us)
 	session_wake(c->s);
 }
 
+uint64_t carrier_heard_us(const struct carrier *c)
+{
+	return c->last_in;
+}
+
 void carrier_set_user(struct carrier *c, void *user)
 {
 	c->user = user;

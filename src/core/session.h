@@ -96,6 +96,8 @@ size_t carrier_output(struct carrier *c, const uint8_t **ret, uint64_t now_us);
 void carrier_close(struct carrier *c, uint64_t now_us);
 /* Prove it alive within deadline_us or drop it (after waking, roaming). */
 void carrier_suspect(struct carrier *c, uint64_t deadline_us, uint64_t now_us);
+/* When bytes last came in on it, or it was suspected (or began). */
+uint64_t carrier_heard_us(const struct carrier *c);
 void carrier_set_user(struct carrier *c, void *user);
 void *carrier_user(const struct carrier *c);
 struct session *carrier_session(const struct carrier *c);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include "client/links.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+static struct link *link_of(const struct list *it)
+{
+	return container_of(it, struct link, link);
+}
+
+static void on_bearer_end(void *user, int err, const char *text)
+{
+	struct link *l = user;
+
+	list_del(&l->link);
+	l->all->ops->on_end(l->all->user, l, err, text);
+	free(l);
+}
+
+static const struct bearer_ops bearer_ops = {
+	.on_end = on_bearer_end,
+};
+
+void links_init(struct links *ls, const struct links_ops *ops, void *user)
+{
+	list_init(&ls->all);
+	ls->ops = ops;
+	ls->user = user;
+}
+
+void link_close(struct link *l, int err)
+{
+	if (l->is_closing)
+		return;
+	l->is_closing = true;
+	bearer_close(l->bearer, err, err_text(err));
+}
+
+/* The oldest that wait for their WELCOME go, then, at the session's limit, the
+ * newest live one. */
+static void make_room(struct links *ls, unsigned max)
+{
+	unsigned waiting = 0, all = 0;
+
+	for (struct list *it = ls->all.prev; it != &ls->all; it = it->prev) {
+		struct link *l = link_of(it);
+
+		if (l->is_closing)
+			continue;
+		if (!l->is_live && ++waiting >= LINKS_WAITING_MAX)
+			link_close(l, RW_ERR_TIMEOUT);
+		else
+			all++;
+	}
+	while (all >= max) {
+		struct link *victim = NULL;
+
+		list_for_each (it, &ls->all) {
+			struct link *l = link_of(it);
+
+			if (!l->is_closing &&
+			    (victim == NULL || victim->is_live))
+				victim = l;
+		}
+		if (victim == NULL)
+			return;
+		link_close(victim, RW_ERR_CANCELLED);
+		all--;
+	}
+}
+
+int links_add(struct links *ls, const struct dials_end *end,
+	      const char *peer_addr, struct bearer_params *p,
+	      const struct hello_extra *extra, unsigned max)
+{
+	static const struct chan_ops no_ops = { .on_up = NULL };
+	struct link *l = xcalloc(1, sizeof(*l));
+	int err;
+
+	make_room(ls, max);
+	l->all = ls;
+	l->path = end->path;
+	l->kind = end->kind;
+	l->is_extra = end->is_extra;
+	str_copy(l->peer_addr, sizeof(l->peer_addr), peer_addr);
+	list_push(&ls->all, &l->link);
+	p->ops = &bearer_ops;
+	p->user = l;
+	err = bearer_dial(p, extra, &l->bearer);
+	if (err == 0)
+		return 0;
+	list_del(&l->link);
+	free(l);
+	chan_set_ops(p->chan, &no_ops, NULL);
+	chan_close(p->chan, err);
+	return err;
+}
+
+static unsigned count(const struct links *ls, uint32_t path, bool live)
+{
+	unsigned n = 0;
+
+	list_for_each (it, &ls->all) {
+		const struct link *l = link_of(it);
+
+		if (l->is_live == live && !l->is_closing && !l->is_old &&
+		    (path == 0 || l->path == path))
+			n++;
+	}
+	return n;
+}
+
+unsigned links_live(const struct links *ls, uint32_t path)
+{
+	return count(ls, path, true);
+}
+
+unsigned links_waiting(const struct links *ls, uint32_t path)
+{
+	return count(ls, path, false);
+}
+
+bool links_is_empty(const struct links *ls)
+{
+	return list_is_empty(&ls->all);
+}
+
+struct link *links_newest(const struct links *ls, uint32_t path)
+{
+	struct link *newest = NULL;
+
+	list_for_each (it, &ls->all) {
+		struct link *l = link_of(it);
+
+		if (l->is_live && !l->is_closing && !l->is_old &&
+		    (path == 0 || l->path == path))
+			newest = l;
+	}
+	return newest;
+}
