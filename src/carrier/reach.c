@@ -67,6 +67,11 @@ int reach_send(struct chan *c, const struct relay_msg *m)
 
 	if (err == 0)
 		chan_flush(c);
+	/* It asks, and does not read the answers. */
+	if (err == 0 && chan_queued(c) > REACH_QUEUE_MAX) {
+		chan_close(c, RW_ERR_LIMIT);
+		err = RW_ERR_LIMIT;
+	}
 	return err;
 }
 

@@ -17,6 +17,9 @@ struct chan;
 struct reach;
 struct tls_ctx;
 
+/* Bytes that may wait for a relay. */
+#define REACH_QUEUE_MAX (256 * 1024)
+
 /* Where a relay is; copied from strings once. */
 struct reach_relays {
 	struct hostport at[CODE_RELAYS_MAX];
@@ -55,5 +58,6 @@ void reach_cancel(struct reach *r);
 /* Closes a chan whose owner has no more interest in it, without a word to
  * anybody. NULL is fine. */
 void reach_abandon(struct chan *c);
-/* Writes one message and flushes. 0 or chan_write()'s error. */
+/* Writes one message and flushes. 0, chan_write()'s error, or RW_ERR_LIMIT: the
+ * relay asks for answers and does not read them, and c closes. */
 int reach_send(struct chan *c, const struct relay_msg *m);

@@ -32,7 +32,7 @@ struct asks {
 	struct stream *control; /* NULL: not taken, or closed */
 	struct way_watch watch;
 	struct list asks;
-	size_t count;
+	size_t count, max;
 	uint32_t next_number;
 	struct buf in, out;
 };
@@ -197,12 +197,13 @@ static void on_deadline(void *user)
 	ask_end(k, RW_ERR_TIMEOUT, text);
 }
 
-struct asks *asks_new(uv_loop_t *loop, struct way *way)
+struct asks *asks_new(uv_loop_t *loop, struct way *way, size_t max)
 {
 	struct asks *a = xcalloc(1, sizeof(*a));
 
 	a->loop = loop;
 	a->way = way;
+	a->max = max;
 	list_init(&a->asks);
 	a->watch =
 		(struct way_watch){ .on_live = on_live, .on_ended = on_ended };
@@ -230,7 +231,7 @@ int asks_put(struct asks *a, struct request *q, const struct ask_ops *ops,
 	struct ask *k;
 	ssize_t len;
 
-	if (a->count >= ASKS_MAX)
+	if (a->count >= a->max)
 		return RW_ERR_LIMIT;
 	q->number = ++a->next_number;
 	len = request_write(q, msg, sizeof(msg));

@@ -14,7 +14,6 @@ struct ask;
 struct way;
 
 #define ASKS_TIMEOUT_MS 30000
-#define ASKS_MAX	64 /* at once to one rig */
 
 struct ask_ops {
 	/* A row, or A_INVITE: valid during the call, which may not cancel the
@@ -25,7 +24,8 @@ struct ask_ops {
 	void (*on_done)(void *user, int err, const char *text);
 };
 
-struct asks *asks_new(uv_loop_t *loop, struct way *way);
+/* max: how many may wait for an answer at once. */
+struct asks *asks_new(uv_loop_t *loop, struct way *way, size_t max);
 /* Ends what runs with RW_ERR_CANCELLED. */
 void asks_end(struct asks *a);
 /* After asks_end() and way_free(). */

@@ -14,10 +14,6 @@
 #include "client/way.h"
 #include "net/loop.h"
 
-#define ROWS_MAX                                                               \
-	4096 /* relay.max_devices of a relay that lists more is cut            \
-	      */
-
 /* The connection to one relay. */
 struct place {
 	struct list link;
@@ -117,8 +113,14 @@ static void on_row(void *user, const struct relay_row *row)
 {
 	struct place *p = user;
 
-	if (row->role != RELAY_RIG || p->fresh_count >= ROWS_MAX)
+	/* A relay may list whom it likes: what is kept is of rigs that are
+	 * known here, each once. */
+	if (row->role != RELAY_RIG ||
+	    rigs_find_pin(p->all->rigs, &row->pin) == NULL)
 		return;
+	for (size_t i = 0; i < p->fresh_count; i++)
+		if (pin_eq(&p->fresh[i].pin, &row->pin))
+			return;
 	p->fresh = xrealloc(p->fresh, (p->fresh_count + 1) * sizeof(*p->fresh));
 	p->fresh[p->fresh_count++] = *row;
 }

@@ -35,7 +35,7 @@ struct visit {
 static void visit_begins(struct visit *p)
 {
 	if (p->waiting && p->fw != NULL &&
-	    p->fw->waiting_count-- == FORWARD_WAITING_MAX)
+	    p->fw->waiting_count-- == p->fw->all->settings->max_waiting)
 		listener_resume(p->fw->listener);
 	p->waiting = false;
 }
@@ -96,7 +96,7 @@ static void on_accept(void *user, int fd, const struct sockaddr_storage *peer)
 	list_push(&fw->conns, &p->link);
 	fw->conn_count++;
 	fw->conn_total++;
-	if (++fw->waiting_count == FORWARD_WAITING_MAX)
+	if (++fw->waiting_count == fw->all->settings->max_waiting)
 		listener_pause(fw->listener);
 	params.user = p;
 	p->conn = passage_new(&params);

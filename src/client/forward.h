@@ -17,9 +17,6 @@ struct rigs_row;
 struct listener;
 struct settings_client;
 
-/* Connections of one forward that wait for its rig at once; more of them wait
- * in the port's backlog. */
-#define FORWARD_WAITING_MAX 256
 /* A kept forward whose port is taken tries again this often. */
 #define FORWARD_RETRY_MS 5000
 
@@ -43,7 +40,8 @@ struct forward {
 	struct timer *retry;
 	char text[200];
 	struct list conns;
-	size_t conn_count, waiting_count;
+	size_t conn_count;
+	int waiting_count; /* of them: for the rig */
 	uint64_t conn_total;
 	uint64_t log_us; /* when a failure was last logged */
 };

@@ -200,13 +200,18 @@ static void put_request(struct daemon *d, struct local_req *r,
 	int err;
 
 	if (row->asks == NULL)
-		row->asks = asks_new(&d->loop, row->way);
+		row->asks = asks_new(&d->loop, row->way,
+				     (size_t)d->settings.client.max_requests);
 	job->req = r;
 	job->rig = row->name;
 	err = asks_put(row->asks, q, &job_ops, job, &job->ask);
 	if (err < 0) {
 		free(job);
-		fail(r, xasprintf("%s: %s", row->name, err_text(err)));
+		fail(r, xasprintf("%s: %s", row->name,
+				  err == RW_ERR_LIMIT
+					  ? "too many requests wait for its "
+					    "answer (client.max_requests)"
+					  : err_text(err)));
 		return;
 	}
 	local_set_gone(r, job_gone, job);

@@ -43,6 +43,9 @@ struct settings_relay {
 	int max_connections;
 	int max_unproven_per_address; /* an IPv4 address or IPv6 /64 */
 	int guesses_per_minute;	      /* from one such address */
+	int max_guessers;	      /* such addresses, remembered */
+	int max_changes;	      /* to the state, by one device */
+	uint64_t max_queued_bytes;    /* to one device */
 	uint64_t handshake_timeout_ms;
 	uint64_t idle_timeout_ms; /* a pair silent either way */
 	uint64_t flush_timeout_ms;
@@ -59,9 +62,10 @@ struct settings_rig {
 	int strangers_per_minute; /* of keys that show a code */
 	int max_calls;		  /* being answered at once */
 	int guesses_per_minute;	  /* wrong codes, by anybody */
-	int sshd_port;		  /* 0: found by itself */
-	char *sshd_config;	  /* sshd's own configuration */
-	char *authorized_keys;	  /* "": where sshd looks */
+	uint64_t handshake_timeout_ms;
+	int sshd_port;	       /* 0: found by itself */
+	char *sshd_config;     /* sshd's own configuration */
+	char *authorized_keys; /* "": where sshd looks */
 };
 
 struct settings_client {
@@ -70,6 +74,8 @@ struct settings_client {
 	char *bind; /* where forwards listen unless told */
 	int max_forwards;
 	int max_rigs;
+	int max_waiting;  /* for one forwarded port */
+	int max_requests; /* to one rig */
 };
 
 struct settings_session {

@@ -22,6 +22,7 @@ void strangers_init(struct strangers *s, unsigned max_unproven,
 	map_init(&s->seen, random_u64());
 	s->max_unproven = max_unproven;
 	s->guesses_per_minute = guesses_per_minute;
+	s->max_seen = STRANGERS_MAX;
 }
 
 void strangers_done(struct strangers *s)
@@ -112,10 +113,10 @@ bool strangers_may_guess(struct strangers *s, uint64_t key, uint64_t now_us)
 {
 	struct stranger *g = map_get(&s->seen, key);
 
-	if (map_count(&s->seen) >= STRANGERS_MAX) {
+	if (map_count(&s->seen) >= s->max_seen) {
 		strangers_tidy(s, now_us);
 		g = map_get(&s->seen, key);
-		if (map_count(&s->seen) >= STRANGERS_MAX)
+		if (map_count(&s->seen) >= s->max_seen)
 			return false;
 	}
 	return g == NULL || now_us - g->since_us >= MINUTE_US ||

@@ -17,6 +17,7 @@
 struct strangers {
 	struct map seen;
 	unsigned max_unproven, guesses_per_minute;
+	size_t max_seen; /* STRANGERS_MAX, or set after strangers_init() */
 };
 
 void strangers_init(struct strangers *s, unsigned max_unproven,

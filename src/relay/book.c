@@ -77,7 +77,8 @@ static void fleets_tidy(struct book *b, int64_t now)
 {
 	list_for_each_safe (l, &b->fleets) {
 		struct fleet *f = container_of(l, struct fleet, link);
-		bool open = f->device_count > 0 || f->use.pairs > 0;
+		bool open = f->device_count > 0 || f->use.pairs > 0 ||
+			    f->meeting > 0;
 
 		list_for_each (li, &f->invites)
 			open = open ||

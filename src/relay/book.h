@@ -31,6 +31,7 @@ struct fleet {
 	struct list devices, invites;
 	size_t device_count;
 	struct splice_group use; /* by pairs; counted by the splicer */
+	size_t meeting;		 /* pairs that are not spliced yet */
 };
 
 /* A key's place in one fleet. A key may have one in several. */

@@ -54,7 +54,8 @@ int conn_send(struct conn *c, const struct relay_msg *m)
 
 	if (err == 0)
 		chan_flush(c->chan);
-	if (err == 0 && chan_queued(c->chan) > CONN_QUEUE_MAX)
+	if (err == 0 &&
+	    chan_queued(c->chan) > c->relay->settings->max_queued_bytes)
 		err = RW_ERR_LIMIT;
 	return err;
 }
@@ -99,13 +100,14 @@ static void control_reply(struct conn *c, uint64_t ref, int err,
 }
 
 /* Whether the device may change the state once more now. */
-static bool presence_may_write(struct presence *p, uint64_t now_us)
+static bool presence_may_write(struct relay *r, struct presence *p)
 {
+	uint64_t now_us = loop_now_us(r->loop);
 	uint64_t more = (now_us - p->writes_us) / 1000000;
 
 	if (more > 0) {
-		p->writes =
-			(unsigned)MIN(p->writes + more, (uint64_t)WRITES_MAX);
+		p->writes = (unsigned)MIN(p->writes + more,
+					  (uint64_t)r->settings->max_changes);
 		p->writes_us = now_us;
 	}
 	if (p->writes == 0)
@@ -182,6 +184,11 @@ static int conn_list(struct conn *c, uint64_t ref)
 				 &m.row);
 			err = chan_write(c->chan, frame,
 					 relay_msg_write(&m, frame));
+			if (err == 0 && chan_queued(c->chan) > CONN_QUEUE_LIST)
+				chan_flush(c->chan);
+			if (err == 0 && chan_queued(c->chan) >
+						r->settings->max_queued_bytes)
+				err = RW_ERR_LIMIT;
 			if (err < 0)
 				break;
 		}
@@ -226,7 +233,7 @@ static void control_take(struct conn *c, const struct relay_msg *m)
 	case R_DECLINE: meet_decline(c, &m->decline); break;
 	case R_INVITE:
 	case R_DROP:
-		if (!presence_may_write(c->self, loop_now_us(c->relay->loop)))
+		if (!presence_may_write(c->relay, c->self))
 			control_reply(c, ref, RW_ERR_LIMIT,
 				      "too many changes; wait a minute");
 		else if (m->type == R_INVITE)
@@ -330,7 +337,7 @@ static void hello_control(struct conn *c, const struct relay_hello *h,
 	str_copy(c->self->addr, sizeof(c->self->addr), c->addr);
 	timer_start(c->timer, RELAY_SILENCE_MS);
 	if (h->name[0] != '\0' && strcmp(h->name, d->name) != 0 &&
-	    presence_may_write(c->self, loop_now_us(r->loop)))
+	    presence_may_write(r, c->self))
 		book_rename(r->book, &d->pin, h->name);
 	log_info("%s: %s %s of fleet %s is here", c->addr,
 		 d->role == RELAY_RIG ? "rig" : "laptop", d->name,

@@ -14,10 +14,9 @@
 #include "relay/book.h"
 
 #define ROWS_MAX 4000000
-/* How long a spent or expired invite is remembered, to say who used it, and
- * how many of them a fleet has at most, beside the open ones. */
-#define REMEMBER_S   (30 * 86400)
-#define REMEMBER_MAX 256
+/* How long a spent or expired invite is remembered, to say who used it,.
+ * A fleet has no more of them than may be open. */
+#define REMEMBER_S (30 * 86400)
 
 /* A row is an invite, or (with `of`) one use of it. */
 static const char *const keys[] = { "id",      "fleet",	 "hash",    "role",
@@ -155,7 +154,8 @@ static size_t fleet_tidy(struct book *b, struct fleet *f, int64_t now)
 		 * be what is wrong. */
 		if (invite_is_open(i, now) || now < i->issued)
 			continue;
-		if (now - i->expires < REMEMBER_S && closed <= REMEMBER_MAX)
+		if (now - i->expires < REMEMBER_S &&
+		    closed <= b->limits.invites)
 			continue;
 		invite_free(b, i);
 		closed--;

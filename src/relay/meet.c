@@ -91,6 +91,18 @@ static void wish_refuse_absent(struct conn *c)
 	conn_refuse(c, RW_ERR_OFFLINE, text);
 }
 
+static bool is_full(const struct relay *r, const struct fleet *f)
+{
+	return f->use.pairs + f->meeting >= (size_t)r->settings->max_pairs;
+}
+
+static void refuse_full(struct conn *wish)
+{
+	conn_refuse(wish, RW_ERR_LIMIT,
+		    "the fleet has as many connections as the relay allows "
+		    "(relay.max_pairs)");
+}
+
 void meet_wish(struct conn *c, const struct relay_hello *h)
 {
 	struct relay *r = c->relay;
@@ -109,10 +121,8 @@ void meet_wish(struct conn *c, const struct relay_hello *h)
 			    "relay (relay.max_waiting)");
 		return;
 	}
-	if (f->use.pairs >= (unsigned)r->settings->max_pairs) {
-		conn_refuse(c, RW_ERR_LIMIT,
-			    "the fleet has as many connections as the relay "
-			    "allows (relay.max_pairs)");
+	if (is_full(r, f)) {
+		refuse_full(c);
 		return;
 	}
 	rig = relay_present(r, &h->rig);
@@ -210,6 +220,12 @@ void meet_answer(struct conn *c, const struct relay_hello *h)
 		conn_refuse(c, RW_ERR_GONE, "that call is over");
 		return;
 	}
+	/* Many may have been in line when there was still room. */
+	if (is_full(r, wish->fleet)) {
+		refuse_full(wish);
+		conn_refuse(c, RW_ERR_GONE, "that call is over");
+		return;
+	}
 	p = calloc(1, sizeof(*p));
 	if (p == NULL || map_put(&r->met, h->rendezvous, p) < 0) {
 		free(p);
@@ -220,6 +236,7 @@ void meet_answer(struct conn *c, const struct relay_hello *h)
 	p->fleet = wish->fleet;
 	p->client = wish->self;
 	p->rig = c->self;
+	p->fleet->meeting++;
 	p->client->pairs++;
 	p->rig->pairs++;
 	p->rendezvous = h->rendezvous;
@@ -252,6 +269,8 @@ void meet_decline(struct conn *rig, const struct relay_decline *m)
 void pair_free(struct pair *p)
 {
 	map_del(&p->relay->met, p->rendezvous);
+	if (p->splice == NULL)
+		p->fleet->meeting--;
 	p->client->pairs--;
 	p->rig->pairs--;
 	list_del(&p->link);
@@ -328,8 +347,11 @@ static void pair_splice(struct pair *p)
 				   on_splice_end, p, &p->splice);
 		side[0].fd = side[1].fd = -1;
 	}
-	if (err == 0)
+	if (err == 0) {
+		p->fleet->meeting--;
 		return;
+	}
+	p->splice = NULL;
 	log_debug("pair %016llx: %s", (unsigned long long)p->rendezvous,
 		  err_text(err));
 	for (int i = 0; i < 2; i++) {

@@ -23,17 +23,37 @@ int64_t relay_now_s(void)
 	return (int64_t)time(NULL);
 }
 
+/* Forgets whom the book does not know any more: else devices that come and go
+ * would add up. */
+static void presences_tidy(struct relay *r)
+{
+	struct presence *p;
+	size_t it = 0;
+
+	while ((p = pinmap_next(&r->present, &it, NULL)) != NULL) {
+		if (p->control != NULL || !list_is_empty(&p->line) ||
+		    p->waiting > 0 || p->pairs > 0 ||
+		    book_find_device(r->book, &p->pin) != NULL)
+			continue;
+		pinmap_del(&r->present, p->pin.b);
+		free(p);
+	}
+	r->tidy_at = 2 * pinmap_count(&r->present) + 64;
+}
+
 struct presence *relay_present(struct relay *r, const struct pin *pin)
 {
 	struct presence *p = pinmap_get(&r->present, pin->b);
 
 	if (p != NULL)
 		return p;
+	if (pinmap_count(&r->present) >= r->tidy_at)
+		presences_tidy(r);
 	p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		return NULL;
 	p->pin = *pin;
-	p->writes = WRITES_MAX;
+	p->writes = (unsigned)r->settings->max_changes;
 	p->writes_us = loop_now_us(r->loop);
 	list_init(&p->line);
 	if (pinmap_put(&r->present, pin->b, p) < 0) {
@@ -167,6 +187,7 @@ int relay_new(const struct relay_params *params, struct relay **ret,
 	map_init(&r->met, random_u64());
 	strangers_init(&r->strangers, (unsigned)s->max_unproven_per_address,
 		       (unsigned)s->guesses_per_minute);
+	r->strangers.max_seen = (size_t)s->max_guessers;
 	r->ready = flusher_new(r->loop, meet_on_ready, r);
 	r->stopping = timer_new(r->loop, relay_on_stop_timer, r);
 	r->wake = wake_new(&wp);

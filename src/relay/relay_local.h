@@ -20,14 +20,9 @@
 struct wake;
 
 #define LISTENERS_MAX 16
-/* A device that does not read what it asked for is dropped at this. */
-#define CONN_QUEUE_MAX (1024 * 1024)
 /* A list is not begun while this much is still queued. */
 #define CONN_QUEUE_LIST (64 * 1024)
 #define READY_MS	5000 /* READY must have left by then */
-/* Changes to the state that one device may cause: so many at once, and one
- * more each second. */
-#define WRITES_MAX 128
 
 /* An admitted key that has been here since the relay started, or is wanted. */
 struct presence {
@@ -38,7 +33,7 @@ struct presence {
 	struct list line; /* wishes for it, oldest first */
 	unsigned waiting; /* wishes by it */
 	unsigned pairs;	  /* it is in */
-	unsigned writes;  /* left of WRITES_MAX at writes_us */
+	unsigned writes;  /* left of relay.max_changes at writes_us */
 	uint64_t writes_us;
 };
 
@@ -101,6 +96,7 @@ struct relay {
 	struct list conns;
 	size_t conn_count;
 	struct pinmap present; /* pin to struct presence */
+	size_t tidy_at;	       /* so many of them are looked through */
 	struct map calls;      /* rendezvous to the wishing conn */
 	struct map met;	       /* rendezvous to struct pair */
 	struct list pairs;

@@ -198,10 +198,10 @@ int devices_put(struct devices *d, const struct device *dev)
 	return err;
 }
 
-/* Bounds what is remembered only for the relays' sake. */
+/* Bounds what is remembered only for the relays' sake: the oldest go. */
 static void devices_trim_removed(struct devices *d)
 {
-	if (d->count - devices_admitted(d) < DEVICES_REMOVED_MAX)
+	if (d->count - devices_admitted(d) < d->max)
 		return;
 	for (size_t i = 0; i < d->count; i++) {
 		if (d->rows[i].role != DEVICE_REMOVED)

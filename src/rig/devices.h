@@ -15,8 +15,6 @@
 
 #define DEVICE_NAME_CAP	    64
 #define DEVICE_SERVICES_CAP 256
-/* Removed devices of which the relays were not told yet; the oldest go. */
-#define DEVICES_REMOVED_MAX 256
 
 enum device_role {
 	DEVICE_OWNER = 1, /* reaches what the rig's user can reach */

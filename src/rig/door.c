@@ -19,8 +19,6 @@
 #include "wire/frame.h"
 #include "wire/hello.h"
 
-/* For the HELLO, once the end-to-end TLS is up. */
-#define HELLO_MS      10000
 #define HELLO_VERSION 1
 
 /* From the call to the WELCOME, or the REFUSED. */
@@ -254,7 +252,7 @@ static void on_up(void *user, struct chan *c, const char *peer_addr)
 	d->chan = c;
 	str_copy(d->addr, sizeof(d->addr), peer_addr);
 	chan_set_ops(c, &chan_ops, d);
-	timer_start(d->timer, HELLO_MS);
+	timer_start(d->timer, d->rig->settings->rig.handshake_timeout_ms);
 }
 
 static void on_failed(void *user, int err, const char *text)
@@ -315,8 +313,12 @@ static int call_judge(struct rig *rig, const struct control_call *call,
 		return RW_ERR_EXPIRED;
 	}
 	if (!rate_take(known ? &rig->dials : &rig->strangers, now_us)) {
-		*ret_text = "the rig answers no more calls for a moment "
-			    "(rig.dials_per_minute)";
+		*ret_text =
+			known ? "the rig answers no more calls for a moment "
+				"(rig.dials_per_minute)"
+			      : "the rig answers no more calls of unknown "
+				"machines for a moment "
+				"(rig.strangers_per_minute)";
 		return RW_ERR_LIMIT;
 	}
 	return 0;
@@ -326,7 +328,8 @@ void door_answer(struct uplink *u, const struct control_call *call)
 {
 	struct rig *rig = uplink_rig(u);
 	struct door *d;
-	const char *text = "the rig is busy";
+	const char *text = "the rig is letting in as many as it may at once "
+			   "(rig.max_calls)";
 	int err = call_judge(rig, call, &text);
 	size_t n = 0;
 

@@ -212,6 +212,28 @@ static void invites_prune(struct invites *v, int64_t now)
 	v->count = kept;
 }
 
+/* Those that are used up or over are remembered to say by whom, and no more of
+ * them than may be open: the oldest go. */
+static void invites_trim(struct invites *v, int64_t now)
+{
+	size_t extra = v->count - invites_open(v, now), kept = 0;
+
+	extra = extra > v->max ? extra - v->max : 0;
+	for (size_t i = 0; i < v->count; i++) {
+		const struct invite *inv = &v->rows[i];
+		bool is_open =
+			invite_is_live(inv, now) && inv->used_count < inv->uses;
+
+		/* One that the clock has not reached is kept: the clock may
+		 * be what is wrong. */
+		if (extra > 0 && !is_open && now >= inv->issued)
+			extra--;
+		else
+			v->rows[kept++] = v->rows[i];
+	}
+	v->count = kept;
+}
+
 int invites_make(struct invites *v, const struct invite_params *p,
 		 uint8_t ret_bits[CODE_BITS_LEN], const struct invite **ret)
 {
@@ -224,6 +246,7 @@ int invites_make(struct invites *v, const struct invite_params *p,
 	    strlen(services) >= DEVICE_SERVICES_CAP)
 		return RW_ERR_FORMAT;
 	invites_prune(v, p->now);
+	invites_trim(v, p->now);
 	if (invites_open(v, p->now) >= v->max)
 		return RW_ERR_LIMIT;
 

@@ -269,6 +269,29 @@ static void limits_are_kept(void **state)
 	office_close(&o);
 }
 
+static void invites_that_are_over_have_a_limit(void **state)
+{
+	struct office o;
+	size_t n = 0;
+
+	(void)state;
+	office_open(&o);
+	o.limits.devices = 100;
+	o.book->limits.devices = 100;
+	for (uint8_t i = 1; i <= 50; i++) {
+		assert_int_equal(invite(&o, i, RELAY_RIG, by_relay, 1), 0);
+		assert_int_equal(redeem(&o, i, key(i), RELAY_RIG, NOW), 0);
+	}
+	list_for_each (l, &o.fleet->invites)
+		n++;
+	assert_true(n <= 3 + 1);
+	/* The newest still says by whom it was used. */
+	assert_int_equal(redeem(&o, 50, key(99), RELAY_RIG, NOW), RW_ERR_USED);
+	assert_int_equal(redeem(&o, 1, key(99), RELAY_RIG, NOW),
+			 RW_ERR_NOT_FOUND);
+	office_close(&o);
+}
+
 /* A rig repeats its invites after each reconnect. */
 static void the_same_invite_again_is_fine(void **state)
 {
@@ -485,6 +508,29 @@ static void strangers_are_limited_and_forgotten(void **state)
 	strangers_done(&d);
 }
 
+/* Whoever has many addresses makes the relay remember no more than so many,
+ * and then nobody can try a code until they have been quiet for a minute. */
+static void guessing_addresses_have_a_limit(void **state)
+{
+	const uint64_t minute = 60000000;
+	struct strangers d;
+
+	(void)state;
+	strangers_init(&d, 2, 3);
+	d.max_seen = 100;
+	for (uint64_t i = 0; i < 1000; i++) {
+		if (!strangers_may_guess(&d, i, minute + i))
+			continue;
+		strangers_guessed(&d, i, minute + i);
+		assert_true(map_count(&d.seen) <= 100);
+	}
+	assert_int_equal(map_count(&d.seen), 100);
+	assert_false(strangers_may_guess(&d, 5000, 2 * minute - 1));
+	assert_true(strangers_may_guess(&d, 5000, 2 * minute + 100));
+	assert_int_equal(map_count(&d.seen), 0);
+	strangers_done(&d);
+}
+
 /* -- the place ------------------------------------------------------------- */
 
 static bool is_public(const char *ip)
@@ -583,6 +629,8 @@ int main(void)
 		cmocka_unit_test(a_mangled_book_is_refused_with_its_line),
 		cmocka_unit_test(v6_strangers_are_counted_by_their_64),
 		cmocka_unit_test(strangers_are_limited_and_forgotten),
+		cmocka_unit_test(guessing_addresses_have_a_limit),
+		cmocka_unit_test(invites_that_are_over_have_a_limit),
 		cmocka_unit_test(private_addresses_are_known),
 		cmocka_unit_test(a_name_goes_before_an_address),
 		cmocka_unit_test(the_place_is_kept),

@@ -520,7 +520,7 @@ static void both_ends_of_each_range_are_in_it(void **state)
 	settings_done(&s);
 }
 
-/* The limits that DESIGN and the issue name, so that none gets lost. */
+/* So that none gets lost, and no default changes by accident. */
 static void every_limit_has_its_row(void **state)
 {
 	static const char *const names[][2] = {
@@ -538,6 +538,9 @@ static void every_limit_has_its_row(void **state)
 		{ "relay.guesses_per_minute", "20" },
 		{ "relay.handshake_timeout", "10s" },
 		{ "relay.idle_timeout", "1m" },
+		{ "relay.max_guessers", "65536" },
+		{ "relay.max_changes", "128" },
+		{ "relay.max_queued", "1MiB" },
 		{ "relay.flush_timeout", "5s" },
 		{ "rig.name", "" },
 		{ "rig.keep_absent", "24h" },
@@ -547,6 +550,9 @@ static void every_limit_has_its_row(void **state)
 		{ "rig.max_sessions", "64" },
 		{ "rig.dials_per_minute", "600" },
 		{ "rig.guesses_per_minute", "60" },
+		{ "rig.strangers_per_minute", "120" },
+		{ "rig.max_calls", "256" },
+		{ "rig.handshake_timeout", "10s" },
 		{ "rig.sshd_port", "0" },
 		{ "rig.sshd_config", "/etc/ssh/sshd_config" },
 		{ "rig.authorized_keys", "" },
@@ -554,6 +560,8 @@ static void every_limit_has_its_row(void **state)
 		{ "client.bind", "127.0.0.1" },
 		{ "client.max_forwards", "256" },
 		{ "client.max_rigs", "256" },
+		{ "client.max_waiting", "256" },
+		{ "client.max_requests", "64" },
 		{ "session.budget", "256MiB" },
 		{ "session.floor", "16KiB" },
 		{ "session.window_max", "16MiB" },

@@ -184,6 +184,106 @@ static void pairs_of_one_fleet_are_limited(void **state)
 	world_close(&w);
 }
 
+/* All were in line while there was room; then the rig comes. */
+static void pairs_are_limited_when_many_wishes_waited(void **state)
+{
+	struct world w;
+	struct dev rig, laptop[3];
+	struct code code;
+	size_t full = 0, up = 0;
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.max_pairs = 1;
+	world_start_relay(&w, 0);
+	make_two(&w, &rig, &laptop[0]);
+	for (int i = 1; i < 3; i++) {
+		dev_open(&laptop[i], &w);
+		rig_invite(&rig, 3600, &code);
+		assert_int_equal(dev_redeem(&laptop[i], &code, RELAY_CLIENT),
+				 0);
+	}
+	control_stop(rig.control);
+	rig.control = NULL;
+	until(&w, relay_counts(w.relay).controls == 0);
+	for (int i = 0; i < 3; i++)
+		dev_wish(&laptop[i], &rig, true);
+	until(&w, relay_counts(w.relay).waiting == 3);
+	rig.answers = true;
+	dev_control(&rig, RELAY_RIG, 1);
+	/* Those that are too many hear it, and none hangs. */
+	until(&w, (laptop[0].wish_err != 0 || laptop[0].chan != NULL) &&
+			  (laptop[1].wish_err != 0 || laptop[1].chan != NULL) &&
+			  (laptop[2].wish_err != 0 || laptop[2].chan != NULL));
+	for (int i = 0; i < 3; i++) {
+		full += laptop[i].wish_err == RW_ERR_LIMIT &&
+			strstr(laptop[i].wish_text, "relay.max_pairs") != NULL;
+		up += laptop[i].chan != NULL;
+	}
+	assert_int_equal(up, 1);
+	assert_int_equal(full, 2);
+	assert_int_equal(relay_counts(w.relay).pairs, 1);
+	for (int i = 0; i < 3; i++)
+		dev_close(&laptop[i]);
+	dev_close(&rig);
+	world_close(&w);
+}
+
+static void changes_of_one_device_are_limited(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+	struct control_invite inv = { .role = RELAY_CLIENT,
+				      .ttl_s = 3600,
+				      .uses = 1 };
+	unsigned dones, full = 0;
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.max_changes = 5;
+	w.settings.relay.max_invites = 1000;
+	world_start_relay(&w, 0);
+	make_two(&w, &rig, &laptop);
+	for (unsigned i = 0; i < 20; i++) {
+		inv.invite_id[0] = inv.hash[0] = (uint8_t)(i + 1);
+		dones = rig.dones;
+		assert_int_equal(control_put_invite(rig.control, &inv,
+						    dev_on_done, &rig),
+				 0);
+		until(&w, rig.dones > dones);
+		full += rig.done_err == RW_ERR_LIMIT;
+	}
+	assert_in_range(full, 10, 18); /* one more each second */
+	assert_true(control_is_up(rig.control));
+	dev_close(&rig);
+	dev_close(&laptop);
+	world_close(&w);
+}
+
+/* Devices come, are removed, and others come: the relay is not full of them. */
+static void those_who_were_removed_are_forgotten(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+	struct pin pin;
+
+	(void)state;
+	world_open(&w);
+	world_start_relay(&w, 0);
+	make_two(&w, &rig, &laptop);
+	for (unsigned i = 0; i < 10000; i++) {
+		random_bytes(pin.b, sizeof(pin.b));
+		assert_non_null(relay_present(w.relay, &pin));
+		assert_true(pinmap_count(&w.relay->present) < 200);
+	}
+	/* Who is there, or may come, is not. */
+	assert_true(control_is_up(rig.control));
+	connect_two(&w, &rig, &laptop);
+	dev_close(&rig);
+	dev_close(&laptop);
+	world_close(&w);
+}
+
 /* A connection that has shown no admitted key: plain TCP, silent. */
 static int knock(struct world *w)
 {
@@ -363,6 +463,52 @@ static void a_byte_between_wish_and_ready_closes_it(void **state)
 	world_close(&w);
 }
 
+static void what_waits_for_a_device_that_does_not_read_is_limited(void **state)
+{
+	struct relay_msg m = { .type = R_HELLO }, ping = { .type = R_PING };
+	uint8_t pings[512 * RELAY_HDR_LEN * 3];
+	struct world w;
+	struct dev rig, laptop;
+	struct tls_ctx *ctx;
+	struct rude r;
+	size_t n = 0;
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.max_queued_bytes = 4096;
+	world_start_relay(&w, 0);
+	make_two(&w, &rig, &laptop);
+	m.hello.version_min = m.hello.version_max = RELAY_VERSION;
+	m.hello.purpose = RELAY_CONTROL;
+	m.hello.role = RELAY_CLIENT;
+	m.hello.incarnation = 1;
+	m.hello.present = MSG_BIT(R_TAG_INCARNATION);
+	rude_open(&r, &laptop, &ctx);
+	assert_int_equal(reach_send(r.chan, &m), 0);
+	until(&w, r.len > 0 && relay_counts(w.relay).controls == 2);
+	for (size_t i = 0; i < 512; i++)
+		n += relay_msg_write(&ping, pings + n);
+	/* It asks and asks; what the kernels hold is not the relay's. */
+	chan_pause(r.chan);
+	w.late = false;
+	timer_start(w.guard, WAIT_MS);
+	while (relay_counts(w.relay).controls == 2 && !w.late) {
+		if (chan_queued(r.chan) < sizeof(pings)) {
+			assert_int_equal(chan_write(r.chan, pings, n), 0);
+			chan_flush(r.chan);
+		}
+		uv_run(&w.loop, UV_RUN_NOWAIT);
+	}
+	timer_stop(w.guard);
+	assert_int_equal(relay_counts(w.relay).controls, 1);
+	chan_close(r.chan, RW_ERR_CANCELLED);
+	until(&w, r.is_closed);
+	tls_ctx_free(ctx);
+	dev_close(&rig);
+	dev_close(&laptop);
+	world_close(&w);
+}
+
 /* A rig that lost its paths says so first thing when it is back. */
 static void a_hello_names_what_is_lost_and_both_legs_close(void **state)
 {
@@ -445,6 +591,11 @@ int main(void)
 		cmocka_unit_test(
 			unproven_connections_of_one_address_are_limited),
 		cmocka_unit_test(all_connections_are_limited),
+		cmocka_unit_test(pairs_are_limited_when_many_wishes_waited),
+		cmocka_unit_test(changes_of_one_device_are_limited),
+		cmocka_unit_test(those_who_were_removed_are_forgotten),
+		cmocka_unit_test(
+			what_waits_for_a_device_that_does_not_read_is_limited),
 		cmocka_unit_test(garbage_is_closed),
 		cmocka_unit_test(a_byte_between_wish_and_ready_closes_it),
 		cmocka_unit_test(

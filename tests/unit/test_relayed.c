@@ -418,6 +418,42 @@ static void nonsense_from_the_relay_ends_the_connection(void **state)
 	fake_world_close(&w, &f);
 }
 
+/* It pings and pings and never reads an answer. */
+static void a_relay_that_does_not_read_is_left(void **state)
+{
+	struct relay_msg ping = { .type = R_PING };
+	struct world w;
+	struct fake f;
+	struct dev rig;
+	uint8_t frame[RELAY_FRAME_MAX];
+	size_t n = relay_msg_write(&ping, frame), len;
+
+	(void)state;
+	world_open(&w);
+	fake_open(&f, &w, w.key);
+	dev_open(&rig, &w);
+	fake_control(&f, &rig);
+	w.late = false;
+	timer_start(w.guard, WAIT_MS);
+	while (rig.downs == 0 && !w.late) {
+		uint8_t *out = buf_peek(&f.out, &len);
+		ssize_t sent = len > 0 ? send(f.fd, out, len,
+					      MSG_DONTWAIT | MSG_NOSIGNAL)
+				       : 0;
+
+		if (sent > 0)
+			buf_drain(&f.out, (size_t)sent);
+		for (int k = 0; len < 65536 && k < 512; k++)
+			assert_int_equal(tls_write(f.tls, frame, n), 0);
+		uv_run(&w.loop, UV_RUN_NOWAIT);
+	}
+	timer_stop(w.guard);
+	assert_true(rig.downs > 0);
+	assert_int_equal(rig.first_down_err, RW_ERR_LIMIT);
+	dev_close(&rig);
+	fake_world_close(&w, &f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +466,7 @@ int main(void)
 		cmocka_unit_test(silence_after_a_kick_is_found_in_two_seconds),
 		cmocka_unit_test(an_outage_ends_within_a_second),
 		cmocka_unit_test(nonsense_from_the_relay_ends_the_connection),
+		cmocka_unit_test(a_relay_that_does_not_read_is_left),
 	};
 
 	log_set_level(LOG_LEVEL_WARN);

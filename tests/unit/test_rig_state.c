@@ -163,6 +163,25 @@ static void removed_devices_are_kept_until_the_relays_know(void **state)
 	assert_int_equal(p->d.count, 0);
 }
 
+static void removed_devices_have_a_limit(void **state)
+{
+	struct place *p = *state;
+	struct device dev;
+
+	for (uint8_t i = 1; i <= 50; i++) {
+		dev = device(i, "x");
+		assert_int_equal(devices_put(&p->d, &dev), 0);
+		assert_int_equal(devices_remove(&p->d, &dev.pin, NOW), 0);
+		assert_true(p->d.count <= 4);
+		assert_null(devices_find(&p->d, &dev.pin));
+	}
+	/* The newest are remembered. */
+	reload(p);
+	assert_int_equal(p->d.count, 4);
+	for (uint8_t i = 0; i < 4; i++)
+		assert_int_equal(p->d.rows[i].pin.b[0], 47 + i);
+}
+
 static void devices_have_a_limit(void **state)
 {
 	struct place *p = *state;
@@ -401,6 +420,49 @@ static void open_invites_have_a_limit(void **state)
 	assert_int_equal(p->v.count, 1);
 }
 
+/* An owner's laptop may ask for codes as often as it likes, with any life. */
+static void invites_that_are_over_have_a_limit(void **state)
+{
+	struct place *p = *state;
+	struct invite_params params = { .now = NOW, .ttl_s = 600 };
+	struct shown first, s;
+
+	assert_int_equal(make(p, &params, &first), 0);
+	for (int i = 0; i < 100; i++) {
+		params.ttl_s = i % 2 == 0 ? 60 : 1;
+		params.now = NOW + i;
+		assert_int_equal(make(p, &params, &s), 0);
+		s.claim.now = NOW + i;
+		if (i % 2 == 0)
+			assert_int_equal(redeem(p, &s), 0);
+		assert_true(p->v.count <= 2 * 4 + 1);
+	}
+	/* The last ones still say by whom they were used. */
+	reload(p);
+	s.claim.now = NOW + 200;
+	assert_int_equal(redeem(p, &s), RW_ERR_EXPIRED);
+	/* What is open is never in the way. */
+	first.claim.now = NOW + 599;
+	assert_int_equal(redeem(p, &first), 0);
+}
+
+static void uses_and_life_of_an_invite_have_a_limit(void **state)
+{
+	struct place *p = *state;
+	struct invite_params params = { .now = NOW,
+					.uses = INVITE_USES_MAX,
+					.ttl_s = INVITE_TTL_MAX };
+	struct shown s;
+
+	assert_int_equal(make(p, &params, &s), 0);
+	params.uses++;
+	assert_int_equal(make(p, &params, &s), RW_ERR_FORMAT);
+	params.uses = 1;
+	params.ttl_s++;
+	assert_int_equal(make(p, &params, &s), RW_ERR_FORMAT);
+	assert_int_equal(p->v.count, 1);
+}
+
 static void the_file_holds_no_secret(void **state)
 {
 	struct place *p = *state;
@@ -469,6 +531,7 @@ int main(void)
 		TEST(a_full_disk_admits_nobody),
 		TEST(a_removed_device_is_out_even_on_a_full_disk),
 		TEST(removed_devices_are_kept_until_the_relays_know),
+		TEST(removed_devices_have_a_limit),
 		TEST(devices_have_a_limit),
 		TEST(a_device_is_meant_by_name_or_fingerprint),
 		TEST(a_damaged_file_is_an_error),
@@ -479,6 +542,8 @@ int main(void)
 		TEST(uses_serve_several_keys),
 		TEST(a_full_disk_uses_nothing_up),
 		TEST(a_removed_key_does_not_come_back_by_its_code),
+		TEST(invites_that_are_over_have_a_limit),
+		TEST(uses_and_life_of_an_invite_have_a_limit),
 		TEST(open_invites_have_a_limit),
 		TEST(the_file_holds_no_secret),
 		TEST(relays_survive_a_restart),
