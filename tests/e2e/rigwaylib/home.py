@@ -93,6 +93,18 @@ class Home:
             f.write(machine_id + "\n")
         self.binds.insert(0, (d, "/etc"))
 
+    def clone_client(self, other, key_of=None):
+        """Takes what another laptop knows, and its key or that of key_of."""
+        state = os.path.join(self.rigway_home, "state")
+        shutil.copytree(os.path.join(other.rigway_home, "state"), state)
+        for path in glob.glob(os.path.join(state, "*", "client", "forwards")):
+            os.unlink(path)
+        if key_of is not None:
+            mine, = glob.glob(os.path.join(state, "*", "client", "key"))
+            theirs, = glob.glob(os.path.join(key_of.rigway_home, "state", "*",
+                                             "client", "key"))
+            shutil.copy(theirs, mine)
+
     def own_etc_ssh(self, files):
         """Gives the home an /etc/ssh of its own with these files."""
         d = os.path.join(self.dir, "etc-ssh")
