@@ -330,8 +330,10 @@ static void hello_control(struct conn *c, const struct relay_hello *h,
 	struct relay *r = c->relay;
 
 	control_take_over(c, h->incarnation);
+	if (c->self->incarnation != 0 && c->self->incarnation != h->incarnation)
+		meet_restarted(c->self, r);
 	c->state = CONN_CONTROL;
-	c->incarnation = h->incarnation;
+	c->incarnation = c->self->incarnation = h->incarnation;
 	c->self->control = c;
 	c->self->since = relay_now_s();
 	str_copy(c->self->addr, sizeof(c->self->addr), c->addr);

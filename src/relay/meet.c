@@ -401,6 +401,16 @@ void meet_lost(struct conn *c, const struct msg_view *numbers)
 	}
 }
 
+void meet_restarted(struct presence *rig, struct relay *r)
+{
+	list_for_each_safe (l, &r->pairs) {
+		struct pair *p = container_of(l, struct pair, link);
+
+		if (p->rig == rig)
+			pair_cut(p, RW_ERR_RESTARTED);
+	}
+}
+
 static bool is_between(const struct pin *a, const struct pin *b,
 		       const struct pin *pin, const struct pin *other)
 {

@@ -28,6 +28,7 @@ struct wake;
 struct presence {
 	struct pin pin;
 	struct conn *control; /* NULL: away */
+	uint64_t incarnation; /* of whoever was last in control; 0: nobody */
 	char addr[RELAY_ADDR_MAX + 1];
 	int64_t since;	  /* Unix seconds of its coming or going */
 	struct list line; /* wishes for it, oldest first */
@@ -135,6 +136,9 @@ void meet_wish(struct conn *c, const struct relay_hello *h);
 void meet_answer(struct conn *c, const struct relay_hello *h);
 void meet_decline(struct conn *rig, const struct relay_decline *m);
 void meet_lost(struct conn *c, const struct msg_view *numbers);
+/* Another process of this rig is here: the one that had its pairs is gone, and
+ * their other ends need not find that out by themselves. */
+void meet_restarted(struct presence *rig, struct relay *r);
 void meet_on_timer(struct conn *c);
 /* A rig is here (again): everybody in its line is called anew. */
 void meet_rig_came(struct presence *rig);
