@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/fdlimit.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -374,17 +374,6 @@ static bool set_up(struct daemon *d)
 	       read_rigs(d) && read_forwards(d) && watch_signals(d) && serve(d);
 }
 
-/* Each connection takes one; the usual soft limit is for select(2). */
-static void raise_fd_limit(void)
-{
-	struct rlimit l;
-
-	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == l.rlim_max)
-		return;
-	l.rlim_cur = l.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &l);
-}
-
 static void say_ready(int ready_fd)
 {
 	ssize_t n;
@@ -474,8 +463,9 @@ int daemon_run(int ready_fd)
 	list_init(&d->joins);
 	list_init(&d->orders);
 	list_init(&d->forwards.rows);
-	raise_fd_limit();
+	fdlimit_raise();
 	CHECK(loop_init(&d->loop) == 0);
+	loop_on_shortage(&d->loop, fdlimit_warn, NULL);
 	if (paths_init(&d->paths) < 0)
 		log_error("%s", paths_error(&d->paths));
 	else

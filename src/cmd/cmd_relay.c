@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/fdlimit.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -57,17 +57,6 @@ static void on_hangup(void *user, int signum)
 	(void)user;
 	(void)signum;
 	log_info("SIGHUP: settings are read at the start only; nothing to do");
-}
-
-/* Every device may have several sockets here. */
-static void raise_fd_limit(void)
-{
-	struct rlimit l;
-
-	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
-		l.rlim_cur = l.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &l);
-	}
 }
 
 /* Where codes will lead to, on disk for `relay invite`. */
@@ -186,8 +175,9 @@ static int run_relay(struct office *o, bool as_json)
 	uv_loop_t loop;
 	int status;
 
-	raise_fd_limit();
+	fdlimit_raise();
 	CHECK(loop_init(&loop) == 0);
+	loop_on_shortage(&loop, fdlimit_warn, NULL);
 	status = serve_commands(o, &loop, &local);
 	if (status == 0)
 		status = listen_and_run(o, &loop, as_json);

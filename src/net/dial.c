@@ -208,8 +208,11 @@ static int attempt_begin(struct attempt *a, const union addr *addr)
 
 	a->fd = socket(addr->any.sa_family,
 		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (a->fd < 0)
-		return dial_error(errno);
+	if (a->fd < 0) {
+		r = errno;
+		loop_shortage(a->d->ll, -r);
+		return dial_error(r);
+	}
 	a->d->pending++;
 	r = connect(a->fd, &addr->any, addr_len(addr));
 	/* Also a connection made at once is reported by the poll. */

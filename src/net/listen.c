@@ -64,7 +64,7 @@ static int spare_open(void)
 /* Fds are out: the one that waits is told so by a reset, which is better than
  * silence and than an end that looks clean, and the loop is not woken for it
  * again and again. */
-static void listener_rest(struct listener *l, struct door *door)
+static void listener_rest(struct listener *l, struct door *door, int err)
 {
 	struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	int fd;
@@ -82,6 +82,7 @@ static void listener_rest(struct listener *l, struct door *door)
 	l->is_resting = true;
 	listener_apply(l);
 	timer_start(l->rest, LISTEN_REST_MS);
+	loop_shortage(l->ll, err);
 }
 
 static void listener_on_rested(void *user)
@@ -118,7 +119,7 @@ static bool listener_accept(struct listener *l, struct door *door)
 	case EMFILE:
 	case ENFILE:
 	case ENOBUFS:
-	case ENOMEM: listener_rest(l, door); return false;
+	case ENOMEM: listener_rest(l, door, -errno); return false;
 	case EAGAIN: return false;
 	/* The connection died in the backlog, or a network error of its
 	 * (accept(2)) is reported here. */

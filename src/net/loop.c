@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/loop.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -376,6 +377,29 @@ static void loop_on_sweep(void *user)
 		loop_sweep_watched(ll);
 	if (!list_is_empty(&ll->warm) || !list_is_empty(&ll->watched))
 		timer_start(ll->sweep, SWEEP_MS);
+}
+
+void loop_on_shortage(uv_loop_t *loop, void (*on_shortage)(void *user, int err),
+		      void *user)
+{
+	struct loop_local *ll = loop_local(loop);
+
+	ll->on_shortage = on_shortage;
+	ll->shortage_user = user;
+}
+
+void loop_shortage(struct loop_local *ll, int err)
+{
+	uint64_t now = loop_now_us(ll->loop);
+	bool is_short = err == -EMFILE || err == -ENFILE || err == -ENOBUFS ||
+			err == -ENOMEM;
+
+	if (!is_short || ll->on_shortage == NULL ||
+	    (ll->shortage_us != 0 &&
+	     now < ll->shortage_us + LOOP_SHORTAGE_MS * 1000ull))
+		return;
+	ll->shortage_us = now;
+	ll->on_shortage(ll->shortage_user, err);
 }
 
 struct loop_local *loop_local(uv_loop_t *loop)

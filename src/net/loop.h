@@ -43,6 +43,13 @@ void timer_unref(struct timer *t);
 int signal_watch(uv_loop_t *loop, int signum,
 		 void (*on_signal)(void *user, int signum), void *user);
 
+/* on_shortage runs when this loop cannot take or make a connection
+ * because fds or memory are out (err: -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM), but
+ * not again within LOOP_SHORTAGE_MS. */
+#define LOOP_SHORTAGE_MS 60000
+void loop_on_shortage(uv_loop_t *loop, void (*on_shortage)(void *user, int err),
+		      void *user);
+
 /* on_flush runs once per turn of the loop after flusher_mark(): after the
  * events of the turn, before the loop waits. Marks made inside on_flush count
  * for the next turn, which then comes without waiting. */

@@ -61,6 +61,10 @@ struct loop_local {
 	uint8_t *read_mem;  /* LOOP_READ_LEN: ciphertext of one read */
 	uint8_t *plain_mem; /* LOOP_PLAIN_LEN: its plaintext */
 	bool is_closing;
+	/* loop_on_shortage(); NULL, 0 before the first. */
+	void (*on_shortage)(void *user, int err);
+	void *shortage_user;
+	uint64_t shortage_us;
 	/* Late: see loop_after_poll(). */
 	bool is_polling; /* between the turn's prepare and its check */
 	bool is_late;
@@ -82,6 +86,9 @@ void loop_conn_add(struct loop_local *ll, struct loop_item *item,
 void loop_defer(struct loop_local *ll, struct deferred *d);
 void loop_warm(struct loop_local *ll, struct warm *w);
 void loop_watch(struct loop_local *ll, struct watched *w);
+/* accept(2) or socket(2) failed with err: if for want of fds or memory, it is
+ * told. */
+void loop_shortage(struct loop_local *ll, int err);
 
 /* A socket as libuv's stream, whatever its kind. */
 union sock {

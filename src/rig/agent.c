@@ -5,11 +5,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fdlimit.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "carrier/bearer.h"
@@ -304,17 +304,6 @@ static int agent_start(struct agent *a, const struct agent_params *p,
 	return start_uplinks(rig);
 }
 
-/* Each stream is a socket here, and each laptop some more. */
-static void raise_file_limit(void)
-{
-	struct rlimit rl;
-
-	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur == rl.rlim_max)
-		return;
-	rl.rlim_cur = rl.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &rl);
-}
-
 static bool is_served(struct paths *paths)
 {
 	char *path = paths_socket(paths, "rig");
@@ -391,7 +380,8 @@ int agent_run(const struct agent_params *p)
 		return 1;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	raise_file_limit();
+	fdlimit_raise();
+	loop_on_shortage(&a->loop, fdlimit_warn, NULL);
 	err = agent_start(a, p, &st);
 	if (err == 0) {
 		say_hello(&a->rig);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Many connections in one moment, and what is left of them afterwards."""
 import os
+import re
 import resource
 import socket
 
@@ -56,3 +57,41 @@ def test_a_burst_of_connections_is_served(world, many_fds):
         wait_for(lambda: all(fds(p) <= b + 2 for p, b in zip(pids, base)),
                  what="all of them closed")
     w.echo_through(port)
+
+
+def short_of_fds(pid, spare=2):
+    """Lets pid open so few files more; returns what undoes it."""
+    old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    top = max(int(n) for n in os.listdir(f"/proc/{pid}/fd")) + 1 + spare
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (top, old[1]))
+    return lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
+
+
+def knocks(port, n):
+    held = []
+    for _ in range(n):
+        try:
+            held.append(flow.connect(port))
+        except ConnectionResetError:
+            pass  # it was turned away
+    for s in held:
+        s.close()
+
+
+SHORT = r"files and sockets are open, the limit"
+
+
+def test_out_of_files_is_said_once_with_what_to_do(world):
+    w = world.up()
+    echo = w.rig.service("echo")
+    port = w.forward(echo.port)
+    w.echo_through(port)
+    for proc, knock, at in ((w.relay_proc, w.relay_port, w.relay),
+                            (w.rig_proc, port, w.rig)):
+        undo = short_of_fds(proc.pid)
+        for _ in range(2):
+            knocks(knock, 10)
+            proc.wait_log(SHORT)
+        undo()
+        wait_for(lambda: w.echo_through(port) is None, 20)
+        assert len(re.findall(SHORT, proc.text())) == 1, proc.text()

@@ -427,14 +427,24 @@ static void a_paused_listener_leaves_them_waiting(void **state)
 	listener_close(l);
 }
 
-/* It neither spins nor dies, and serves again when there are fds. */
+static int shortages;
+
+static void on_shortage(void *user, int err)
+{
+	(void)user;
+	assert_int_equal(err, -EMFILE);
+	shortages++;
+}
+
+/* It neither spins nor dies, says so once, and serves again when there are
+ * fds. */
 static void without_fds_it_rests(void **state)
 {
 	struct listener *l = listener("127.0.0.1");
 	struct rlimit old, low;
 	int held[64], n = 0, turns = 0;
 	struct sockaddr_in sa = { .sin_family = AF_INET };
-	int client[3];
+	int client[8];
 	uint64_t until;
 	char c;
 
@@ -445,7 +455,7 @@ static void without_fds_it_rests(void **state)
 		client[i] = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
 	low = old;
-	low.rlim_cur = (rlim_t)client[2] + 8;
+	low.rlim_cur = (rlim_t)client[7] + 8;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
 	while (n < 64 && (held[n] = dup(client[0])) >= 0)
 		n++;
@@ -454,12 +464,18 @@ static void without_fds_it_rests(void **state)
 		assert_int_equal(
 			connect(client[i], (struct sockaddr *)&sa, sizeof(sa)),
 			0);
+	shortages = 0;
+	loop_on_shortage(&loop, on_shortage, NULL);
 	until = loop_now_us(NULL) + 50000;
 	while (loop_now_us(NULL) < until) {
 		uv_run(&loop, UV_RUN_ONCE);
 		turns++;
 	}
 	assert_true(turns < 20);
+	until = loop_now_us(NULL) + 150000;
+	while (loop_now_us(NULL) < until) /* another one is turned away */
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_int_equal(shortages, 1);
 	assert_int_equal(accepted, 0);
 	/* The first was reset: neither left in silence nor ended cleanly. */
 	assert_int_equal(recv(client[0], &c, 1, 0), -1);

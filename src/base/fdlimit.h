@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How many files and sockets this process may have open, and what to tell a
+ * person when that is not enough.
+ */
+#pragma once
+
+/* Up to what the system allows this process: each connection takes one or two,
+ * and the usual soft limit is for programs that use select(2). */
+void fdlimit_raise(void);
+/* Logs a warning for err (-EMFILE, -ENFILE, -ENOBUFS or -ENOMEM of accept(2)):
+ * which limit it is and what to do. For loop_on_shortage(); user is not used.
+ */
+void fdlimit_warn(void *user, int err);
