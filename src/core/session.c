@@ -4,7 +4,6 @@
  * nothing else does. */
 #include "core/session.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -592,7 +591,9 @@ void session_keep(struct session *s, uint32_t rig_keep_s)
  * of stays, and is opened when it is back. */
 static void tick_absent(struct session *s, uint64_t *next)
 {
-	char keep[FORMAT_CAP], text[STREAM_TEXT_MAX];
+	static const char why[] = "the rig was not reached for as long as it "
+				  "keeps connections: ";
+	char text[sizeof(why) + FORMAT_CAP];
 
 	if (s->absent_at == 0)
 		return;
@@ -601,10 +602,8 @@ static void tick_absent(struct session *s, uint64_t *next)
 		return;
 	}
 	s->absent_at = 0;
-	snprintf(text, sizeof(text),
-		 "the rig was not reached for the %s that %s connections",
-		 format_duration(s->keep_us / 1000, keep),
-		 s->keeps_less ? "client.keep_absent keeps" : "it keeps");
+	memcpy(text, why, sizeof(why));
+	format_duration(s->keep_us / 1000, text + sizeof(why) - 1);
 	list_for_each_safe (it, &s->streams) {
 		struct stream *st = container_of(it, struct stream, all);
 
