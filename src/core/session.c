@@ -591,9 +591,8 @@ void session_keep(struct session *s, uint32_t rig_keep_s)
  * of stays, and is opened when it is back. */
 static void tick_absent(struct session *s, uint64_t *next)
 {
-	static const char why[] = "the rig was not reached for as long as it "
-				  "keeps connections: ";
-	char text[sizeof(why) + FORMAT_CAP];
+	char text[STREAM_TEXT_MAX] = "the rig was not reached for the ";
+	char keep[FORMAT_CAP];
 
 	if (s->absent_at == 0)
 		return;
@@ -602,8 +601,10 @@ static void tick_absent(struct session *s, uint64_t *next)
 		return;
 	}
 	s->absent_at = 0;
-	memcpy(text, why, sizeof(why));
-	format_duration(s->keep_us / 1000, text + sizeof(why) - 1);
+	strcat(text, format_duration(s->keep_us / 1000, keep));
+	strcat(text, s->keeps_less ? " that client.keep_absent keeps"
+				   : " that it keeps");
+	strcat(text, " connections");
 	list_for_each_safe (it, &s->streams) {
 		struct stream *st = container_of(it, struct stream, all);
 
