@@ -117,6 +117,9 @@ static void add_session(json_t *o, const struct daemon *d,
 	set_int(o, "carriers", st.carriers);
 	set_int(o, "streams", st.streams);
 	set_int(o, "resumed", st.resumed);
+	set_int(o, "held", st.held);
+	set_int(o, "held_max", d->env.budget->total / 2);
+	set_int(o, "full", st.full);
 	set_int(o, "bytes_in", st.bytes_in);
 	set_int(o, "bytes_out", st.bytes_out);
 	if (st.last_heard_us == 0 || st.last_heard_us > now)

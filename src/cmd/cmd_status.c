@@ -36,6 +36,24 @@ static void print_figures(const json_t *rig)
 		       (unsigned long long)int_of(rig, "resumed"));
 }
 
+/* What is on its way while nothing can go. */
+static void print_held(const json_t *rig)
+{
+	const uint64_t full = int_of(rig, "full");
+	char held[FORMAT_CAP], most[FORMAT_CAP];
+
+	if (int_of(rig, "held") == 0)
+		return;
+	printf("    holding      %s of at most %s, to be sent when the rig is "
+	       "back",
+	       format_bytes(int_of(rig, "held"), held),
+	       format_bytes(int_of(rig, "held_max"), most));
+	if (full > 0)
+		printf("; %llu connection%s full, and the programs wait",
+		       (unsigned long long)full, full == 1 ? " is" : "s are");
+	putchar('\n');
+}
+
 static void print_trouble(const json_t *rig)
 {
 	const json_t *next = json_object_get(rig, "next_dial_ms");
@@ -68,8 +86,10 @@ static void print_rig(const json_t *rig)
 	putchar('\n');
 	if (json_object_get(rig, "streams") != NULL)
 		print_figures(rig);
-	if (strcmp(state, "connected") != 0 && strcmp(state, "idle") != 0)
+	if (strcmp(state, "connected") != 0 && strcmp(state, "idle") != 0) {
+		print_held(rig);
 		print_trouble(rig);
+	}
 }
 
 static void print_forward(const json_t *fw)

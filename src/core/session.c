@@ -720,6 +720,13 @@ void session_stats(const struct session *s, struct session_stats *ret)
 		.bytes_out = s->bytes_out,
 		.last_heard_us = s->last_heard,
 	};
+	list_for_each (it, &s->streams) {
+		const struct stream *st = container_of(it, struct stream, all);
+
+		ret->held += chunkq_len(&st->out);
+		if (!st->closed && st->wants_room)
+			ret->full++;
+	}
 	list_for_each (it, &s->carriers) {
 		const struct carrier *c =
 			container_of(it, struct carrier, link);

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """A session without a path holds so much, for so long, and no more: what it
 holds, when it lets go, what it says; and who may take it over."""
+import hashlib
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,7 +12,7 @@ import time
 
 import pytest
 
-from rigwaylib import faults, flow
+from rigwaylib import faults, flow, proc, tides
 from rigwaylib.poll import stays, wait_for
 
 
@@ -63,6 +66,144 @@ def test_an_absence_that_ends_in_time_costs_nothing(world):
         flow.ping(s, b"still", timeout=30)
         s.shutdown(socket.SHUT_WR)
         assert flow.read_all(s) == b""
+
+
+# What it holds
+
+BOUNDS = """\
+session:
+  budget: 16MiB
+  max_streams: 256
+  send_max: 1MiB
+  window_max: 1MiB
+"""
+HALF_BUDGET = 8 << 20
+STREAMS = 60
+MIB = 1 << 20
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"VmRSS:\s+(\d+) kB", f.read()).group(1)) << 10
+
+
+class Writer:
+    """Writes the pattern of its own connection without end, as far as it is
+    let; then the peer's bytes are compared."""
+
+    def __init__(self, port, number):
+        self.s = flow.connect(port)
+        self.s.sendall(tides.HEAD.pack(b"tide", b"u", number, 0))
+        assert self.s.recv(1) == b"!"
+        self.s.setblocking(False)
+        self.s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        self.number, self.sent, self.sha = number, 0, hashlib.sha256()
+        self.rest = b""
+
+    def push(self, most=1 << 62):
+        """Whether anything went."""
+        began = self.sent
+        while self.sent < most:
+            self.rest = self.rest or tides.block(
+                tides.UP, self.number, self.sent // tides.BLOCK)
+            try:
+                n = self.s.send(self.rest)
+            except BlockingIOError:
+                break
+            self.sha.update(self.rest[:n])
+            self.sent, self.rest = self.sent + n, self.rest[n:]
+        return self.sent > began
+
+
+def pushed_out(writers):
+    """All of them have written what they were let, for a while."""
+    def nothing():
+        return not any([w.push() for w in writers])
+
+    def quiet():
+        try:
+            stays(nothing, 0.5)
+        except AssertionError:
+            return False
+        return True
+    wait_for(quiet, 60, "the writers are held back")
+
+
+@pytest.mark.sanitizer
+def test_a_laptop_without_its_rig_takes_so_much_and_no_more(world):
+    """Back-pressure reaches the programs; status says what is held and that
+    they wait; and all that was taken arrives."""
+    w = up(world, laptop=BOUNDS, rig=BOUNDS)
+    path = os.path.join(w.dir, "clocks")
+    tides.make_clocks(path)
+    server = w.rig.start(*proc.python(proc.lib("tides.py"), "serve",
+                                      "127.0.0.1", 0, path), name="tides")
+    port = w.forward(int(server.wait_log(r"^ready (\d+)").group(1)))
+    writers = [Writer(port, i) for i in range(STREAMS)]
+    # Windows grow with what flows.
+    wait_for(lambda: all([x.sent >= 2 * MIB or x.push(2 * MIB) and False
+                          for x in writers]), 60)
+    pid, = w.laptop.daemon()
+    base = resident(pid)
+    w.relay_proc.kill()
+    wait_for(lambda: w.laptop.json("status")["rigs"][0]["state"]
+             != "connected")
+    pushed_out(writers)
+    row = w.laptop.json("status")["rigs"][0]
+    grown = resident(pid) - base
+    print(f"{STREAMS} streams: {row['held'] / MIB:.1f} MiB held, "
+          f"{row['full']} full, resident {grown / MIB:+.1f} MiB")
+    floors = STREAMS * (16 << 10)
+    assert floors < row["held"] <= HALF_BUDGET + floors
+    assert row["held_max"] == HALF_BUDGET and row["full"] == STREAMS
+    if "ASAN_OPTIONS" not in os.environ:
+        assert grown < HALF_BUDGET + floors + 8 * MIB
+    words = w.laptop.rigway("status").out
+    assert re.search(rf"holding +[\d.]+ MiB .*{STREAMS} connections are full",
+                     words), words
+    # The sockets' own buffers hold the rest of what could be written.
+    written = sum(x.sent for x in writers)
+    assert row["held"] <= written < row["held"] + STREAMS * 8 * MIB
+    w.start_relay()
+    for x in writers:
+        x.s.setblocking(True)
+        x.s.settimeout(60)
+        x.s.shutdown(socket.SHUT_WR)
+        assert x.s.recv(1) == b""
+    ends = {e["id"]: e for e in map(json.loads, wait_for(
+        lambda: (lambda t: t if len(t) == STREAMS else None)(
+            [x for x in server.text().splitlines() if '"end"' in x]), 60))}
+    for x in writers:
+        assert ends[x.number]["up"] == [x.sent, x.sha.hexdigest(), None]
+
+
+def test_a_rig_without_its_laptop_takes_so_much_and_no_more(world):
+    w = up(world, laptop=BOUNDS, rig=BOUNDS)
+    source = w.rig.service("source", 0, 1 << 30)
+    port = w.forward(source.port)
+    socks = [flow.connect(port) for _ in range(STREAMS)]
+    for s in socks:
+        s.settimeout(30)
+        assert s.recv(1)
+    base = resident(w.rig_proc.pid)
+    w.relay_proc.kill()
+    wait_for(lambda: "its streams are kept" in w.rig_proc.text())
+    grown = 0
+
+    def settled():
+        nonlocal grown
+        last, grown = grown, resident(w.rig_proc.pid) - base
+        try:
+            stays(lambda: resident(w.rig_proc.pid) - base <= grown, 1)
+        except AssertionError:
+            return False
+        return last == grown
+    wait_for(settled, 30)
+    print(f"{STREAMS} streams: the rig's resident memory {grown / MIB:+.1f} "
+          "MiB")
+    assert grown < HALF_BUDGET + 12 * MIB
+    for s in socks:
+        s.close()
 
 
 # Who comes back with the same key takes over at once; another key never does
