@@ -83,6 +83,26 @@ static int on_read(struct carrier *c, uint64_t read)
 	return 0;
 }
 
+static int on_wants(struct carrier *c, uint64_t wants)
+{
+	if (!c->s->p.is_client)
+		return RW_ERR_PROTO;
+	spread_peer_wants(c->s, wants);
+	return 0;
+}
+
+/* At the rig: the client has left c, and lets it go when we have, too. */
+static int on_leave(struct carrier *c)
+{
+	if (c->s->p.is_client && !c->retires)
+		return RW_ERR_PROTO;
+	c->peer_left = true;
+	if (!c->s->p.is_client)
+		spread_retire(c);
+	session_wake(c->s);
+	return 0;
+}
+
 static int input_carrier(struct carrier *c, const struct frame *f)
 {
 	if (f->type == FRAME_WELCOME)
@@ -100,6 +120,8 @@ static int input_carrier(struct carrier *c, const struct frame *f)
 	case FRAME_PONG: on_pong(c, get_be64(f->payload)); return 0;
 	case FRAME_READ: return on_read(c, get_be64(f->payload));
 	case FRAME_LIVE: return session_judge_live(c->s, c, f->payload, f->len);
+	case FRAME_WANTS: return on_wants(c, get_be64(f->payload));
+	case FRAME_LEAVE: return on_leave(c);
 	case FRAME_STREAMS: return on_streams(c->s, get_be32(f->payload));
 	default: return RW_ERR_PROTO; /* HELLO a second time */
 	}

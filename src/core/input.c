@@ -11,14 +11,28 @@
 
 /* --- what was consumed --- */
 
+/* Whether the sender could use a larger window: half of it came at once, or
+ * within one round trip, so that soon it is the window that sets the rate. */
+static bool is_window_short(struct stream *st)
+{
+	uint64_t took = st->s->now - st->half_at;
+
+	if (st->limit - st->in.end < st->window / 2)
+		return true;
+	if (st->in.base - st->half < st->window / 2)
+		return false;
+	st->half = st->in.base;
+	st->half_at = st->s->now;
+	return st->heard != NULL && took <= st->heard->pace.rtt_us;
+}
+
 /* The reader keeps pace and the sender used what it had: lend more. */
 static void grow_window(struct stream *st)
 {
 	struct budget *b = st->s->p.budget;
-	uint64_t unused = st->limit - st->in.end;
 
-	if (unused >= st->window / 2 || chunkq_len(&st->in) > st->window / 4 ||
-	    st->window >= b->window_max)
+	if (st->window >= b->window_max || !is_window_short(st) ||
+	    chunkq_len(&st->in) > st->window / 4)
 		return;
 	uint32_t more = MIN(st->window, b->window_max - st->window);
 	uint32_t got = (uint32_t)budget_lend(b, more);
@@ -140,8 +154,9 @@ static int on_open(struct carrier *c, const struct frame *f)
 	if (st == NULL) /* refused: its id is used up */
 		return say_gone(c, f->stream);
 	st->heard = c;
-	st->ride = c;
 	st->known = st->sent_open = true;
+	stream_ride(st, c);
+	spread_woke(st);
 	st->peer_limit = get_be32(f->payload);
 	input_consumed(st, 0);
 	st->placed = budget_enter(s->p.budget);
@@ -219,17 +234,6 @@ static int on_fin(struct stream *st, const struct frame *f)
 	return 0;
 }
 
-/* A statement on c lets a stream without a ride go on there. */
-static void take_ride(struct stream *st, struct carrier *c, uint64_t received)
-{
-	if (st->ride != NULL || st->closed)
-		return;
-	st->ride = c;
-	st->asked = NULL;
-	st->fin_sent = received > st->out.end;
-	st->next = MAX(MIN(received, st->out.end), st->out.base);
-}
-
 static int on_state(struct carrier *c, struct stream *st, const struct frame *f)
 {
 	uint64_t received = get_be64(f->payload);
@@ -252,7 +256,7 @@ static int on_state(struct carrier *c, struct stream *st, const struct frame *f)
 	}
 	if (st->next < st->out.base)
 		st->next = st->out.base;
-	take_ride(st, c, received);
+	stream_stated(st, c, received);
 	if ((f->flags & FRAME_FLAG_CONNECTED) != 0 && st->mine &&
 	    !st->connected) {
 		st->connected = true;
@@ -343,6 +347,7 @@ int input_stream(struct carrier *c, const struct frame *f)
 		if (list_is_linked(&st->open) || st->closed || st->ride != c)
 			stream_due(st, stream_owes(st), c);
 		list_del(&st->open);
+		spread_woke(st);
 	}
 	if (f->type == FRAME_GONE)
 		return on_gone(st);

@@ -56,8 +56,10 @@ static void put_carrier(struct carrier *c, struct pack *p)
 
 		c->live_due = false;
 		list_for_each (it, &s->carriers)
-			live[n++] =
-				container_of(it, struct carrier, link)->number;
+			if (it != &c->link)
+				live[n++] =
+					container_of(it, struct carrier, link)
+						->number;
 		p->len += frame_put_live(p->out + p->len, s->next_carrier - 1,
 					 live, n);
 	}
@@ -65,6 +67,11 @@ static void put_carrier(struct carrier *c, struct pack *p)
 		c->streams_due = false;
 		s->stated_max_id = MAX(s->stated_max_id, session_max_id(s));
 		p->len += frame_put_streams(p->out + p->len, s->stated_max_id);
+	}
+	if (c->wants_due) {
+		c->wants_due = false;
+		p->len += frame_put_u64(p->out + p->len, FRAME_WANTS, 0,
+					s->spread.stated);
 	}
 	if (c->bye_due) {
 		c->bye_due = false;
@@ -95,7 +102,7 @@ static size_t put_open(struct carrier *c, struct stream *st, uint8_t *out)
 	if (!st->sent_open) {
 		/* Bytes may follow at once: nothing was received yet. */
 		st->sent_open = true;
-		st->ride = c;
+		stream_ride(st, c);
 		st->peer_limit = s->peer_floor;
 		stream_run(st);
 	} else {
@@ -124,6 +131,24 @@ static void put_opens(struct carrier *c, struct pack *p)
 	}
 }
 
+/* What was said on c was asked for on another carrier as well. */
+static void due_elsewhere(struct stream *st, const struct carrier *c)
+{
+	struct session *s = st->s;
+
+	st->answers &= (uint16_t) ~(1u << c->slot);
+	if (st->answers == 0)
+		return;
+	list_for_each (it, &s->carriers) {
+		struct carrier *o = container_of(it, struct carrier, link);
+
+		if ((st->answers >> o->slot & 1) != 0) {
+			stream_due(st, stream_owes(st), o);
+			return;
+		}
+	}
+}
+
 static void put_due(struct carrier *c, struct pack *p)
 {
 	struct list *it;
@@ -140,15 +165,32 @@ static void put_due(struct carrier *c, struct pack *p)
 					     st->text != NULL ? st->text : "");
 		if ((due & DUE_STATE) != 0)
 			n += input_state(st, out + n);
-		if ((due & DUE_ASK) != 0 && st->ride == NULL && !st->closed) {
-			st->asked = c;
-			n += frame_put_empty(out + n, FRAME_ASK, st->id);
-		}
 		if ((due & DUE_END) != 0)
 			n += frame_put_end(out + n, st->id,
 					   reason_to_wire(st->err));
 		p->len += n;
+		due_elsewhere(st, c);
 	}
+}
+
+static void put_asks(struct carrier *c, struct pack *p)
+{
+	struct list *it;
+
+	while (has_room(p) && (it = list_pop(&c->asks)) != NULL)
+		p->len += frame_put_empty(
+			p->out + p->len, FRAME_ASK,
+			container_of(it, struct stream, ask)->id);
+}
+
+/* After all that rode here: the peer hears it last. */
+static void put_leave(struct carrier *c, struct pack *p)
+{
+	if (!c->leave_due || !spread_is_empty(c) || !has_room(p))
+		return;
+	c->leave_due = false;
+	c->left = true;
+	p->len += frame_put_empty(p->out + p->len, FRAME_LEAVE, 0);
 }
 
 /* --- bytes --- */
@@ -198,6 +240,7 @@ static void data_header(struct carrier *c, struct stream *st, uint8_t *out,
 	st->next += len;
 	st->sent = MAX(st->sent, st->next);
 	st->deficit -= (int32_t)(FRAME_DATA_HDR + len);
+	spread_sent(st, len);
 	stream_room_check(st);
 }
 
@@ -239,9 +282,18 @@ static bool put_piece(struct carrier *c, struct stream *st, struct pack *p,
 	return true;
 }
 
+static bool may_send(struct carrier *c)
+{
+	if (pace_may_send(&c->pace))
+		return true;
+	if (!list_is_empty(&c->fresh) || !list_is_empty(&c->old))
+		c->held_at = c->s->now;
+	return false;
+}
+
 static void put_bytes(struct carrier *c, struct pack *p, const uint8_t **ret)
 {
-	while (*ret == NULL && pace_may_send(&c->pace)) {
+	while (*ret == NULL && may_send(c)) {
 		struct stream *st = pick(c);
 
 		if (st == NULL || !put_piece(c, st, p, ret))
@@ -271,6 +323,8 @@ size_t carrier_output(struct carrier *c, const uint8_t **ret, uint64_t now_us)
 	put_gone(c, &p);
 	put_opens(c, &p);
 	put_due(c, &p);
+	put_asks(c, &p);
+	put_leave(c, &p);
 	put_bytes(c, &p, &in_place);
 	*ret = in_place != NULL ? in_place : s->scratch;
 	return p.len;

@@ -101,6 +101,16 @@ static void next_round(struct pace *p)
 	p->rate[p->round] -= p->rate[p->round] / 16;
 }
 
+/* A round that the cap did not hold back says nothing of the rate. But if no
+ * answer in it came without a queue on the way, doubling has gone too far. */
+static void free_round(struct pace *p)
+{
+	if (p->least_us != UINT64_MAX && p->least_us > p->rtt_us + slack_us(p))
+		p->startup = false;
+	p->round_ends = p->sent;
+	p->least_us = UINT64_MAX;
+}
+
 /* Whether a queue has stood on the way for a while: the path is slower than it
  * was, and what it could carry is no news. Delays below those that a person
  * feels are not worth it, nor a stop for as long as TCP needs to repeat. */
@@ -203,8 +213,12 @@ bool pace_read(struct pace *p, uint64_t read, uint64_t now_us)
 		p->mark_first = (uint8_t)((p->mark_first + 1) % PACE_MARKS);
 		p->mark_count--;
 	}
-	if (read >= p->round_ends && (full || p->held))
-		next_round(p);
+	if (read >= p->round_ends) {
+		if (full || p->held)
+			next_round(p);
+		else
+			free_round(p);
+	}
 	p->read_at_us = now_us;
 	set_cap(p, full || p->held ? got : 0);
 	if (p->drains && p->drained_at_us == 0 && p->sent - p->read <= p->cap)

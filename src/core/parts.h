@@ -9,6 +9,7 @@
 #include "core/chunk.h"
 #include "core/pace.h"
 #include "core/session.h"
+#include "core/stream_parts.h"
 #include "wire/frame.h"
 
 /* Bytes a stream may send in a row while others wait (RFC 8290). */
@@ -25,70 +26,6 @@
 /* Idle memory is given back after so long without data. */
 #define IDLE_US 1000000
 
-/* A control frame that a stream owes the peer, on the carrier it is due on. */
-enum due {
-	DUE_ASK = 1 << 0,
-	DUE_STATE = 1 << 1,
-	DUE_RESET = 1 << 2,
-	DUE_END = 1 << 3,
-};
-
-struct stream {
-	struct session *s;
-	const struct stream_ops *ops; /* NULL until taken */
-	void *user;
-	uint32_t id;
-	uint8_t kind;
-	uint8_t due;	 /* bits of enum due */
-	bool mine;	 /* we opened it */
-	bool sent_open;	 /* an OPEN left on some carrier */
-	bool placed;	 /* it has a floor of the budget */
-	bool known;	 /* the peer's STATE showed that it knows it */
-	bool connected;	 /* the target is connected */
-	bool fin;	 /* the user wrote all; the end is at out.end */
-	bool fin_sent;	 /* on the current ride */
-	bool fin_in;	 /* the peer's end is known */
-	bool eof_given;	 /* and was handed to the user */
-	bool closed;	 /* over for the user; err and text say how */
-	bool told;	 /* on_closed has run */
-	bool settled;	 /* over on the wire; out of the tables */
-	bool wants_room; /* the user was told to wait */
-	bool eof_due;	 /* on_eof is to run from session_tick() */
-	bool room_due;	 /* on_room likewise */
-	int err;	 /* of the close; 0 clean */
-	int32_t deficit; /* DRR */
-	char *target;	 /* never NULL */
-	char *text;	 /* why it ended, or NULL */
-
-	/* Sending. out holds [consumed by the peer, written by us). */
-	struct chunkq out;
-	uint64_t next;		/* to send on the ride */
-	uint64_t sent;		/* nothing beyond it ever left; the end too */
-	uint64_t peer_limit;	/* may be sent up to here */
-	uint64_t peer_received; /* as stated, the end's offset too */
-	uint64_t peer_consumed; /* likewise */
-	struct carrier *ride;	/* carries our bytes; NULL: none does */
-	struct carrier *asked;	/* a STATE is expected on it */
-
-	/* Receiving. in holds [consumed, received). */
-	struct chunkq in;
-	uint64_t limit;	       /* stated to the peer */
-	uint32_t window;       /* what limit is beyond consumed when stated */
-	uint32_t lent;	       /* of window, beyond the floor: the budget's */
-	uint64_t stated;       /* consumed, as last stated */
-	struct carrier *heard; /* where its frames came last */
-
-	struct list all;  /* session.streams, by rising id on each side */
-	struct list open; /* session.unopened */
-	struct list dues; /* carrier.due of due_on */
-	struct carrier *due_on;
-	struct list run; /* carrier.fresh or .old of ride */
-	bool is_fresh;
-	struct list lag;  /* session.lagging */
-	struct list room; /* session.roomy: on_eof or on_room is to run */
-	struct list end;  /* session.closing */
-};
-
 enum carrier_state {
 	CARRIER_HELLO, /* client: HELLO leaves or left, no answer yet */
 	CARRIER_LIVE,  /* both ends may send */
@@ -98,6 +35,7 @@ struct carrier {
 	struct session *s;
 	void *user;
 	uint32_t number;
+	uint8_t slot; /* another one than the session's other carriers have */
 	enum carrier_state state;
 	bool alone;	/* HELLO named no other carrier: both state all */
 	uint64_t knew;	/* client: the rig incarnation that HELLO named */
@@ -106,6 +44,7 @@ struct carrier {
 	size_t first_len;
 	struct list link;	/* session.carriers, newest last */
 	struct list due;	/* streams with control frames to send here */
+	struct list asks;	/* streams that ask here where to go on */
 	struct list fresh, old; /* streams with bytes to send here (DRR) */
 	struct pace pace;
 	uint64_t in_bytes; /* DATA bytes read here */
@@ -120,8 +59,31 @@ struct carrier {
 	uint64_t began;
 	bool live_due; /* client: another carrier is gone */
 	bool bye_due;
-	uint32_t *gone; /* ids to say GONE to */
+	uint32_t riders;    /* open streams whose ride it is */
+	uint32_t bulks;	    /* of them, those that fill it (spread.c) */
+	uint64_t held_at;   /* when bytes last had to wait for the cap */
+	bool retires;	    /* everything moves away from it */
+	bool leave_due;	    /* LEAVE is to be sent once nothing rides here */
+	bool left;	    /* and was */
+	bool peer_left;	    /* the peer's came */
+	uint64_t retire_at; /* when it goes whatever still rides on it */
+	bool wants_due;	    /* rig: WANTS */
+	uint32_t *gone;	    /* ids to say GONE to */
 	size_t gone_count, gone_cap;
+};
+
+/* How the streams are spread over the carriers: spread.c. */
+struct spread {
+	struct list bulks;     /* streams that sent much lately */
+	struct carrier *light; /* free of bulk: for the others; or NULL */
+	uint64_t at;	       /* when to look again; 0: nothing to see */
+	uint64_t crowded_at;   /* since when every carrier has bulk; 0 */
+	unsigned wants;	       /* carriers that this side could use */
+	bool wish_more;	       /* it finds that it could use more (or less) */
+	uint64_t wish_at;      /* since then; 0: wants is right */
+	unsigned told;	       /* client: by on_wants */
+	uint64_t stated;       /* rig: serial and wants, as in WANTS */
+	uint64_t peers;	       /* client: the highest that came */
 };
 
 struct session {
@@ -134,12 +96,14 @@ struct session {
 	uint64_t absent_at;	   /* client: without a carrier; 0 not */
 	struct list carriers;
 	uint32_t carrier_count;
+	uint16_t slots;		 /* bits of carrier.slot in use */
 	uint32_t next_carrier;	 /* client: the number of the next one */
 	struct carrier *primary; /* OPENs go here, and what has no ride */
-	struct list streams;	 /* all but settled ones */
-	struct list unopened;	 /* ours whose OPEN is to be sent, by id */
-	struct list lagging;	 /* consumed more than was stated */
-	uint64_t lag_at;	 /* when they are stated */
+	struct spread spread;
+	struct list streams;  /* all but settled ones */
+	struct list unopened; /* ours whose OPEN is to be sent, by id */
+	struct list lagging;  /* consumed more than was stated */
+	uint64_t lag_at;      /* when they are stated */
 	struct list roomy, closing;
 	struct map by_id;
 	struct stream *control;
@@ -167,26 +131,24 @@ void session_state_streams(struct session *s);
 void session_lives(struct session *s, struct carrier *c);
 void session_keep(struct session *s, uint32_t rig_keep_s);
 int session_start_over(struct session *s, const struct carrier *c);
+void session_requeue_opens(struct session *s);
 void carrier_drop(struct carrier *c, int err, const char *text);
 int session_judge_live(struct session *s, const struct carrier *c,
 		       const uint8_t *body, size_t len);
 
-/* stream.c: the user's side is core/stream.h. */
-struct stream *stream_new(struct session *s, uint32_t id, bool mine,
-			  enum stream_kind kind, const char *target,
-			  size_t target_len);
-void stream_free(struct stream *st);
-void stream_close(struct stream *st, int err, const char *text);
-void stream_settle(struct stream *st);
-uint8_t stream_owes(const struct stream *st);
-void stream_due(struct stream *st, uint8_t bits, struct carrier *c);
-void stream_home(struct stream *st, struct carrier *c, bool expects);
-void stream_leave(struct stream *st, struct carrier *c);
-void stream_run(struct stream *st);
-bool stream_wants_run(const struct stream *st);
-void stream_room_check(struct stream *st);
-void stream_eof_later(struct stream *st);
-void stream_tell(struct stream *st);
+/* spread.c: what goes over which carrier, and how many there should be. */
+void spread_init(struct session *s);
+void spread_sent(struct stream *st, size_t len);
+void spread_woke(struct stream *st);
+void spread_lives(struct session *s);
+void spread_gone(struct session *s, struct carrier *c);
+void spread_left(struct carrier *c);
+void spread_retire(struct carrier *c);
+bool spread_is_empty(const struct carrier *c);
+void spread_peer_wants(struct session *s, uint64_t wants);
+/* False when c was dropped: it had retired, and nothing is on it. */
+bool spread_retire_tick(struct carrier *c, uint64_t *next);
+void spread_tick(struct session *s, uint64_t *next);
 
 /* input.c: the peer's stream frames; 0 or an error that ends the carrier. */
 int input_stream(struct carrier *c, const struct frame *f);

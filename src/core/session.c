@@ -44,6 +44,7 @@ int session_new(const struct session_params *p, struct session **ret)
 	list_init(&s->lagging);
 	list_init(&s->roomy);
 	list_init(&s->closing);
+	spread_init(s);
 	map_init(&s->by_id, 0);
 	chunk_pool_init(&s->pool, POOL_CHUNKS);
 	s->control = stream_new(s, 0, true, STREAM_TCP, "", 0);
@@ -69,10 +70,12 @@ static void carrier_unlink(struct carrier *c)
 
 	list_del(&c->link);
 	s->carrier_count--;
+	s->slots &= (uint16_t) ~(1u << c->slot);
+	spread_gone(s, c);
 	list_for_each (it, &s->streams)
 		stream_leave(container_of(it, struct stream, all), c);
-	CHECK(list_is_empty(&c->due) && list_is_empty(&c->fresh) &&
-	      list_is_empty(&c->old));
+	CHECK(list_is_empty(&c->due) && list_is_empty(&c->asks) &&
+	      list_is_empty(&c->fresh) && list_is_empty(&c->old));
 	if (s->primary == c)
 		s->primary = NULL;
 }
@@ -146,7 +149,8 @@ static struct carrier *carrier_new(struct session *s, uint32_t number,
 {
 	struct carrier *c;
 
-	if (s->carrier_count >= s->p.limits.carriers_max || s->ending)
+	/* One more than the limit: it may be to take over from the others. */
+	if (s->carrier_count > s->p.limits.carriers_max || s->ending)
 		return NULL;
 	c = calloc(1, sizeof(*c));
 	if (c == NULL || (c->first = malloc(FRAME_MAX)) == NULL) {
@@ -155,8 +159,12 @@ static struct carrier *carrier_new(struct session *s, uint32_t number,
 	}
 	c->s = s;
 	c->number = number;
+	while ((s->slots >> c->slot & 1) != 0)
+		c->slot++;
+	s->slots |= (uint16_t)(1u << c->slot);
 	c->last_in = c->began = now_us;
 	list_init(&c->due);
+	list_init(&c->asks);
 	list_init(&c->fresh);
 	list_init(&c->old);
 	pace_init(&c->pace, s->p.limits.in_flight_min);
@@ -266,7 +274,7 @@ struct carrier *session_accept(struct session *s, const struct hello *h,
 /* Every own stream that the peer does not surely know waits for its OPEN in
  * the order of ids: the peer takes a lower id after a higher one for an old
  * one. */
-static void requeue_opens(struct session *s)
+void session_requeue_opens(struct session *s)
 {
 	while (list_pop(&s->unopened) != NULL)
 		;
@@ -283,7 +291,7 @@ static void requeue_opens(struct session *s)
 static void set_primary(struct session *s, struct carrier *c, bool expects)
 {
 	s->primary = c;
-	requeue_opens(s);
+	session_requeue_opens(s);
 	list_for_each (it, &s->streams)
 		stream_home(container_of(it, struct stream, all), c, expects);
 }
@@ -304,31 +312,40 @@ void session_lives(struct session *s, struct carrier *c)
 {
 	c->state = CARRIER_LIVE;
 	c->streams_due = true;
+	c->ping_due = true; /* the round trip is worth knowing early */
+	c->ping_asked = s->now;
 	/* What HELLO listed may be gone by now. */
 	c->live_due = s->p.is_client && !c->alone;
+	c->wants_due = s->spread.stated != 0;
 	s->attached++;
 	s->absent_at = 0;
 	if (s->primary == NULL)
 		set_primary(s, c, c->alone);
 	else if (c->alone)
 		state_all(s, c);
+	spread_lives(s);
 }
 
-/* After a carrier went: the oldest live one takes over its part. */
+/* After a carrier went: the oldest live one takes over its part. One that
+ * retires does only while there is no other. */
 static void elect_primary(struct session *s)
 {
+	struct carrier *best = NULL;
+
 	if (s->primary != NULL)
 		return;
 	list_for_each (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
 
-		if (c->state == CARRIER_LIVE) {
-			set_primary(s, c, false);
-			session_wake(s);
-			return;
-		}
+		if (c->state == CARRIER_LIVE &&
+		    (best == NULL || (best->retires && !c->retires)))
+			best = c;
 	}
-	if (s->p.is_client && s->peer_incarnation != 0 && s->absent_at == 0) {
+	if (best != NULL) {
+		set_primary(s, best, false);
+		session_wake(s);
+	} else if (s->p.is_client && s->peer_incarnation != 0 &&
+		   s->absent_at == 0) {
 		s->absent_at = s->now;
 		session_wake(s);
 	}
@@ -451,6 +468,7 @@ int session_start_over(struct session *s, const struct carrier *c)
 		stream_settle(st);
 	}
 	s->peer_max_id = s->highest = 0;
+	s->spread.peers = 0;
 	s->stated_max_id = session_max_id(s);
 	return number_unsent(s);
 }
@@ -492,27 +510,22 @@ struct session *carrier_session(const struct carrier *c)
 
 /* --- time --- */
 
-/* Looks after one carrier; false when it was dropped. *next falls to when it
- * wants to be looked after again. */
-static bool carrier_tick(struct carrier *c, uint64_t *next)
+/* The times of a carrier's life. Each looks after one thing of it: false when
+ * the carrier was dropped. *next falls to when to look again. */
+static void tick_hello(struct carrier *c, uint64_t *next)
+{
+	if (c->s->now >= c->began + HELLO_US) {
+		carrier_drop(c, RW_ERR_TIMEOUT, "no answer to the greeting");
+		return;
+	}
+	*next = MIN(*next, c->began + HELLO_US);
+}
+
+static bool tick_ping(struct carrier *c, uint64_t *next)
 {
 	struct session *s = c->s;
 	const struct session_limits *l = &s->p.limits;
 
-	if (c->state == CARRIER_HELLO) {
-		if (s->now >= c->began + HELLO_US) {
-			carrier_drop(c, RW_ERR_TIMEOUT,
-				     "no answer to the greeting");
-			return false;
-		}
-		*next = MIN(*next, c->began + HELLO_US);
-		return true;
-	}
-	if (c->announce) {
-		c->announce = false;
-		if (s->ops->on_live != NULL)
-			s->ops->on_live(s, c, NULL);
-	}
 	/* Any byte proves life, also while the ping waits in a full queue. */
 	if (c->ping_deadline != 0 && c->last_in > c->ping_asked) {
 		c->ping_deadline = 0;
@@ -539,11 +552,34 @@ static bool carrier_tick(struct carrier *c, uint64_t *next)
 	*next = MIN(*next, c->ping_deadline != 0
 				   ? c->ping_deadline
 				   : c->last_in + l->ping_interval_us);
-	if (c->read_at != 0 && s->now >= c->read_at)
-		c->read_due = true;
-	else if (c->read_at != 0)
-		*next = MIN(*next, c->read_at);
 	return true;
+}
+
+static void tick_read(struct carrier *c, uint64_t *next)
+{
+	if (c->read_at == 0)
+		return;
+	if (c->s->now >= c->read_at)
+		c->read_due = true;
+	else
+		*next = MIN(*next, c->read_at);
+}
+
+static void carrier_tick(struct carrier *c, uint64_t *next)
+{
+	struct session *s = c->s;
+
+	if (c->state == CARRIER_HELLO) {
+		tick_hello(c, next);
+		return;
+	}
+	if (c->announce) {
+		c->announce = false;
+		if (s->ops->on_live != NULL)
+			s->ops->on_live(s, c, NULL);
+	}
+	if (tick_ping(c, next) && spread_retire_tick(c, next))
+		tick_read(c, next);
 }
 
 /* States what lags behind, when its time has come. */
@@ -627,6 +663,7 @@ uint64_t session_tick(struct session *s, uint64_t now_us)
 	list_for_each_safe (c, &s->carriers)
 		carrier_tick(container_of(c, struct carrier, link), &next);
 	tick_lagging(s, &next);
+	spread_tick(s, &next);
 	if (s->pool.count > 0) {
 		if (now_us >= s->data_at + IDLE_US)
 			chunk_pool_trim(&s->pool, 0);

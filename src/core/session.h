@@ -52,6 +52,9 @@ struct session_ops {
 	/* There is output, or streams wait to be closed: call session_tick()
 	 * and pull every carrier's output, from the loop, soon. */
 	void (*on_wake)(struct session *s);
+	/* Client: session_wants_carriers() is not what it was; from
+	 * session_tick(). May be NULL. */
+	void (*on_wants)(struct session *s);
 	/* The peer refused or ended the session for good (RW_ERR_REPLACED,
 	 * RW_ERR_NOT_ALLOWED, ...): stop dialling; close with session_free. */
 	void (*on_ended)(struct session *s, int err, const char *text);
@@ -74,7 +77,8 @@ int session_new(const struct session_params *p, struct session **ret);
 void session_free(struct session *s);
 
 /* Client: a new carrier; its first output is HELLO. extra carries what the
- * roles add (name, invite secret); it is copied. NULL when at carriers_max. */
+ * roles add (name, invite secret); it is copied. NULL when one more than
+ * carriers_max exist. */
 struct carrier *session_dial(struct session *s, const struct hello_extra *extra,
 			     uint64_t now_us);
 /* Rig: a connection whose first frame was read with hello_read() and whose
@@ -98,6 +102,18 @@ void carrier_close(struct carrier *c, uint64_t now_us);
 void carrier_suspect(struct carrier *c, uint64_t deadline_us, uint64_t now_us);
 /* When bytes last came in on it, or it was suspected (or began). */
 uint64_t carrier_heard_us(const struct carrier *c);
+/* Client: c is not needed any more. Everything moves to the other carriers,
+ * without a gap and at both ends; then on_drop(c, RW_ERR_CLOSING) runs, after
+ * 10 s at the latest. While c is the only live one it stays. */
+void carrier_retire(struct carrier *c, uint64_t now_us);
+/* Client: how many live carriers would be of use now, 1 to carriers_max: one
+ * for each stream that fills its carrier, in either direction, and one for the
+ * rest. It grows after 1.5 s of that, and falls after 30 s of less. Retiring
+ * ones do not count. */
+unsigned session_wants_carriers(const struct session *s);
+/* Client: the live carrier that is missed least when there are more than
+ * wanted, for carrier_retire(); NULL when there is only one. */
+struct carrier *session_surplus(const struct session *s);
 void carrier_set_user(struct carrier *c, void *user);
 void *carrier_user(const struct carrier *c);
 struct session *carrier_session(const struct carrier *c);

@@ -36,7 +36,9 @@ struct stream *stream_new(struct session *s, uint32_t id, bool mine,
 	chunkq_init(&st->in);
 	list_init(&st->open);
 	list_init(&st->dues);
+	list_init(&st->ask);
 	list_init(&st->run);
+	list_init(&st->bulk);
 	list_init(&st->lag);
 	list_init(&st->room);
 	list_init(&st->end);
@@ -102,7 +104,9 @@ void stream_connected(struct stream *st)
 /* --- on the way out --- */
 
 /* Owes the peer frames on c; NULL: wherever the stream is at home. Without a
- * carrier nothing is noted: the next one states everything anew. */
+ * carrier nothing is noted: the next one states everything anew. If it owes
+ * elsewhere already, that comes first and c later: the peer may go on only when
+ * it hears it there. */
 void stream_due(struct stream *st, uint8_t bits, struct carrier *c)
 {
 	struct session *s = st->s;
@@ -116,8 +120,8 @@ void stream_due(struct stream *st, uint8_t bits, struct carrier *c)
 	if (c == NULL)
 		return;
 	st->due |= bits;
-	if (st->due_on != c || !list_is_linked(&st->dues)) {
-		list_del(&st->dues);
+	st->answers |= (uint16_t)(1u << c->slot);
+	if (!list_is_linked(&st->dues)) {
 		list_push(&c->due, &st->dues);
 		st->due_on = c;
 	}
@@ -137,65 +141,9 @@ uint8_t stream_owes(const struct stream *st)
 	return st->err != 0 ? DUE_RESET : DUE_STATE;
 }
 
-/* The stream has lost its carrier, or never had one: what it owes and needs
- * goes to c. */
-void stream_home(struct stream *st, struct carrier *c, bool expects)
-{
-	uint8_t due;
-
-	if (st->mine && !st->known && st->id != 0)
-		return; /* its OPEN, or its END, is in session.unopened */
-	due = stream_owes(st);
-	if (st->ride == NULL) {
-		if (expects)
-			st->asked = c; /* the peer states all by itself */
-		else if (!st->closed)
-			due |= DUE_ASK;
-	}
-	/* The control stream needs no statement to begin with. */
-	if (st->id == 0 && !st->sent_open && !st->closed) {
-		st->sent_open = st->known = true;
-		st->peer_limit = st->s->peer_floor;
-		st->ride = c;
-		st->asked = NULL;
-		due = 0;
-		stream_run(st);
-	}
-	if (due != 0)
-		stream_due(st, due, c);
-}
-
-/* c is going: nothing of the stream may point to it. */
-void stream_leave(struct stream *st, struct carrier *c)
-{
-	bool owed = list_is_linked(&st->dues) && st->due_on == c;
-
-	if (owed) {
-		list_del(&st->dues);
-		st->due = 0;
-	}
-	if (st->ride == c) {
-		list_del(&st->run);
-		st->ride = NULL;
-		st->fin_sent = false;
-	}
-	if (st->asked == c)
-		st->asked = NULL;
-	if (st->heard == c)
-		st->heard = NULL;
-	if (st->due_on == c)
-		st->due_on = NULL;
-	/* With other carriers alive no HELLO follows, so state and ask there
-	 * (elect_primary does it when c was the primary). */
-	if (st->s->primary != NULL && st->s->primary != c && !st->settled) {
-		if (owed || st->ride == NULL || st->heard == NULL)
-			stream_home(st, st->s->primary, false);
-	}
-}
-
 bool stream_wants_run(const struct stream *st)
 {
-	if (st->closed)
+	if (st->closed || st->stopped)
 		return false;
 	if (st->next < st->out.end)
 		return st->next < st->peer_limit;
@@ -213,11 +161,12 @@ void stream_run(struct stream *st)
 			st->is_fresh = true;
 			list_push(&st->ride->fresh, &st->run);
 			session_wake(s);
+			spread_woke(st);
 		}
 		return;
 	}
-	if (st->asked == NULL && st->known && s->primary != NULL && !st->closed)
-		stream_due(st, DUE_ASK, s->primary);
+	if (st->asked == NULL && st->known && s->primary != NULL)
+		stream_ask(st, s->primary);
 }
 
 /* How many more bytes the user may write now. */
@@ -386,7 +335,10 @@ void stream_close(struct stream *st, int err, const char *text)
 
 	if (st->closed)
 		return;
+	if (st->ride != NULL)
+		spread_left(st->ride);
 	st->closed = true;
+	st->to = NULL;
 	st->err = err;
 	if (text != NULL && text[0] != '\0')
 		st->text = strndup(text, STREAM_TEXT_MAX);
@@ -398,7 +350,9 @@ void stream_close(struct stream *st, int err, const char *text)
 	st->placed = false;
 	chunkq_clear(&st->out, &s->pool);
 	chunkq_clear(&st->in, &s->pool);
+	list_del(&st->ask);
 	list_del(&st->run);
+	list_del(&st->bulk);
 	list_del(&st->lag);
 	list_del(&st->room);
 	list_push(&s->closing, &st->end);

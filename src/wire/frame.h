@@ -33,6 +33,8 @@ enum frame_type {
 	FRAME_READ = 0x06,    /* carrier bytes read so far */
 	FRAME_STREAMS = 0x07, /* the highest id the peer may open */
 	FRAME_LIVE = 0x08,    /* client: newest carrier, those in use */
+	FRAME_WANTS = 0x09,   /* rig: serial, carriers that it could use */
+	FRAME_LEAVE = 0x0a,   /* no bytes of mine ride here any more */
 	FRAME_OPEN = 0x10,    /* first limit, kind, target */
 	FRAME_DATA = 0x11,    /* offset, bytes */
 	FRAME_FIN = 0x12,     /* offset of the end */

@@ -34,7 +34,7 @@ struct seen {
 struct side {
 	struct session *s;
 	struct budget budget;
-	unsigned wakes, lives, drops, ends;
+	unsigned wakes, lives, drops, ends, wants;
 	bool woken;	    /* and not run since */
 	uint64_t next_tick; /* when it wants to be run anyway */
 	int drop_err, end_err;
@@ -189,6 +189,13 @@ static inline void pair_on_wake(struct session *s)
 	sd->woken = true;
 }
 
+static inline void pair_on_wants(struct session *s)
+{
+	struct side *sd = session_user(s);
+
+	sd->wants++;
+}
+
 static inline void pair_on_ended(struct session *s, int err, const char *text)
 {
 	struct side *sd = session_user(s);
@@ -203,6 +210,7 @@ static const struct session_ops pair_session_ops = {
 	.on_live = pair_on_live,
 	.on_drop = pair_on_drop,
 	.on_wake = pair_on_wake,
+	.on_wants = pair_on_wants,
 	.on_ended = pair_on_ended,
 };
 

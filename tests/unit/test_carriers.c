@@ -175,17 +175,17 @@ static void a_late_hello_does_not_drop_a_younger_carrier(void **state)
 static void carriers_are_limited_at_both_ends(void **state)
 {
 	(void)state;
-	for (unsigned k = 1; k < pair.limits.carriers_max; k++)
+	/* And one that may be to take over. */
+	for (unsigned k = 1; k < pair.limits.carriers_max + 1; k++)
 		assert_non_null(wire_up());
 	assert_null(wire_dial());
-	rig()->p.limits.carriers_max = 4;
 	client()->p.limits.carriers_max = 8;
 	struct wire *more = wire_dial();
 
 	assert_non_null(more);
 	settle();
 	assert_null(more->c[RIG]);
-	assert_int_equal(rig()->carrier_count, 4);
+	assert_int_equal(rig()->carrier_count, 5);
 }
 
 static void an_unanswered_hello_is_given_up(void **state)
@@ -396,10 +396,9 @@ static void the_rig_hears_which_carriers_are_gone(void **state)
 	tick();
 	wire_pull(w2, CLIENT);
 	assert_true(on_its_way(w2, RIG, FRAME_LIVE, &f));
-	assert_int_equal(f.len, 12);
+	assert_int_equal(f.len, 8);
 	assert_int_equal(get_be32(f.payload), 3);
-	assert_int_equal(get_be32(f.payload + 4), 2);
-	assert_int_equal(get_be32(f.payload + 8), 3);
+	assert_int_equal(get_be32(f.payload + 4), 3);
 	send_at(RIG, e, 5000);
 	assert_null(w->c[RIG]);
 	assert_int_equal(rig()->carrier_count, 2);
@@ -667,6 +666,7 @@ static void a_ping_is_answered_and_gives_a_round_trip(void **state)
 	struct session_stats stats;
 
 	(void)state;
+	w->c[CLIENT]->pace.rtt_us = 0; /* forget the one at the beginning */
 	pair.now += pair.limits.ping_interval_us;
 	tick();
 	wire_pull(w, CLIENT);

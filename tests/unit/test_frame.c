@@ -38,7 +38,7 @@ static void bad_headers_fail_before_the_payload_arrives(void **state)
 {
 	static const uint8_t bad[][FRAME_HDR_LEN] = {
 		{ 0, 0, 0, 0, 0, 0, 0, 0 },    /* no type */
-		{ 0x09, 0, 0, 0, 0, 0, 0, 0 }, /* not given out */
+		{ 0x0b, 0, 0, 0, 0, 0, 0, 0 }, /* not given out */
 		{ 0x18, 0, 0, 8, 0, 0, 0, 1 }, /* nor this */
 		{ 0x21, 0, 0, 8, 0, 0, 0, 1 }, /* nor this */
 		{ 0x40, 0, 0, 8, 0, 0, 0, 0 }, /* the relay's */
@@ -97,7 +97,7 @@ static void each_type_keeps_its_bounds(void **state)
 					 RW_ERR_PROTO);
 		}
 	}
-	assert_int_equal(types, 17);
+	assert_int_equal(types, 19);
 	assert_int_equal(FRAME_MAX, 16384); /* one TLS record */
 }
 
@@ -316,6 +316,9 @@ static void the_vectors_are_what_is_written(void **state)
 	check_vector("read", b, frame_put_u64(b, FRAME_READ, 0, 32768));
 	check_vector("streams", b, frame_put_streams(b, 4095));
 	check_vector("live", b, frame_put_live(b, 5, live, 2));
+	check_vector("wants", b,
+		     frame_put_u64(b, FRAME_WANTS, 0, UINT64_C(3) << 32 | 4));
+	check_vector("leave", b, frame_put_empty(b, FRAME_LEAVE, 0));
 	check_vector("open", b, frame_put_open(b, 7, 16384, 1, "node2:8888"));
 	check_vector("data", data_hi, sizeof(data_hi));
 	check_vector("fin", b, frame_put_u64(b, FRAME_FIN, 7, 258));

@@ -485,6 +485,23 @@ static void apps(void)
 	}
 }
 
+/* What the policy decides now and then happens all the time here: streams move
+ * to any other carrier, also while they move, and carriers are let go of. */
+static void moves(void)
+{
+	struct end *e = &ends[any(2)];
+	struct link *l = &links[any(LINKS)];
+	struct carrier *c = l->used ? l->c[e->is_client ? 0 : 1] : NULL;
+
+	if (c == NULL || c->state != CARRIER_LIVE)
+		return;
+	list_for_each (it, &e->s->streams)
+		if (any(4) == 0)
+			stream_move(container_of(it, struct stream, all), c);
+	if (e->is_client && any(30) == 0)
+		carrier_retire(c, now_us);
+}
+
 /* What a stuck stream looks like from both ends. */
 static void show_stuck(void)
 {
@@ -600,6 +617,8 @@ static void run(uint64_t seed, unsigned want_cuts)
 		if (may_restart && any(400) == 0)
 			restart_rig();
 		apps();
+		if (any(10) == 0)
+			moves();
 		network_step(true);
 		ticks();
 		if (opened == STREAMS && alive() == 0)

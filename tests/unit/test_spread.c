@@ -1,0 +1,621 @@
+/* SPDX-License-Identifier: MIT */
+/* Streams over several carriers: who rides where, who moves, how many. */
+#include "core_pair.h"
+
+#define WAY_US	   20000  /* from one end to the other */
+#define STEP_BYTES 100000 /* that a wire delivers meanwhile */
+#define STREAMS	   6
+
+static struct wire *w[8];
+static unsigned wires;
+
+static int setup(void **state)
+{
+	(void)state;
+	wires = 0;
+	pair_init();
+	pair.limits.carriers_max = 8;
+	pair_start();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	pair_done();
+	return 0;
+}
+
+static struct session *client(void)
+{
+	return pair.side[CLIENT].s;
+}
+
+static struct session *rig(void)
+{
+	return pair.side[RIG].s;
+}
+
+/* At most so many bytes of what came before arrive at side i. */
+static void arrive(struct wire *x, int i, size_t len)
+{
+	const uint8_t *data;
+	size_t all;
+	ssize_t n;
+
+	if (!x->greeted || x->c[i] == NULL) {
+		wire_deliver(x, i);
+		return;
+	}
+	data = buf_peek(&x->q[i], &all);
+	if (len == 0)
+		return;
+	n = carrier_input(x->c[i], data, MIN(len, STEP_BYTES), pair.now);
+	assert_true(n >= 0);
+	buf_drain(&x->q[i], (size_t)n);
+}
+
+/* Both ends run, and what they said before has travelled. */
+static void step(void)
+{
+	size_t len[ARRAY_LEN(pair.wires)][2];
+
+	for (size_t k = 0; k < pair.wire_count; k++)
+		for (int i = 0; i < 2; i++)
+			buf_peek(&pair.wires[k]->q[i], &len[k][i]);
+	side_run(CLIENT);
+	side_run(RIG);
+	for (size_t k = 0; k < pair.wire_count; k++)
+		for (int i = 0; i < 2; i++)
+			wire_pull(pair.wires[k], i);
+	pair.now += WAY_US;
+	for (size_t k = 0; k < pair.wire_count; k++)
+		for (int i = 0; i < 2; i++)
+			arrive(pair.wires[k], i, len[k][i]);
+}
+
+static void up(unsigned n)
+{
+	while (wires < n) {
+		w[wires++] = wire_dial();
+		for (int k = 0; k < 4; k++)
+			step();
+	}
+}
+
+/* Each of the streams at side i always has more to send than may go. */
+static void flow(int i, struct seen **e, unsigned n, uint64_t us)
+{
+	for (uint64_t until = pair.now + us; pair.now < until;) {
+		for (unsigned k = 0; k < n; k++)
+			write_at(i, e[k], 200000);
+		step();
+	}
+}
+
+static void rest(uint64_t us)
+{
+	flow(CLIENT, NULL, 0, us);
+}
+
+static void open_all(int i, struct seen **e, unsigned n)
+{
+	for (unsigned k = 0; k < n; k++)
+		e[k] = open_at(i, "bulk:1");
+	for (int k = 0; k < 4; k++)
+		step();
+}
+
+/* All that was written has arrived, in order, once. */
+static void check_all(struct seen **from, struct seen **to, unsigned n)
+{
+	for (int k = 0; k < 200; k++)
+		step();
+	for (unsigned k = 0; k < n; k++)
+		check_got(to[k], from[k]->st->out.end);
+}
+
+static uint64_t carried(int i)
+{
+	uint64_t n = 0;
+
+	for (size_t k = 0; k < pair.wire_count; k++)
+		if (pair.wires[k]->c[i] != NULL)
+			n += pair.wires[k]->c[i]->pace.sent;
+	return n;
+}
+
+static unsigned riders(int i, struct seen **e, unsigned n, struct wire *on)
+{
+	unsigned found = 0;
+
+	for (unsigned k = 0; k < n; k++)
+		found += e[k]->st->ride == on->c[i];
+	return found;
+}
+
+/* --- who rides where --- */
+
+static void bulk_spreads_over_carriers(int i)
+{
+	struct seen *e[3];
+	uint64_t bytes = 0;
+
+	up(1);
+	open_all(i, e, 3);
+	flow(i, e, 3, 2000000);
+	assert_int_equal(riders(i, e, 3, w[0]), 3);
+	up(4);
+	flow(i, e, 3, 3000000);
+	for (unsigned k = 0; k < 4; k++)
+		assert_true(riders(i, e, 3, w[k]) <= 1);
+	/* The oldest keeps the carrier that it knows best. */
+	assert_ptr_equal(e[0]->st->ride, w[0]->c[i]);
+	check_all(e, pair.side[1 - i].come, 3);
+	for (unsigned k = 0; k < 3; k++)
+		bytes += e[k]->st->out.end;
+	/* And hardly a byte went twice, headers included. */
+	assert_true(carried(i) < bytes + bytes / 200 + 65536);
+}
+
+static void the_clients_bulk_spreads_over_carriers(void **state)
+{
+	(void)state;
+	bulk_spreads_over_carriers(CLIENT);
+}
+
+static void the_rigs_bulk_spreads_over_carriers(void **state)
+{
+	(void)state;
+	bulk_spreads_over_carriers(RIG);
+}
+
+static void more_bulk_than_carriers_is_spread_evenly(void **state)
+{
+	struct seen *e[6];
+	unsigned free = 0;
+
+	(void)state;
+	up(1);
+	open_all(CLIENT, e, 6);
+	flow(CLIENT, e, 6, 1000000);
+	up(4);
+	flow(CLIENT, e, 6, 4000000);
+	for (unsigned k = 0; k < 4; k++) {
+		unsigned n = riders(CLIENT, e, 6, w[k]);
+
+		assert_true(n == 0 || n == 2);
+		free += n == 0;
+	}
+	assert_int_equal(free, 1); /* for the keystrokes */
+	check_all(e, pair.side[RIG].come, 6);
+}
+
+static void keystrokes_leave_a_carrier_with_bulk(void **state)
+{
+	struct seen *keys, *bulk;
+
+	(void)state;
+	up(2);
+	open_all(CLIENT, &keys, 1);
+	open_all(CLIENT, &bulk, 1);
+	write_at(CLIENT, keys, 10);
+	flow(CLIENT, &bulk, 1, 2000000);
+	struct carrier *full = bulk->st->ride;
+
+	assert_ptr_equal(full, w[0]->c[CLIENT]);
+	/* An idle stream costs nothing: it goes when it has something to
+	 * say, and says the first of it at once. */
+	assert_ptr_equal(keys->st->ride, full);
+	write_at(CLIENT, keys, 10);
+	flow(CLIENT, &bulk, 1, 8 * WAY_US);
+	check_got(pair.side[RIG].come[0], 20);
+	assert_ptr_equal(keys->st->ride, w[1]->c[CLIENT]);
+	assert_ptr_equal(bulk->st->ride, full);
+	for (int k = 0; k < 50; k++) {
+		write_at(CLIENT, keys, 10);
+		flow(CLIENT, &bulk, 1, 2 * WAY_US);
+	}
+	assert_ptr_equal(keys->st->ride, w[1]->c[CLIENT]);
+	check_all(&keys, &pair.side[RIG].come[0], 1);
+	check_all(&bulk, &pair.side[RIG].come[1], 1);
+}
+
+static void new_streams_open_where_there_is_no_bulk(void **state)
+{
+	struct seen *bulk, *e[20];
+
+	(void)state;
+	up(1);
+	open_all(CLIENT, &bulk, 1);
+	flow(CLIENT, &bulk, 1, 3000000);
+	up(2);
+	/* Some are on their way when the place changes. */
+	for (unsigned k = 0; k < 20; k++) {
+		e[k] = open_at(CLIENT, "new:1");
+		write_at(CLIENT, e[k], 100);
+		if (k == 3)
+			reset_at(CLIENT, e[k], RW_ERR_CANCELLED, NULL);
+		flow(CLIENT, &bulk, 1, WAY_US);
+	}
+	assert_ptr_equal(client()->primary, w[1]->c[CLIENT]);
+	assert_ptr_equal(e[19]->st->ride, w[1]->c[CLIENT]);
+	flow(CLIENT, &bulk, 1, 10 * WAY_US);
+	assert_int_equal(pair.side[RIG].come_count, 20);
+	for (unsigned k = 0; k < 20; k++) {
+		assert_int_equal(e[k]->closed, k == 3);
+		if (k > 0) /* the fourth never left */
+			check_got(pair.side[RIG].come[k], 100);
+	}
+}
+
+/* Bulk that began where the light streams are: the one stays, the others go
+ * elsewhere, or, if there is no elsewhere, it moves to its like. */
+static void there_is_always_a_carrier_without_bulk(void **state)
+{
+	struct seen *e[2];
+
+	(void)state;
+	up(2);
+	open_all(CLIENT, &e[0], 1);
+	flow(CLIENT, e, 1, 3000000);
+	open_all(CLIENT, &e[1], 1);
+	assert_ptr_equal(e[1]->st->ride, w[1]->c[CLIENT]);
+	flow(CLIENT, e, 2, 1000000);
+	assert_ptr_equal(e[1]->st->ride, w[1]->c[CLIENT]);
+	flow(CLIENT, e, 2, 4000000);
+	assert_ptr_equal(e[1]->st->ride, e[0]->st->ride);
+	up(3);
+	flow(CLIENT, e, 2, 3000000);
+	assert_ptr_not_equal(e[1]->st->ride, e[0]->st->ride);
+	assert_non_null(client()->spread.light);
+	assert_int_equal(client()->spread.light->bulks, 0);
+	check_all(e, pair.side[RIG].come, 2);
+}
+
+/* --- moving --- */
+
+static void move_both(struct seen **e, unsigned n, struct wire *to)
+{
+	for (unsigned k = 0; k < n; k++) {
+		stream_move(e[k]->st, to->c[CLIENT]);
+		stream_move(pair.side[RIG].come[k]->st, to->c[RIG]);
+	}
+}
+
+/* Cuts wire number dies after so many steps of a move of busy streams. */
+static void move_with_a_cut(unsigned after, unsigned dies)
+{
+	struct seen *e[STREAMS], **r = pair.side[RIG].come;
+
+	up(3);
+	open_all(CLIENT, e, STREAMS);
+	for (unsigned k = 0; k < 5; k++) {
+		flow(CLIENT, e, STREAMS, WAY_US);
+		flow(RIG, r, STREAMS / 2, WAY_US);
+	}
+	move_both(e, STREAMS, w[1]);
+	for (unsigned k = 0; k < 12; k++) {
+		if (k == after)
+			wire_cut(w[dies]);
+		if (k % 3 == 0)
+			flow(CLIENT, e, STREAMS, WAY_US);
+		else
+			step();
+	}
+	check_all(e, r, STREAMS);
+	check_all(r, e, STREAMS);
+	for (unsigned k = 0; k < STREAMS; k++) {
+		finish_at(CLIENT, e[k]);
+		finish_at(RIG, r[k]);
+	}
+	for (int k = 0; k < 20; k++)
+		step();
+	for (unsigned k = 0; k < STREAMS; k++) {
+		assert_int_equal(e[k]->closed + r[k]->closed, 2);
+		assert_int_equal(e[k]->err + r[k]->err, 0);
+	}
+}
+
+static void a_move_survives_the_death_of_either_carrier(void **state)
+{
+	for (unsigned after = 0; after < 12; after++)
+		for (unsigned dies = 0; dies < 3; dies++) {
+			setup(state);
+			move_with_a_cut(after, dies);
+			teardown(state);
+		}
+	setup(state);
+}
+
+static void a_stream_moves_when_all_that_left_has_arrived(void **state)
+{
+	struct seen *e;
+
+	(void)state;
+	up(2);
+	open_all(CLIENT, &e, 1);
+	flow(CLIENT, &e, 1, 10 * WAY_US);
+	stream_move(e->st, w[1]->c[CLIENT]);
+	uint64_t before = e->st->next;
+
+	assert_true(e->st->stopped);
+	while (e->st->ride == w[0]->c[CLIENT]) {
+		assert_int_equal(e->st->next, before);
+		step();
+	}
+	assert_ptr_equal(e->st->ride, w[1]->c[CLIENT]);
+	assert_true(e->st->next >= before);
+	check_all(&e, pair.side[RIG].come, 1);
+	assert_true(carried(CLIENT) < e->st->out.end * 101 / 100);
+}
+
+static void a_light_stream_goes_on_while_it_moves(void **state)
+{
+	struct seen *e;
+
+	(void)state;
+	up(2);
+	open_all(CLIENT, &e, 1);
+	write_at(CLIENT, e, 1);
+	step();
+	stream_move(e->st, w[1]->c[CLIENT]);
+	for (size_t k = 1; k < 20; k++) {
+		write_at(CLIENT, e, 1);
+		step();
+		check_got(pair.side[RIG].come[0], k);
+	}
+	assert_ptr_equal(e->st->ride, w[1]->c[CLIENT]);
+}
+
+static void a_stream_that_ends_while_it_moves_ends(void **state)
+{
+	struct seen *e[3], **r = pair.side[RIG].come;
+
+	(void)state;
+	up(2);
+	open_all(CLIENT, e, 3);
+	flow(CLIENT, e, 3, 5 * WAY_US);
+	move_both(e, 3, w[1]);
+	finish_at(CLIENT, e[0]);
+	reset_at(CLIENT, e[1], RW_ERR_CANCELLED, NULL);
+	reset_at(RIG, r[2], RW_ERR_IO, "broken");
+	for (int k = 0; k < 20; k++)
+		step();
+	assert_int_equal(r[0]->eofs, 1);
+	finish_at(RIG, r[0]);
+	for (int k = 0; k < 20; k++)
+		step();
+	for (unsigned k = 0; k < 3; k++)
+		assert_int_equal(e[k]->closed + r[k]->closed, 2);
+	assert_int_equal(e[0]->err, 0);
+	assert_int_equal(e[2]->err, RW_ERR_IO);
+	assert_int_equal(w[0]->c[CLIENT]->riders, 1); /* control */
+	assert_int_equal(w[1]->c[CLIENT]->riders, 0);
+}
+
+/* --- how many --- */
+
+static void carriers_are_wanted_for_bulk_in(int i)
+{
+	struct seen *e[3];
+
+	up(1);
+	open_all(i, e, 3);
+	assert_int_equal(session_wants_carriers(client()), 1);
+	flow(i, e, 1, 700000); /* a short burst opens none */
+	assert_int_equal(session_wants_carriers(client()), 1);
+	rest(3000000);
+	assert_int_equal(session_wants_carriers(client()), 1);
+	flow(i, e, 1, 3000000);
+	assert_int_equal(session_wants_carriers(client()), 2);
+	assert_int_equal(pair.side[CLIENT].wants, 1); /* it was told */
+	flow(i, e, 3, 3000000);
+	assert_int_equal(session_wants_carriers(client()), 4);
+	/* Less of it: not at once. */
+	rest(20000000);
+	assert_int_equal(session_wants_carriers(client()), 4);
+	rest(20000000);
+	assert_int_equal(session_wants_carriers(client()), 1);
+	assert_int_equal(pair.side[CLIENT].wants, 3);
+	/* And then nothing is looked at any more. */
+	assert_int_equal(client()->spread.at, 0);
+	assert_int_equal(rig()->spread.at, 0);
+}
+
+static void carriers_are_wanted_for_the_clients_bulk(void **state)
+{
+	(void)state;
+	carriers_are_wanted_for_bulk_in(CLIENT);
+}
+
+static void carriers_are_wanted_for_the_rigs_bulk(void **state)
+{
+	(void)state;
+	carriers_are_wanted_for_bulk_in(RIG);
+}
+
+static void no_more_are_wanted_than_allowed(void **state)
+{
+	struct seen *e[STREAMS];
+
+	(void)state;
+	client()->p.limits.carriers_max = 3;
+	up(1);
+	open_all(RIG, e, STREAMS);
+	flow(RIG, e, STREAMS, 3000000);
+	assert_int_equal(rig()->spread.wants, 7);
+	assert_int_equal(session_wants_carriers(client()), 3);
+}
+
+/* settle() takes no time at all. */
+static void a_short_way_wants_one(void **state)
+{
+	(void)state;
+	w[0] = wire_up();
+	struct seen *e = open_at(CLIENT, "bulk:1");
+
+	for (int k = 0; k < 3000; k++) {
+		write_at(CLIENT, e, 200000);
+		advance(1000);
+	}
+	assert_false(list_is_empty(&client()->spread.bulks));
+	assert_int_equal(session_wants_carriers(client()), 1);
+}
+
+static void a_stream_that_is_held_up_by_its_reader_is_no_bulk(void **state)
+{
+	struct seen *e;
+
+	(void)state;
+	pair.side[RIG].take = 0;
+	up(1);
+	open_all(CLIENT, &e, 1);
+	for (int k = 0; k < 200; k++) {
+		flow(CLIENT, &e, 1, WAY_US);
+		consume_at(RIG, pair.side[RIG].come[0], 1000);
+	}
+	assert_int_equal(session_wants_carriers(client()), 1);
+}
+
+static void the_rigs_wish_is_known_after_a_cut(void **state)
+{
+	struct seen *e[3];
+
+	(void)state;
+	up(1);
+	open_all(RIG, e, 3);
+	flow(RIG, e, 3, 900000);
+	pair.wires[0]->c[CLIENT]->s->spread.peers = 0;
+	flow(RIG, e, 3, 1000000);
+	client()->spread.peers = 0; /* it was lost with the carrier */
+	wire_cut(w[0]);
+	wires = 0;
+	up(1);
+	assert_int_equal(session_wants_carriers(client()), 4);
+	/* What comes late changes nothing. */
+	assert_int_equal(inject(w[0], CLIENT,
+				raw_u64(FRAME_WANTS, 0, UINT64_C(0) << 32 | 8)),
+			 0);
+	assert_int_equal(session_wants_carriers(client()), 4);
+	assert_int_equal(inject(w[0], RIG, raw_u64(FRAME_WANTS, 0, 1)),
+			 RW_ERR_PROTO);
+}
+
+/* --- letting go of one --- */
+
+static void a_retired_carrier_goes_when_nothing_rides_on_it(void **state)
+{
+	struct seen *e[2], *idle[40], **r = pair.side[RIG].come;
+	uint64_t bytes = 0;
+
+	(void)state;
+	up(1);
+	open_all(CLIENT, idle, 40);
+	open_all(CLIENT, e, 2);
+	up(2);
+	for (unsigned k = 0; k < 20; k++) {
+		flow(CLIENT, e, 2, WAY_US);
+		flow(RIG, r + 40, 2, WAY_US);
+	}
+	assert_non_null(session_surplus(client()));
+	carrier_retire(w[0]->c[CLIENT], pair.now);
+	struct seen *late = open_at(CLIENT, "late:1");
+
+	for (unsigned k = 0; w[0]->c[CLIENT] != NULL; k++) {
+		assert_true(k < 60);
+		flow(CLIENT, e, 2, WAY_US);
+		bytes = w[0]->c[CLIENT] != NULL
+				? w[0]->c[CLIENT]->pace.sent +
+					  w[0]->c[RIG]->pace.sent
+				: bytes;
+	}
+	assert_int_equal(pair.side[CLIENT].drop_err, RW_ERR_CLOSING);
+	carrier_close(w[0]->c[RIG], pair.now);
+	w[0]->c[RIG] = NULL;
+	assert_ptr_equal(e[0]->st->ride, w[1]->c[CLIENT]);
+	assert_ptr_equal(r[41]->st->ride, w[1]->c[RIG]);
+	assert_ptr_equal(late->st->ride, w[1]->c[CLIENT]);
+	assert_int_equal(w[1]->c[CLIENT]->riders, 44);
+	check_all(e, r + 40, 2);
+	check_all(r + 40, e, 2);
+	/* Hardly anything went twice, though bytes were in flight. */
+	bytes += carried(CLIENT) + carried(RIG);
+	for (unsigned k = 0; k < 2; k++)
+		bytes -= e[k]->st->out.end + r[40 + k]->st->out.end;
+	assert_true(bytes < 150000);
+	assert_null(session_surplus(client()));
+}
+
+static void a_retired_carrier_stays_until_there_is_another(void **state)
+{
+	struct seen *e;
+
+	(void)state;
+	up(1);
+	open_all(CLIENT, &e, 1);
+	carrier_retire(w[0]->c[CLIENT], pair.now);
+	for (int k = 0; k < 20; k++)
+		flow(CLIENT, &e, 1, 1000000);
+	assert_non_null(w[0]->c[CLIENT]);
+	up(2);
+	for (int k = 0; k < 40; k++)
+		flow(CLIENT, &e, 1, WAY_US);
+	assert_null(w[0]->c[CLIENT]);
+	assert_ptr_equal(client()->primary, w[1]->c[CLIENT]);
+	check_all(&e, pair.side[RIG].come, 1);
+}
+
+static void a_retired_carrier_goes_in_the_end(void **state)
+{
+	struct seen *e;
+
+	(void)state;
+	up(2);
+	open_all(RIG, &e, 1);
+	flow(RIG, &e, 1, 5 * WAY_US);
+	carrier_retire(w[0]->c[CLIENT], pair.now);
+	step();
+	/* The rig never answers there. */
+	carrier_close(w[0]->c[RIG], pair.now);
+	w[0]->c[RIG] = NULL;
+	pair.now += 10000000;
+	carrier_input(w[0]->c[CLIENT], (const uint8_t *)"", 0, pair.now);
+	for (int k = 0; k < 3; k++)
+		step();
+	assert_null(w[0]->c[CLIENT]);
+	assert_int_equal(pair.side[CLIENT].drop_err, RW_ERR_CLOSING);
+	check_all(&e, pair.side[CLIENT].come, 1);
+	/* Only the client lets go of carriers. */
+	assert_int_equal(inject(w[1], CLIENT, raw_empty(FRAME_LEAVE, 0)),
+			 RW_ERR_PROTO);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(the_clients_bulk_spreads_over_carriers),
+		T(the_rigs_bulk_spreads_over_carriers),
+		T(more_bulk_than_carriers_is_spread_evenly),
+		T(keystrokes_leave_a_carrier_with_bulk),
+		T(new_streams_open_where_there_is_no_bulk),
+		T(there_is_always_a_carrier_without_bulk),
+		T(a_move_survives_the_death_of_either_carrier),
+		T(a_stream_moves_when_all_that_left_has_arrived),
+		T(a_light_stream_goes_on_while_it_moves),
+		T(a_stream_that_ends_while_it_moves_ends),
+		T(carriers_are_wanted_for_the_clients_bulk),
+		T(carriers_are_wanted_for_the_rigs_bulk),
+		T(no_more_are_wanted_than_allowed),
+		T(a_short_way_wants_one),
+		T(a_stream_that_is_held_up_by_its_reader_is_no_bulk),
+		T(the_rigs_wish_is_known_after_a_cut),
+		T(a_retired_carrier_goes_when_nothing_rides_on_it),
+		T(a_retired_carrier_stays_until_there_is_another),
+		T(a_retired_carrier_goes_in_the_end),
+	};
+
+	return cmocka_run_group_tests_name("spread", tests, NULL, NULL);
+}
