@@ -11,6 +11,10 @@
 void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *old, size_t size);
+/* Gives memory that was freed back to the system, where the allocator would
+ * keep it. For moments in which nothing happens: it takes up to milliseconds.
+ */
+void mem_trim(void);
 /* s must not be NULL. */
 char *xstrdup(const char *s);
 __attribute__((format(printf, 1, 2))) char *xasprintf(const char *fmt, ...);

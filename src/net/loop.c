@@ -372,7 +372,12 @@ static void loop_on_sweep(void *user)
 {
 	struct loop_local *ll = user;
 
+	bool was_warm = !list_is_empty(&ll->warm);
+
 	loop_sweep_warm(ll);
+	/* All connections rest: what a burst left behind goes back. */
+	if (was_warm && list_is_empty(&ll->warm))
+		mem_trim();
 	if (ll->sweeps++ % 5 == 0)
 		loop_sweep_watched(ll);
 	if (!list_is_empty(&ll->warm) || !list_is_empty(&ll->watched))

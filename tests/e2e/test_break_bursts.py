@@ -27,6 +27,12 @@ def fds(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def own_kib(pid):
+    """The memory that is this process's alone."""
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return sum(int(x.split()[1]) for x in f if x.startswith("Private_"))
+
+
 def burst(port, n):
     held = []
     try:
@@ -52,10 +58,14 @@ def test_a_burst_of_connections_is_served(world, many_fds):
     # What the few before left free is not stated at once: the many find it.
     for _ in range(500):
         w.echo_through(port)
+    mem = [own_kib(p) for p in pids]
     for _ in range(2):
         burst(port, MANY)
         wait_for(lambda: all(fds(p) <= b + 2 for p, b in zip(pids, base)),
                  what="all of them closed")
+    # What they took goes back to the system as well (14 MiB at the rig).
+    wait_for(lambda: all(own_kib(p) < m + 4096 for p, m in zip(pids, mem)),
+             20, "their memory is given back")
     w.echo_through(port)
 
 

@@ -26,6 +26,18 @@ typedef int resolver(const char *host, const char *service,
 static atomic_int answer, is_silent, asked;
 static int gate[2];
 
+/* One address in both forms, as some resolvers and /etc/hosts give it. What
+ * lies behind the shorter one is not the same twice. */
+static int answer_twice(resolver *real, struct addrinfo **ret)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+					.ai_flags = AI_NUMERICHOST };
+	int err = real("::ffff:127.0.0.1", NULL, &hints, ret);
+
+	return err != 0 ? err
+			: real("127.0.0.1", NULL, &hints, &(*ret)->ai_next);
+}
+
 int getaddrinfo(const char *host, const char *service,
 		const struct addrinfo *hints, struct addrinfo **ret)
 {
@@ -44,6 +56,8 @@ int getaddrinfo(const char *host, const char *service,
 	}
 	if (answer != 0)
 		return answer;
+	if (strcmp(host, "mapped.test") == 0)
+		return answer_twice(real, ret);
 	return real("127.0.0.1", service, hints, ret);
 }
 
@@ -201,6 +215,39 @@ static void a_silent_name_server_is_asked_once(void **state)
 	assert_int_equal(asked, 1);
 }
 
+static struct sockaddr_storage judged[4];
+static int judged_count;
+
+static bool judge(const struct sockaddr *addr, void *user)
+{
+	(void)user;
+	memcpy(&judged[judged_count++], addr,
+	       addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+					  : sizeof(struct sockaddr_in6));
+	return false;
+}
+
+/* The rule sees the plain address, once: not what it would not know as v6, and
+ * no second attempt at the same. */
+static void a_v4_address_in_both_forms_is_one(void **state)
+{
+	struct result r = { 0 };
+	const struct dial_params p = { .host = "mapped.test",
+				       .port = listener_port(l),
+				       .allow = judge,
+				       .on_done = on_done,
+				       .user = &r };
+	struct dial *d;
+
+	(void)state;
+	judged_count = 0;
+	assert_int_equal(dial_start(&loop, &p, &d), 0);
+	run(&r);
+	assert_int_equal(r.err, RW_ERR_NOT_ALLOWED);
+	assert_int_equal(judged_count, 1);
+	assert_int_equal(judged[0].ss_family, AF_INET);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -210,6 +257,7 @@ int main(void)
 		T(without_an_earlier_answer_there_is_none),
 		T(name_servers_that_fail_are_told_from_names_that_are_not),
 		T(a_silent_name_server_is_asked_once),
+		T(a_v4_address_in_both_forms_is_one),
 	};
 
 	return cmocka_run_group_tests_name("resolve", tests, NULL, NULL);
