@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <netdb.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,9 +105,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct dial *dial(struct result *r, bool proven)
+static struct dial *dial_host(struct result *r, const char *host, bool proven)
 {
-	struct dial_params p = { .host = "relay.test",
+	struct dial_params p = { .host = host,
 				 .port = listener_port(l),
 				 .peer_is_proven = proven,
 				 .on_done = on_done,
@@ -116,6 +117,11 @@ static struct dial *dial(struct result *r, bool proven)
 	*r = (struct result){ 0 };
 	assert_int_equal(dial_start(&loop, &p, &d), 0);
 	return d;
+}
+
+static struct dial *dial(struct result *r, bool proven)
+{
+	return dial_host(r, "relay.test", proven);
 }
 
 static void run(const struct result *r)
@@ -142,6 +148,29 @@ static void the_last_answer_bridges_a_silent_name_server(void **state)
 	assert_int_equal(r.stage, DIAL_DONE);
 	assert_int_equal(other.calls, 0);
 	dial_cancel(d);
+}
+
+/* Names are remembered for the next time, and no more than 64 of them. */
+static void names_that_are_remembered_have_a_limit(void **state)
+{
+	char host[32];
+	struct result r;
+
+	(void)state;
+	for (int i = 0; i <= 64; i++) {
+		snprintf(host, sizeof(host), "n%d.test", i);
+		dial_host(&r, host, true);
+		run(&r);
+		assert_int_equal(r.err, 0);
+	}
+	answer = EAI_AGAIN;
+	for (int i = 0; i <= 64; i++) {
+		snprintf(host, sizeof(host), "n%d.test", i);
+		dial_host(&r, host, true);
+		run(&r);
+		/* The oldest has gone. */
+		assert_int_equal(r.err, i == 0 ? RW_ERR_UNREACHABLE : 0);
+	}
 }
 
 static void without_an_earlier_answer_there_is_none(void **state)
@@ -254,6 +283,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(the_last_answer_bridges_a_silent_name_server),
+		T(names_that_are_remembered_have_a_limit),
 		T(without_an_earlier_answer_there_is_none),
 		T(name_servers_that_fail_are_told_from_names_that_are_not),
 		T(a_silent_name_server_is_asked_once),

@@ -22,6 +22,7 @@
 #include "rig/sessions.h"
 #include "rig/sshd.h"
 #include "wire/hello.h"
+#include "wire/request.h"
 
 struct world {
 	uv_loop_t loop;
@@ -381,6 +382,54 @@ static void an_absent_session_is_kept_for_its_time_only(void **state)
 	world_close(&w);
 }
 
+static size_t take_nothing(struct stream *st, const uint8_t *data, size_t len)
+{
+	(void)st, (void)data, (void)len;
+	return 0;
+}
+
+static void on_stream_closed(struct stream *st, int err, const char *text)
+{
+	(void)st, (void)err, (void)text;
+}
+
+/* A laptop asks and asks, and reads no answer: the rig takes no more requests
+ * than it can answer, and the rest waits at the laptop. */
+static void requests_whose_answers_nobody_reads_are_not_taken(void **state)
+{
+	static const struct stream_ops ops = { .on_data = take_nothing,
+					       .on_closed = on_stream_closed };
+	struct request q = { .type = Q_DEVICES };
+	struct world w;
+	struct laptop a;
+	struct stream *st;
+	uint8_t msg[REQUEST_MAX];
+	size_t done = 0, n;
+	unsigned idle = 0;
+
+	(void)state;
+	world_open(&w);
+	laptop_open(&a, &w, "one", 1);
+	laptop_dial(&a);
+	until(&w, a.lives == 1);
+	st = session_control(a.session);
+	stream_take(st, &ops, &a);
+	while (idle < 20) {
+		q.number++;
+		n = (size_t)request_write(&q, msg, sizeof(msg));
+		idle = stream_space(st) >= n ? 0 : idle + 1;
+		if (idle == 0)
+			done += stream_write(st, msg, n);
+		timer_start(w.guard, 20); /* so that the loop turns */
+		uv_run(&w.loop, idle == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+	}
+	timer_stop(w.guard);
+	assert_in_range(done, 16384, 512 * 1024);
+	assert_int_equal(a.ends + a.cuts, 0);
+	laptop_close(&a);
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +440,8 @@ int main(void)
 		cmocka_unit_test(sessions_have_a_limit),
 		cmocka_unit_test(connections_of_a_session_have_a_limit),
 		cmocka_unit_test(an_absent_session_is_kept_for_its_time_only),
+		cmocka_unit_test(
+			requests_whose_answers_nobody_reads_are_not_taken),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

@@ -440,6 +440,29 @@ static void one_budget_serves_all_sessions(void **state)
 	session_free(other);
 }
 
+/* A peer that reads all at once, in no time: what may be in flight doubles and
+ * doubles, and ends there. */
+static void what_may_be_in_flight_has_a_most(void **state)
+{
+	const uint64_t most = UINT64_C(256) * 1024 * 1024;
+	struct pace p;
+	uint64_t now = 1000;
+
+	(void)state;
+	pace_init(&p, 32768);
+	for (int k = 0; k < 40; k++) {
+		uint64_t cap = p.cap;
+
+		while (p.sent - p.read < cap)
+			pace_sent(&p, 1 << 20, now);
+		assert_false(pace_may_send(&p));
+		now += 1000;
+		assert_true(pace_read(&p, p.sent, now));
+	}
+	assert_true(p.cap == most);
+	pair_init();
+}
+
 /* --- liveness --- */
 
 /* Nothing can be sent, and yet all that comes is taken in: two peers that
@@ -525,6 +548,7 @@ int main(void)
 		T(a_client_keeps_streams_no_longer_than_the_rig),
 		T(only_clients_dial_sessions),
 		T(one_budget_serves_all_sessions),
+		T(what_may_be_in_flight_has_a_most),
 		T(what_arrives_is_read_though_nothing_leaves),
 		T(the_same_calls_and_times_make_the_same_bytes),
 	};

@@ -14,10 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/err.h"
 #include "net/loop.h"
 #include "relay/splice.h"
@@ -296,6 +298,39 @@ static void a_blocked_side_does_not_spin(void **state)
 	a_blocked_side_costs_no_cpu(0, 65536);
 }
 
+/* What one side sends and the other does not take waits in the sender's kernel,
+ * and not here. Unix sockets say how much lies at the other end. */
+static void what_waits_in_a_direction_is_limited(void **state)
+{
+	static const size_t pipes[] = { 8, 0 };
+	static const uint64_t most[] = { 1024 * 1024, 256 * 1024 };
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(pipes); k++) {
+		int a[2], b[2], queued = 0;
+		struct rig r;
+		uint64_t sent, here;
+
+		rig_open(&r, pipes[k], 60000, 60000);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, a), 0);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, b), 0);
+		r.a = a[0];
+		r.b = b[0];
+		assert_int_equal(
+			splice_start(r.sp, (struct splice_side){ a[1], NULL },
+				     (struct splice_side){ b[1], NULL },
+				     &r.group, on_end, &r, &r.pair),
+			0);
+		sent = stuff(&r, r.a, 65536);
+		assert_int_equal(ioctl(r.b, FIONREAD, &queued), 0);
+		here = splice_bytes(r.pair, 0) - (uint64_t)queued;
+		assert_true(queued > 0 && here > 0);
+		assert_true(here <= most[k]);
+		assert_true(sent > splice_bytes(r.pair, 0));
+		rig_close(&r);
+	}
+}
+
 /* 400 sends of 100 bytes fill a pipe's 16 slots while it is almost empty. */
 static void slots_full_of_small_segments_do_not_spin(void **state)
 {
@@ -535,6 +570,7 @@ int main(void)
 		cmocka_unit_test(small_segments_arrive_byte_for_byte),
 		cmocka_unit_test(a_blocked_side_does_not_spin),
 		cmocka_unit_test(slots_full_of_small_segments_do_not_spin),
+		cmocka_unit_test(what_waits_in_a_direction_is_limited),
 		cmocka_unit_test(bytes_read_before_go_first),
 		cmocka_unit_test(an_end_is_passed_on_and_closes_both_in_time),
 		cmocka_unit_test(a_reset_ends_both_and_flushes_what_came),

@@ -10,10 +10,12 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "client/asks.h"
 #include "client/rigs.h"
 #include "client/way.h"
 #include "net/loop.h"
 #include "wire/frame.h"
+#include "wire/request.h"
 
 struct world {
 	uv_loop_t loop;
@@ -183,11 +185,47 @@ static void a_rig_that_closes_down_is_dialled_again(void **state)
 	world_close(&w);
 }
 
+static void on_answered(void *user, int err, const char *text)
+{
+	(void)text;
+	assert_int_equal(err, RW_ERR_CANCELLED);
+	(*(unsigned *)user)++;
+}
+
+static void requests_to_one_rig_are_limited(void **state)
+{
+	static const struct ask_ops ops = { .on_done = on_answered };
+	struct world w;
+	struct asks *a;
+	struct ask *k[6];
+	unsigned over = 0;
+
+	(void)state;
+	world_open(&w);
+	a = asks_new(&w.loop, w.way, 5);
+	for (int i = 0; i < 6; i++) {
+		struct request q = { .type = Q_DEVICES };
+
+		assert_int_equal(asks_put(a, &q, &ops, &over, &k[i]),
+				 i < 5 ? 0 : RW_ERR_LIMIT);
+	}
+	/* One that nobody waits for any more makes room. */
+	struct request q = { .type = Q_DEVICES };
+
+	ask_cancel(k[2]);
+	assert_int_equal(asks_put(a, &q, &ops, &over, &k[2]), 0);
+	asks_end(a);
+	assert_int_equal(over, 5);
+	asks_free(a);
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(replaced_stops_dialling_and_says_so),
 		cmocka_unit_test(a_rig_that_closes_down_is_dialled_again),
+		cmocka_unit_test(requests_to_one_rig_are_limited),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
