@@ -191,8 +191,8 @@ def cells(faults=FAULTS):
     return [(f, s) for f in faults for s in FAULTS[f][0]]
 
 
-def time_passes(seconds):
-    stays(lambda: True, seconds)
+def time_passes(seconds, meanwhile=lambda: True):
+    stays(meanwhile, seconds)
 
 
 # Traffic
@@ -239,15 +239,19 @@ class Traffic:
     def waiting(self, since):
         return [s for s in self.streams if self.clocks.get(*s) <= since]
 
-    def wait_calm(self, since, timeout=FLOWS_S):
+    def wait_calm(self, since, meanwhile=lambda: True, timeout=FLOWS_S):
         end = time.monotonic() + timeout
 
+        def flows():
+            meanwhile()
+            return self.flows(since)
+
         def calm():
-            wait_for(lambda: self.flows(since), end - time.monotonic(),
+            wait_for(flows, end - time.monotonic(),
                      f"bytes flow again; {len(self.waiting(since))} of "
                      f"{len(self.streams)} streams wait")
             try:
-                stays(lambda: self.flows(since), CALM_S)
+                stays(flows, CALM_S)
             except AssertionError:
                 return False
             return True
@@ -329,7 +333,8 @@ class Cell:
     def __init__(self, w, traffic, name, side, seconds=AWAY_S):
         self.name, self.side, self.seconds = name, side, seconds
         self.w, self.traffic = w, traffic
-        self.took, self.error = {}, None
+        self.took = {}
+        self.meanwhile = lambda: True
 
     def run(self):
         sides, begin, heal, _ = FAULTS[self.name]
@@ -340,11 +345,11 @@ class Cell:
         begin(s, state)
         t0 = state.get("t0", t0)
         if heal is not None:
-            time_passes(self.seconds)
+            time_passes(self.seconds, self.meanwhile)
             heal(s, state)
             t0 = time.monotonic()
         setattr(self.w, f"host_{self.side}", getattr(s, "host", 2))
-        self.traffic.wait_calm(t0)
+        self.traffic.wait_calm(t0, self.meanwhile)
         self.took = self.traffic.worst(t0)
         return self
 
