@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "rig/sessions.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,12 +108,22 @@ static void peer_end(struct sessions *s, struct peer *p, int err,
 		    err != 0 && !list_is_empty(&p->legs) ? FAREWELL_MS : 0);
 }
 
+/* Whether the relay may not know yet that the leg is dead: a reset, too, may
+ * come from a router that forgot this connection. What the relay closed itself
+ * it does not know any more, and skips. */
+static bool is_cut(int err)
+{
+	return err == RW_ERR_TIMEOUT || err == RW_ERR_SUSPECT ||
+	       err == -ETIMEDOUT || err == -ECONNRESET || err == -EPIPE ||
+	       err == -ECONNABORTED || err == -EHOSTUNREACH ||
+	       err == -ENETUNREACH;
+}
+
 static void leg_on_end(void *user, int err, const char *text)
 {
 	struct leg *leg = user;
 	struct peer *p = leg->peer;
-	const bool was_cut = err == RW_ERR_TIMEOUT || err == RW_ERR_SUSPECT ||
-			     err == -ETIMEDOUT;
+	const bool was_cut = is_cut(err);
 
 	list_del(&leg->link);
 	if (was_cut && p != NULL)
