@@ -12,11 +12,13 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "cmd/qr.h"
 #include "cmd/setup.h"
 #include "cmd/show.h"
 #include "rig/admin.h"
 #include "rig/agent.h"
 #include "rig/issue.h"
+#include "rig/places.h"
 #include "rig/policy.h"
 #include "rig/reach.h"
 #include "rig/register.h"
@@ -26,7 +28,8 @@ struct args {
 	const char *verb; /* NULL: run the agent */
 	const char *who;  /* remove */
 	const char *name, *log_level;
-	struct buf guest; /* the services as they were typed */
+	char *listen, *public; /* as they were typed, with commas; or NULL */
+	struct buf guest;      /* the services as they were typed */
 	bool is_guest, is_json;
 	uint64_t uses, expires_ms;
 	uint64_t ready_fd; /* 0: none */
@@ -48,6 +51,8 @@ static int misuse(const char *text, const char *word)
 
 enum {
 	OPT_NAME = 256,
+	OPT_LISTEN,
+	OPT_PUBLIC,
 	OPT_LEVEL,
 	OPT_GUEST,
 	OPT_USES,
@@ -58,6 +63,8 @@ enum {
 
 static const struct option options[] = {
 	{ "name", required_argument, NULL, OPT_NAME },
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "public", required_argument, NULL, OPT_PUBLIC },
 	{ "log-level", required_argument, NULL, OPT_LEVEL },
 	{ "guest", required_argument, NULL, OPT_GUEST },
 	{ "uses", required_argument, NULL, OPT_USES },
@@ -73,6 +80,15 @@ static void add_guest(struct args *a, const char *text)
 	a->is_guest = true;
 }
 
+static void add_item(char **list, const char *item)
+{
+	char *more =
+		*list != NULL ? xasprintf("%s,%s", *list, item) : xstrdup(item);
+
+	free(*list);
+	*list = more;
+}
+
 static int take_option(struct args *a, int opt)
 {
 	switch (opt) {
@@ -83,6 +99,8 @@ static int take_option(struct args *a, int opt)
 				      optarg);
 		a->name = optarg;
 		return 0;
+	case OPT_LISTEN: add_item(&a->listen, optarg); return 0;
+	case OPT_PUBLIC: add_item(&a->public, optarg); return 0;
 	case OPT_LEVEL: a->log_level = optarg; return 0;
 	case OPT_GUEST: add_guest(a, optarg); return 0;
 	case OPT_JSON: a->is_json = true; return 0;
@@ -159,6 +177,10 @@ static int check_args(const struct args *a)
 			      "--json");
 	if (a->name != NULL && a->verb != NULL)
 		return misuse("belongs to 'rigway rig' alone", "--name");
+	if ((a->listen != NULL || a->public != NULL) && a->verb != NULL)
+		return misuse("belong to 'rigway rig' alone; codes say what it "
+			      "was started with",
+			      "--listen and --public");
 	return 0;
 }
 
@@ -198,6 +220,29 @@ static int reach(struct setup *s, struct rig_reach *ret)
 	return err;
 }
 
+/* The one thing that goes to stdout. */
+static void say_first_code(const char *code)
+{
+	fputs("The laptop's code; it works once, for 24 hours. On the laptop "
+	      "type:\n  rigway join CODE\n",
+	      stderr);
+	puts(code);
+	fflush(stdout);
+	qr_print(stderr, code);
+}
+
+/* What was typed stands above the file. 0, or the exit status. */
+static int take_setting(struct setup *s, const char *key, const char *text)
+{
+	char *err = NULL;
+
+	if (text == NULL || settings_set(&s->settings, key, text, &err) == 0)
+		return 0;
+	fprintf(stderr, "rigway rig: %s\n", err);
+	free(err);
+	return EXIT_MISUSE;
+}
+
 static int run_agent(struct setup *s, const struct args *a)
 {
 	const struct agent_params p = {
@@ -205,7 +250,19 @@ static int run_agent(struct setup *s, const struct args *a)
 		.paths = &s->paths,
 		.name = a->name,
 		.ready_fd = a->ready_fd > 0 ? (int)a->ready_fd : -1,
+		/* In the background stdout is a log, where no code belongs. */
+		.on_code = a->ready_fd > 0 ? NULL : say_first_code,
 	};
+	int status = take_setting(s, "rig.listen", a->listen);
+
+	if (status == 0)
+		status = take_setting(s, "rig.public", a->public);
+	if (status != 0)
+		return status;
+	if (s->settings.rig.public.len > 0 && s->settings.rig.listen.len == 0)
+		return misuse("says how others reach --listen PORT: that is "
+			      "missing",
+			      "--public");
 	enum log_level level = (enum log_level)s->settings.log.level;
 
 	if (a->log_level != NULL && log_level_parse(a->log_level, &level) != 0)
@@ -254,8 +311,8 @@ static int invite_running(int fd, const struct args *a, const char *services)
 }
 
 /* No rig runs: the code is made here, and the relay told in passing. */
-static int invite_state(struct agent_state *s, const struct args *a,
-			const char *services)
+static int invite_state(const struct setup *setup, struct agent_state *s,
+			const struct args *a, const char *services)
 {
 	const struct invite_params p = {
 		.services = services,
@@ -263,21 +320,26 @@ static int invite_state(struct agent_state *s, const struct args *a,
 		.ttl_s = a->expires_ms / 1000,
 		.now = (int64_t)time(NULL),
 	};
-	const struct issuer by = { &s->relays.rows[0], key_pin(s->key),
-				   s->name };
+	struct places places;
 	struct issued issued;
 	char text[INVITE_TEXT_CAP];
 
-	if (!s->is_joined)
-		return fail("this machine has not joined a relay: rigway join "
-			    "CODE, with a code from rigway relay invite there");
+	places_find_unbound(&setup->settings.rig, &places);
+
+	const struct issuer by = {
+		.relay = s->is_joined ? &s->relays.rows[0] : NULL,
+		.places = &places,
+		.pin = key_pin(s->key),
+		.name = s->name,
+	};
+
 	if (issue_make(&s->invites, &by, &p, &issued, text) != 0)
 		return fail(text);
 
 	const struct register_params r = { s->key, by.relay, s->name,
 					   &issued.invite };
 
-	if (register_invite(&r, text, sizeof(text)) != 0)
+	if (s->is_joined && register_invite(&r, text, sizeof(text)) != 0)
 		fprintf(stderr,
 			"rigway rig: note: the relay does not know of "
 			"this code yet (%s); the rig tells it when it "
@@ -309,7 +371,7 @@ static int do_invite(struct setup *s, struct args *a)
 		return EXIT_FAILED;
 
 	int status = r.fd >= 0 ? invite_running(r.fd, a, services)
-			       : invite_state(&r.state, a, services);
+			       : invite_state(s, &r.state, a, services);
 
 	rig_reach_close(&r);
 	return status;
@@ -457,5 +519,7 @@ int cmd_rig(int argc, char **argv)
 		setup_done(&s);
 	}
 	buf_done(&a.guest);
+	free(a.listen);
+	free(a.public);
 	return status;
 }

@@ -30,6 +30,8 @@ static const struct command_option relay_options[] = {
 static const char *const rig_verbs[] = { "invite", "devices", "remove", NULL };
 static const struct command_option rig_options[] = {
 	{ "name", "NAME", "what the laptops call this machine" },
+	{ "listen", "PORT", "let laptops come here without a relay" },
+	{ "public", "HOST[:PORT]", "where that port is reached from outside" },
 	{ "guest", "SERVICE", "invite: a guest who reaches only this" },
 	{ "uses", "N", "invite: for so many laptops" },
 	{ "expires", "TIME", "invite: valid so long, as 90s, 2h, 7d" },
@@ -85,6 +87,9 @@ static const char relay_more[] =
 static const char rig_more[] =
 	"Runs the agent in the foreground (join starts it in the background).\n"
 	"\n"
+	"  rigway rig --listen 7443 --public home.example.org:4443\n"
+	"                                  no relay: a port that is forwarded\n"
+	"                                  here; prints the laptop's code\n"
 	"  rigway rig invite               a code for one more laptop\n"
 	"  rigway rig invite --guest ssh   for somebody who may only use ssh\n"
 	"  rigway rig devices              who may come in\n"

@@ -19,6 +19,7 @@
 #include "crypto/key.h"
 #include "net/loop.h"
 #include "rig/issue.h"
+#include "rig/places.h"
 #include "rig/reach.h"
 #include "rig/register.h"
 
@@ -233,9 +234,18 @@ static int invite_state(const struct join *j, struct agent_state *s,
 			const struct rig_relay *relay)
 {
 	const struct invite_params p = { .now = (int64_t)time(NULL) };
-	const struct issuer by = { relay, key_pin(s->key), s->name };
+	struct places places;
 	struct issued issued;
 	char text[INVITE_TEXT_CAP];
+
+	places_find_unbound(&j->setup.settings.rig, &places);
+
+	const struct issuer by = {
+		.relay = relay,
+		.places = &places,
+		.pin = key_pin(s->key),
+		.name = s->name,
+	};
 
 	if (issue_make(&s->invites, &by, &p, &issued, text) != 0)
 		return join_fail(text);

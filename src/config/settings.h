@@ -52,17 +52,22 @@ struct settings_relay {
 };
 
 struct settings_rig {
-	char *name; /* "": the host's name */
+	char *name;		     /* "": the host's name */
+	struct setting_addrs listen; /* without a relay; empty: nowhere */
+	struct setting_addrs public; /* names of it; port 0: listen's */
+	int probe_port;		     /* of discovery, UDP; 0: off */
 	uint64_t keep_absent_ms;
 	uint64_t connect_timeout_ms;
 	int max_devices;
 	int max_invites;
 	int max_sessions;
 	int dials_per_minute;
-	int strangers_per_minute; /* of keys that show a code */
-	int max_calls;		  /* being answered at once */
-	int guesses_per_minute;	  /* wrong codes, by anybody */
+	int strangers_per_minute;     /* of keys that show a code */
+	int max_calls;		      /* being answered at once */
+	int guesses_per_minute;	      /* wrong codes, by relay or by address */
+	int max_unproven_per_address; /* an IPv4 address or IPv6 /64 */
 	uint64_t handshake_timeout_ms;
+	int probes_per_minute;
 	int sshd_port;	       /* 0: found by itself */
 	char *sshd_config;     /* sshd's own configuration */
 	char *authorized_keys; /* "": where sshd looks */

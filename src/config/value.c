@@ -224,6 +224,11 @@ static bool parse_listen(const char *text, struct hostport *ret)
 	char copy[HOSTPORT_CAP];
 	bool any_port = len >= 2 && strcmp(text + len - 2, ":0") == 0;
 
+	/* A port alone is one on every address. */
+	if (parse_port(text, &ret->port) == 0) {
+		ret->host[0] = '\0';
+		return true;
+	}
 	if (!str_copy(copy, sizeof(copy), text))
 		return false;
 	if (any_port)
@@ -265,8 +270,8 @@ static int read_addr(const struct setting *row, struct settings *s,
 
 	if (row->type == SETTING_LISTEN && !parse_listen(text, &hp))
 		return refuse(row,
-			      "ADDRESS:PORT, such as 0.0.0.0:443, "
-			      "[::]:443 or *:7443",
+			      "PORT or ADDRESS:PORT, such as 7443, "
+			      "0.0.0.0:443 or [::]:443",
 			      text, ret_err);
 	if (row->type == SETTING_NAMES && !parse_name(text, &hp))
 		return refuse(row, "HOST or HOST:PORT", text, ret_err);

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+#include <uv.h>
 
 #include "base/check.h"
 
@@ -100,4 +101,21 @@ enum sockaddr_scope sockaddr_scope(const struct sockaddr *addr)
 	if (addr->sa_family == AF_INET)
 		memcpy(&v4, addr, sizeof(v4));
 	return scope_v4(ntohl(v4.sin_addr.s_addr));
+}
+
+bool sockaddr_parse(const char *host, uint16_t port,
+		    struct sockaddr_storage *ret)
+{
+	struct sockaddr_storage ss = { 0 };
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+
+	if (uv_ip4_addr(host, port, &v4) == 0)
+		memcpy(&ss, &v4, sizeof(v4));
+	else if (uv_ip6_addr(host, port, &v6) == 0)
+		memcpy(&ss, &v6, sizeof(v6));
+	else
+		return false;
+	*ret = ss;
+	return true;
 }

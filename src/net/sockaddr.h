@@ -8,6 +8,10 @@
 
 /* "1.2.3.4:80", "[::1]:80" or "unix"; NUL ended, cut at cap. Returns text. */
 char *sockaddr_text(const struct sockaddr *addr, char *text, size_t cap);
+/* A numeric IPv4 or IPv6 address ("fe80::1%eth0", too) and a port. False when
+ * it is none. */
+bool sockaddr_parse(const char *host, uint16_t port,
+		    struct sockaddr_storage *ret);
 /* How far an address reaches. */
 enum sockaddr_scope {
 	SOCKADDR_LOOPBACK, /* this machine; also the unspecified address */

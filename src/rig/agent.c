@@ -19,7 +19,10 @@
 #include "net/roam.h"
 #include "net/wake.h"
 #include "rig/admin.h"
+#include "rig/call.h"
+#include "rig/discovery.h"
 #include "rig/door.h"
+#include "rig/gate.h"
 #include "rig/issue.h"
 #include "rig/rig.h"
 #include "rig/sessions.h"
@@ -94,6 +97,7 @@ static void on_stop_timer(void *user)
 			return;
 		}
 		a->is_drained = true;
+		calls_close(rig, NULL);
 		doors_close(rig);
 		sessions_close_all(rig->sessions);
 	}
@@ -117,6 +121,9 @@ static void on_signal(void *user, int signum)
 	}
 	log_info("stopping (%s)", signum == SIGTERM ? "SIGTERM" : "SIGINT");
 	a->rig.is_stopping = true;
+	discovery_free(a->rig.discovery);
+	a->rig.discovery = NULL;
+	gate_close(a->rig.gate);
 	a->stop = timer_new(&a->loop, on_stop_timer, a);
 	timer_start(a->stop, 0);
 }
@@ -151,6 +158,7 @@ static void on_roam(void *user)
 
 	rig->moved = rig_now();
 	log_info("this machine's addresses or routes changed");
+	discovery_rejoin(rig->discovery);
 	kick_all(rig);
 }
 
@@ -178,6 +186,9 @@ static void agent_done(struct agent *a)
 	wake_free(a->wake);
 	roam_free(a->roam);
 	timer_free(a->stop);
+	discovery_free(rig->discovery);
+	gate_free(rig->gate);
+	calls_close(rig, NULL);
 	doors_close(rig);
 	admin_free(rig->admin);
 	for (size_t i = 0; i < rig->uplink_count; i++)
@@ -188,6 +199,7 @@ static void agent_done(struct agent *a)
 	if (rig->driver != NULL)
 		driver_free(rig->driver);
 	loop_run_close(&a->loop);
+	strangers_done(&rig->strangers);
 }
 
 /* -- the start ------------------------------------------------------------ */
@@ -223,8 +235,10 @@ static void set_rates(struct rig *rig)
 	const uint64_t now_us = loop_now_us(rig->loop);
 
 	rate_init(&rig->dials, (uint32_t)c->dials_per_minute, now_us);
-	rate_init(&rig->strangers, (uint32_t)c->strangers_per_minute, now_us);
+	rate_init(&rig->newcomers, (uint32_t)c->strangers_per_minute, now_us);
 	rate_init(&rig->guesses, (uint32_t)c->guesses_per_minute, now_us);
+	strangers_init(&rig->strangers, (unsigned)c->max_unproven_per_address,
+		       (unsigned)c->guesses_per_minute);
 }
 
 static int serve_commands(struct rig *rig)
@@ -240,6 +254,17 @@ static int serve_commands(struct rig *rig)
 	if (err != 0)
 		log_error("%s: %s", path, err_text(err));
 	free(path);
+	return err;
+}
+
+static int open_gate(struct rig *rig)
+{
+	char *text = NULL;
+	int err = gate_new(rig, &rig->gate, &text);
+
+	if (err != 0)
+		log_error("%s", text);
+	free(text);
 	return err;
 }
 
@@ -281,6 +306,7 @@ static int agent_start(struct agent *a, const struct agent_params *p,
 	set_user(rig);
 	while (rig->incarnation == 0)
 		rig->incarnation = random_u64();
+	list_init(&rig->calls);
 	list_init(&rig->doors);
 	list_init(&rig->issues);
 	set_limits(rig);
@@ -298,8 +324,9 @@ static int agent_start(struct agent *a, const struct agent_params *p,
 		log_error("%s", err_text(err));
 		return err;
 	}
-	if ((err = serve_commands(rig)) != 0)
+	if ((err = open_gate(rig)) != 0 || (err = serve_commands(rig)) != 0)
 		return err;
+	rig->discovery = discovery_new(rig);
 	start_watching(a);
 	return start_uplinks(rig);
 }
@@ -322,6 +349,8 @@ static int open_state(const struct agent_params *p, struct agent_state *ret)
 		.settings = p->settings,
 		.paths = p->paths,
 		.name = p->name,
+		/* Without a relay nothing came before this. */
+		.may_make = p->settings->rig.listen.len > 0,
 		.wait_ms = LOCK_STEP_MS,
 	};
 	char *text = NULL;
@@ -349,6 +378,30 @@ static void say_hello(const struct rig *rig)
 		 devices_admitted(&rig->devices) == 1 ? "" : "s");
 }
 
+static void on_first_code(void *user, int err, const char *code,
+			  const char *note)
+{
+	const struct agent_params *p = user;
+
+	if (err != 0)
+		log_warn("no code for a laptop: %s", note);
+	else
+		p->on_code(code);
+}
+
+/* The first start of a rig that listens: nobody could come in without this. */
+static void make_first_code(struct rig *rig, const struct agent_params *p)
+{
+	const struct invite_params ip = { .now = rig_now() };
+	struct issue *issue;
+
+	if (p->on_code == NULL || p->settings->rig.listen.len == 0 ||
+	    devices_admitted(&rig->devices) > 0 ||
+	    invites_open(&rig->invites, rig_now()) > 0)
+		return;
+	issue_start(rig, &ip, on_first_code, (void *)(uintptr_t)p, &issue);
+}
+
 static void say_ready(int fd)
 {
 	if (fd < 0)
@@ -366,9 +419,11 @@ int agent_run(const struct agent_params *p)
 
 	if (err != 0)
 		return 1;
-	if (!st.is_joined) {
-		log_error("this machine has not joined a relay: rigway join "
-			  "CODE, with a code from rigway relay invite there");
+	if (!st.is_joined && p->settings->rig.listen.len == 0) {
+		log_error("nobody could reach this machine: join a relay with "
+			  "rigway join CODE (a code from rigway relay invite "
+			  "there), or, where laptops can reach a port of this "
+			  "machine, rigway rig --listen PORT");
 		agent_state_close(&st);
 		return 1;
 	}
@@ -386,6 +441,7 @@ int agent_run(const struct agent_params *p)
 	if (err == 0) {
 		say_hello(&a->rig);
 		say_ready(p->ready_fd);
+		make_first_code(&a->rig, p);
 		uv_run(&a->loop, UV_RUN_DEFAULT);
 	}
 	agent_done(a);

@@ -21,6 +21,9 @@ struct agent_params {
 	const char *name; /* NULL: the settings', join's, the machine's */
 	int ready_fd;	  /* gets a byte when commands are served; or
 			   * -1 */
+	/* Gets the laptop's code when this rig listens and nobody may come in
+	 * yet. NULL: codes are not its business. */
+	void (*on_code)(const char *code);
 };
 
 /* Runs until it is told to stop. Returns the exit status, having said why on

@@ -85,7 +85,9 @@ static int load_key(const struct agent_open *o, bool state_exists,
 	if (!o->may_make && !state_exists && !is_file(path)) {
 		*ret_text = xstrdup("this machine is not a rig yet: rigway "
 				    "join CODE, with a code from rigway relay "
-				    "invite on the relay");
+				    "invite on the relay, or rigway rig "
+				    "--listen PORT, where laptops can reach a "
+				    "port of this machine");
 		free(path);
 		return RW_ERR_NOT_FOUND;
 	}

@@ -9,7 +9,6 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "carrier/relayed.h"
 #include "net/chan.h"
 #include "net/loop.h"
 #include "rig/rig.h"
@@ -20,25 +19,37 @@
 #include "wire/hello.h"
 
 #define HELLO_VERSION 1
+/* Connections of one known device that have not said HELLO yet, of those that
+ * came straight; the oldest goes. */
+#define PER_DEVICE_MAX 32
 
-/* From the call to the WELCOME, or the REFUSED. */
+/* From the TLS to the WELCOME, or the REFUSED. */
 struct door {
-	struct list link; /* in rig->doors */
+	struct list link; /* in rig->doors, oldest first */
 	struct rig *rig;
-	struct uplink *uplink;
+	struct uplink *uplink; /* NULL: it came straight */
+	uint64_t rendezvous;
 	struct pin pin;
 	char who[PIN_SHORT_LEN + 1];
 	char addr[CHAN_ADDR_CAP];
-	uint64_t rendezvous;
-	struct relayed *relayed; /* until the TLS is up */
-	struct chan *chan;	 /* from then on */
+	struct chan *chan;
 	struct timer *timer;
-	bool redeems; /* it came with a code */
+	uint64_t stranger; /* in rig->strangers */
+	bool is_counted;   /* there */
+	bool redeems;	   /* it came with a code */
 	bool is_refused;
 };
 
+static void door_uncount(struct door *d)
+{
+	if (d->is_counted)
+		strangers_leave(&d->rig->strangers, d->stranger);
+	d->is_counted = false;
+}
+
 static void door_free(struct door *d)
 {
+	door_uncount(d);
 	list_del(&d->link);
 	timer_free(d->timer);
 	free(d);
@@ -103,6 +114,38 @@ static int door_admit(struct door *d, const struct hello *h,
 	return err;
 }
 
+/* Wrong codes are counted by address where it is seen; a relay's word for it
+ * counts nothing, so those who come through relays are counted together. */
+static bool door_may_guess(const struct door *d, uint64_t now_us)
+{
+	struct rig *rig = d->rig;
+
+	return d->uplink != NULL ? rate_has(&rig->guesses, now_us)
+				 : strangers_may_guess(&rig->strangers,
+						       d->stranger, now_us);
+}
+
+static void door_guessed(struct door *d, uint64_t now_us)
+{
+	struct rig *rig = d->rig;
+
+	if (d->uplink != NULL)
+		rate_take(&rig->guesses, now_us);
+	else
+		strangers_guessed(&rig->strangers, d->stranger, now_us);
+}
+
+/* A relay's calls were judged before they were answered (rig/call.c). */
+static bool door_may_redeem(struct door *d, const struct invite *inv,
+			    uint64_t now_us)
+{
+	struct rig *rig = d->rig;
+
+	return d->uplink != NULL || inv == NULL ||
+	       devices_find(&rig->devices, &d->pin) != NULL ||
+	       rate_take(&rig->newcomers, now_us);
+}
+
 static int door_redeem(struct door *d, const struct hello *h,
 		       char text[INVITE_TEXT_CAP])
 {
@@ -114,19 +157,26 @@ static int door_redeem(struct door *d, const struct hello *h,
 		.pin = &d->pin,
 		.now = rig_now(),
 	};
-	const struct invite *inv;
+	const struct invite *inv =
+		invites_find(&rig->invites, h->extra.invite_id);
 
-	if (!rate_has(&rig->guesses, now_us)) {
+	if (!door_may_guess(d, now_us)) {
 		str_copy(text, INVITE_TEXT_CAP,
 			 "too many wrong codes were tried at this rig; try "
 			 "again in a minute");
+		return RW_ERR_LIMIT;
+	}
+	if (!door_may_redeem(d, inv, now_us)) {
+		str_copy(text, INVITE_TEXT_CAP,
+			 "too many come to this rig with a code at the "
+			 "moment; try again in a minute");
 		return RW_ERR_LIMIT;
 	}
 
 	int err = invites_redeem(&rig->invites, &claim, &inv, text);
 
 	if (err == RW_ERR_NOT_FOUND)
-		rate_take(&rig->guesses, now_us);
+		door_guessed(d, now_us);
 	return err != 0 ? err : door_admit(d, h, inv, text);
 }
 
@@ -184,6 +234,7 @@ static void door_open(struct door *d, const struct hello *h)
 		.pin = &d->pin,
 		.uplink = d->uplink,
 		.rendezvous = d->rendezvous,
+		.addr = d->addr,
 	};
 	int err;
 
@@ -240,142 +291,102 @@ static void on_timer(void *user)
 {
 	struct door *d = user;
 
-	if (d->chan != NULL)
-		chan_close(d->chan, RW_ERR_TIMEOUT);
+	chan_close(d->chan, RW_ERR_TIMEOUT);
 }
 
-static void on_up(void *user, struct chan *c, const char *peer_addr)
+static void device_make_room(struct rig *rig, const struct pin *pin)
 {
-	struct door *d = user;
+	struct door *oldest = NULL;
+	size_t n = 0;
 
-	d->relayed = NULL;
-	d->chan = c;
-	str_copy(d->addr, sizeof(d->addr), peer_addr);
-	chan_set_ops(c, &chan_ops, d);
-	timer_start(d->timer, d->rig->settings->rig.handshake_timeout_ms);
-}
+	list_for_each (it, &rig->doors) {
+		struct door *d = container_of(it, struct door, link);
 
-static void on_failed(void *user, int err, const char *text)
-{
-	struct door *d = user;
-
-	log_debug("%s from %s was not reached: %s (%s)", d->who, d->addr, text,
-		  err_name(err));
-	d->relayed = NULL;
-	door_free(d);
-}
-
-static const struct relayed_ops relayed_ops = {
-	.on_up = on_up,
-	.on_failed = on_failed,
-};
-
-static int door_dial(struct door *d)
-{
-	const struct rig_relay *relay = uplink_relay(d->uplink);
-	const char *addrs[CODE_RELAYS_MAX];
-	const struct relayed_params p = {
-		.loop = d->rig->loop,
-		.key = d->rig->key,
-		.relays = addrs,
-		.relay_count = relay->addr_count,
-		.relay_pin = relay->pin,
-		.what = RELAYED_ANSWER,
-		.peer = d->pin,
-		.rendezvous = d->rendezvous,
-	};
-
-	for (size_t i = 0; i < relay->addr_count; i++)
-		addrs[i] = relay->addr[i];
-	return relayed_start(&p, &relayed_ops, d, &d->relayed);
-}
-
-/* Whether to dial back at all: the relay's word admits nobody. */
-static int call_judge(struct rig *rig, const struct control_call *call,
-		      const char **ret_text)
-{
-	const uint64_t now_us = loop_now_us(rig->loop);
-	const bool known = devices_find(&rig->devices, &call->client) != NULL;
-	const struct invite *inv =
-		call->has_invite_id
-			? invites_find(&rig->invites, call->invite_id)
-			: NULL;
-
-	if (!known && inv == NULL) {
-		*ret_text = "this rig does not know this machine (any more); "
-			    "it needs a code, made on the rig with: rigway "
-			    "rig invite";
-		return RW_ERR_NOT_ALLOWED;
+		if (d->uplink != NULL || !pin_eq(&d->pin, pin))
+			continue;
+		if (n++ == 0)
+			oldest = d;
 	}
-	if (!known && !invite_is_live(inv, rig_now())) {
-		*ret_text = "this code has expired, by the rig's clock: make "
-			    "a new one there with rigway rig invite";
-		return RW_ERR_EXPIRED;
-	}
-	if (!rate_take(known ? &rig->dials : &rig->strangers, now_us)) {
-		*ret_text =
-			known ? "the rig answers no more calls for a moment "
-				"(rig.dials_per_minute)"
-			      : "the rig answers no more calls of unknown "
-				"machines for a moment "
-				"(rig.strangers_per_minute)";
-		return RW_ERR_LIMIT;
-	}
-	return 0;
+	if (n >= PER_DEVICE_MAX)
+		chan_close(oldest->chan, RW_ERR_LIMIT);
 }
 
-void door_answer(struct uplink *u, const struct control_call *call)
+static void door_turn_away(struct rig *rig, const struct door_params *p)
 {
-	struct rig *rig = uplink_rig(u);
-	struct door *d;
-	const char *text = "the rig is letting in as many as it may at once "
-			   "(rig.max_calls)";
-	int err = call_judge(rig, call, &text);
+	static const struct chan_ops none = { 0 };
+
+	if (p->is_counted)
+		strangers_leave(&rig->strangers, p->stranger);
+	chan_set_ops(p->chan, &none, NULL);
+	chan_close(p->chan, RW_ERR_NOMEM);
+}
+
+void door_enter(struct rig *rig, const struct door_params *p)
+{
+	struct door *d = calloc(1, sizeof(*d));
+
+	if (d == NULL) {
+		door_turn_away(rig, p);
+		return;
+	}
+	if (p->uplink == NULL)
+		device_make_room(rig, &p->pin);
+	d->rig = rig;
+	d->uplink = p->uplink;
+	d->rendezvous = p->rendezvous;
+	d->pin = p->pin;
+	d->stranger = p->stranger;
+	d->is_counted = p->is_counted;
+	pin_short(&d->pin, d->who);
+	str_copy(d->addr, sizeof(d->addr), p->addr);
+	list_init(&d->link);
+	list_push(&rig->doors, &d->link);
+	if (devices_find(&rig->devices, &d->pin) != NULL)
+		door_uncount(d);
+	d->timer = timer_new(rig->loop, on_timer, d);
+	timer_start(d->timer, p->wait_ms);
+	sshd_look(rig->sshd);
+	d->chan = p->chan;
+	chan_set_ops(d->chan, &chan_ops, d);
+}
+
+size_t doors_count(const struct rig *rig, bool relayed)
+{
 	size_t n = 0;
 
 	list_for_each (it, &rig->doors)
-		n++;
-	if (err == 0 && n >= (size_t)rig->settings->rig.max_calls)
-		err = RW_ERR_LIMIT;
-	if (err == 0 && rig->is_stopping) {
-		err = RW_ERR_CLOSING;
-		text = "the rig was just stopped";
-	}
-	d = err == 0 ? calloc(1, sizeof(*d)) : NULL;
-	if (d == NULL) {
-		char who[PIN_SHORT_LEN + 1];
+		n += (container_of(it, struct door, link)->uplink != NULL) ==
+		     relayed;
+	return n;
+}
 
-		log_info("a call of %s from %s is not answered: %s",
-			 pin_short(&call->client, who), call->addr, text);
-		control_decline(uplink_control(u), call->rendezvous,
-				err != 0 ? err : RW_ERR_NOMEM, text);
-		return;
+bool doors_drop_oldest(struct rig *rig)
+{
+	list_for_each (it, &rig->doors) {
+		struct door *d = container_of(it, struct door, link);
+
+		if (d->is_counted) {
+			door_uncount(d);
+			chan_close(d->chan, RW_ERR_LIMIT);
+			return true;
+		}
 	}
-	d->rig = rig;
-	d->uplink = u;
-	d->pin = call->client;
-	d->rendezvous = call->rendezvous;
-	pin_short(&d->pin, d->who);
-	str_copy(d->addr, sizeof(d->addr), call->addr);
-	list_init(&d->link);
-	list_push(&rig->doors, &d->link);
-	d->timer = timer_new(rig->loop, on_timer, d);
-	sshd_look(rig->sshd);
-	if (door_dial(d) != 0)
-		door_free(d);
+	return false;
+}
+
+void doors_forget(struct rig *rig, const struct uplink *u)
+{
+	list_for_each (it, &rig->doors) {
+		struct door *d = container_of(it, struct door, link);
+
+		if (d->uplink == u)
+			chan_close(d->chan, RW_ERR_CANCELLED);
+	}
 }
 
 void doors_close(struct rig *rig)
 {
-	list_for_each_safe (it, &rig->doors) {
-		struct door *d = container_of(it, struct door, link);
-
-		if (d->chan != NULL) {
-			chan_close(d->chan, RW_ERR_CANCELLED);
-			continue;
-		}
-		if (d->relayed != NULL)
-			relayed_cancel(d->relayed);
-		door_free(d);
-	}
+	list_for_each_safe (it, &rig->doors)
+		chan_close(container_of(it, struct door, link)->chan,
+			   RW_ERR_CANCELLED);
 }

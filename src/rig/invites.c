@@ -190,8 +190,7 @@ bool invite_is_live(const struct invite *inv, int64_t now)
 	return now >= inv->issued && now < inv->expires;
 }
 
-/* Open: live, and not used up. */
-static size_t invites_open(const struct invites *v, int64_t now)
+size_t invites_open(const struct invites *v, int64_t now)
 {
 	size_t n = 0;
 

@@ -68,6 +68,8 @@ int invites_make(struct invites *v, const struct invite_params *p,
 /* The invite of that id, or NULL. */
 const struct invite *invites_find(const struct invites *v,
 				  const uint8_t id[CODE_ID_LEN]);
+/* How many are live by this clock and not used up. */
+size_t invites_open(const struct invites *v, int64_t now);
 /* By this clock; one that stands before the issue time does not count. */
 bool invite_is_live(const struct invite *inv, int64_t now);
 

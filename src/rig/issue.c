@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "net/loop.h"
+#include "rig/gate.h"
+#include "rig/places.h"
 #include "rig/rig.h"
 #include "rig/uplink.h"
 
@@ -29,19 +31,47 @@ static const char not_yet[] =
 	"the relay is not reached at the moment: the code works as soon as "
 	"this rig has reached it";
 
+/* The same where the rig listens as well. */
+static const char not_yet_relay[] =
+	"the relay is not reached at the moment: until it is, the code works "
+	"where this rig's own port can be reached";
+
+static const char nowhere[] =
+	"nobody could reach this rig: join a relay with rigway join CODE, or, "
+	"where laptops can reach a port of this machine, start it with rigway "
+	"rig --listen PORT";
+
+/* Where the code leads: the relay, and the rig itself. */
+static void code_set_way(struct code *code, const struct issuer *by)
+{
+	if (by->relay != NULL) {
+		code->relay_pin = by->relay->pin;
+		code->relay_count = (uint8_t)by->relay->addr_count;
+		for (size_t i = 0; i < by->relay->addr_count; i++)
+			str_copy(code->relay[i], HOSTPORT_CAP,
+				 by->relay->addr[i]);
+	}
+	code->addr_count = by->places->count;
+	for (size_t i = 0; i < by->places->count; i++)
+		str_copy(code->addr[i], HOSTPORT_CAP, by->places->at[i]);
+}
+
 int issue_make(struct invites *v, const struct issuer *by,
 	       const struct invite_params *p, struct issued *ret,
 	       char text[INVITE_TEXT_CAP])
 {
 	struct code code = {
 		.kind = CODE_CLIENT,
-		.relay_count = (uint8_t)by->relay->addr_count,
-		.relay_pin = by->relay->pin,
 		.rig_pin = *by->pin,
 	};
 	const struct invite *inv;
-	int err = invites_make(v, p, code.bits, &inv);
+	int err;
 
+	if (by->relay == NULL && by->places->count == 0) {
+		str_copy(text, INVITE_TEXT_CAP, nowhere);
+		return RW_ERR_UNREACHABLE;
+	}
+	err = invites_make(v, p, code.bits, &inv);
 	if (err == RW_ERR_LIMIT)
 		str_copy(text, INVITE_TEXT_CAP,
 			 "this rig has as many open codes as it may "
@@ -54,13 +84,17 @@ int issue_make(struct invites *v, const struct issuer *by,
 			 err_text(err));
 	if (err != 0)
 		return err;
-	for (size_t i = 0; i < by->relay->addr_count; i++)
-		str_copy(code.relay[i], HOSTPORT_CAP, by->relay->addr[i]);
+	code_set_way(&code, by);
 	str_copy(code.rig_name, sizeof(code.rig_name), by->name);
 	ret->invite = uplink_invite(inv, p->now);
 
 	int len = code_format(&code, ret->code, sizeof(ret->code));
 
+	/* Names can be long: the likeliest ones that fit are enough. */
+	while (len == RW_ERR_LIMIT && code.addr_count > 0) {
+		code.addr_count--;
+		len = code_format(&code, ret->code, sizeof(ret->code));
+	}
 	code_wipe(&code);
 	if (len >= 0)
 		return 0;
@@ -140,18 +174,18 @@ void issue_start(struct rig *rig, const struct invite_params *p,
 		 issue_on_done *on_done, void *user, struct issue **ret)
 {
 	struct uplink *u = issue_uplink(rig);
+	struct places places;
 	char text[INVITE_TEXT_CAP];
 
 	*ret = NULL;
-	if (u == NULL) {
-		on_done(user, RW_ERR_NOT_FOUND, "",
-			"this rig has not joined a relay yet: rigway join "
-			"CODE");
-		return;
-	}
+	gate_places(rig->gate, &places);
 
-	const struct issuer by = { uplink_relay(u), key_pin(rig->key),
-				   rig->name };
+	const struct issuer by = {
+		.relay = u != NULL ? uplink_relay(u) : NULL,
+		.places = &places,
+		.pin = key_pin(rig->key),
+		.name = rig->name,
+	};
 	struct issue *is = xcalloc(1, sizeof(*is));
 	int err = issue_make(&rig->invites, &by, p, &is->issued, text);
 
@@ -167,7 +201,10 @@ void issue_start(struct rig *rig, const struct invite_params *p,
 	}
 	issue_tell(is, u);
 	if (!is->is_asking) {
-		issue_done(is, 0, not_yet);
+		issue_done(is, 0,
+			   u == NULL	       ? ""
+			   : places.count == 0 ? not_yet
+					       : not_yet_relay);
 		return;
 	}
 	timer_start(is->timer, RELAY_MS);

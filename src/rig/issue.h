@@ -13,6 +13,7 @@
 #include "rig/relays.h"
 #include "wire/code.h"
 struct issue;
+struct places;
 struct rig;
 
 /* A code of this rig, and what the relays need to know of it. */
@@ -23,12 +24,15 @@ struct issued {
 
 /* Who the rig is, for the code. */
 struct issuer {
-	const struct rig_relay *relay; /* the one that the code names */
+	const struct rig_relay
+		*relay;		     /* the one that the code names, or NULL */
+	const struct places *places; /* where it is reached without one */
 	const struct pin *pin;
 	const char *name;
 };
 
-/* Errors of invites_make(), code_format(); text is a sentence then. */
+/* Errors of invites_make(), code_format(); RW_ERR_UNREACHABLE: there is neither
+ * a relay nor a place; text is a sentence then. */
 int issue_make(struct invites *v, const struct issuer *by,
 	       const struct invite_params *p, struct issued *ret,
 	       char text[INVITE_TEXT_CAP]);

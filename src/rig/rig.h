@@ -13,12 +13,15 @@
 #include "core/budget.h"
 #include "core/session.h"
 #include "crypto/key.h"
+#include "net/strangers.h"
 #include "rig/devices.h"
 #include "rig/invites.h"
 #include "rig/rate.h"
 #include "rig/relays.h"
 struct admin;
+struct discovery;
 struct driver;
+struct gate;
 struct paths;
 struct sshd;
 struct sessions;
@@ -43,15 +46,19 @@ struct rig {
 	struct uplink *uplinks[RIG_RELAYS_MAX]; /* as relays.rows */
 	size_t uplink_count;
 	struct admin *admin;
-	struct list doors;     /* calls being answered; rig/door.c */
-	struct list issues;    /* codes being made; rig/issue.c */
-	int64_t woke, moved;   /* unix seconds, the last time; 0: never */
-	uint64_t away_ms;      /* how long it had slept */
-	bool is_stopping;      /* answers no more calls */
-	size_t opening_count;  /* streams not over yet; rig/open.c */
-	struct rate dials;     /* for devices on the list */
-	struct rate strangers; /* for keys that show an invite */
-	struct rate guesses;   /* wrong codes */
+	struct gate *gate;	     /* ports for those who come straight */
+	struct discovery *discovery; /* NULL: off */
+	struct list calls;	     /* of relays, being answered; rig/call.c */
+	struct list doors;	     /* until HELLO was judged; rig/door.c */
+	struct list issues;	     /* codes being made; rig/issue.c */
+	int64_t woke, moved;	     /* unix seconds, the last time; 0: never */
+	uint64_t away_ms;	     /* how long it had slept */
+	bool is_stopping;	     /* answers no more calls */
+	size_t opening_count;	     /* streams not over yet; rig/open.c */
+	struct rate dials;	     /* for devices on the list */
+	struct rate newcomers;	     /* for keys that show an invite */
+	struct rate guesses;	     /* wrong codes that came through relays */
+	struct strangers strangers;  /* those who come straight, by address */
 };
 
 /* Seconds since 1970. */

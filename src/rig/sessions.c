@@ -15,7 +15,10 @@
 #include "carrier/bearer.h"
 #include "net/chan.h"
 #include "net/loop.h"
+#include "rig/discovery.h"
+#include "rig/gate.h"
 #include "rig/open.h"
+#include "rig/places.h"
 #include "rig/removal.h"
 #include "rig/requests.h"
 #include "rig/rig.h"
@@ -36,8 +39,10 @@ struct leg {
 	struct list link;
 	struct peer *peer;
 	struct bearer *bearer;
-	struct uplink *uplink;
+	struct uplink *uplink; /* NULL: it came straight, or that is gone */
 	uint64_t rendezvous;
+	bool is_relayed;
+	char path[HOSTPORT_CAP]; /* the relay's address, or its own */
 };
 
 static struct peer *peer_of(struct list *it)
@@ -126,7 +131,7 @@ static void leg_on_end(void *user, int err, const char *text)
 	const bool was_cut = is_cut(err);
 
 	list_del(&leg->link);
-	if (was_cut && p != NULL)
+	if (was_cut && p != NULL && leg->uplink != NULL)
 		uplink_lost(leg->uplink, leg->rendezvous);
 	free(leg);
 	if (p == NULL)
@@ -240,10 +245,24 @@ err_peer:
 	return NULL;
 }
 
+static void fill_relays(const struct rig *rig, struct rig_info *info)
+{
+	for (size_t i = 0; i < rig->relays.count; i++) {
+		const struct rig_relay *row = &rig->relays.rows[i];
+		struct rig_relay_info *r = &info->relays[info->relay_count++];
+
+		r->pin = row->pin;
+		for (size_t j = 0; j < row->addr_count; j++)
+			str_copy(r->at[r->count++], HOSTPORT_CAP, row->addr[j]);
+	}
+}
+
 /* What the rig says about itself, for ssh and for people. */
 static void fill_info(const struct rig *rig, const struct device *dev,
 		      struct rig_info *info)
 {
+	struct places places;
+
 	*info = (struct rig_info){ .sshd_port = sshd_port(rig->sshd) };
 	str_copy(info->name, sizeof(info->name), rig->name);
 	str_copy(info->user, sizeof(info->user), rig->user);
@@ -252,6 +271,10 @@ static void fill_info(const struct rig *rig, const struct device *dev,
 	str_copy(info->version, sizeof(info->version), RIGWAY_VERSION);
 	str_copy(info->role, sizeof(info->role), device_role_name(dev->role));
 	sshd_host_keys(rig->sshd, info->host_keys, sizeof(info->host_keys));
+	gate_places(rig->gate, &places);
+	places_text(&places, info->addrs, sizeof(info->addrs));
+	info->probe_port = discovery_port(rig->discovery);
+	fill_relays(rig, info);
 }
 
 static int peer_attach(struct peer *p, const struct arrival *a, bool fresh)
@@ -268,7 +291,11 @@ static int peer_attach(struct peer *p, const struct arrival *a, bool fresh)
 	dev->last = rig_now();
 	*leg = (struct leg){ .peer = p,
 			     .uplink = a->uplink,
-			     .rendezvous = a->rendezvous };
+			     .rendezvous = a->rendezvous,
+			     .is_relayed = a->uplink != NULL };
+	str_copy(leg->path, sizeof(leg->path),
+		 a->uplink != NULL ? uplink_relay(a->uplink)->addr[0]
+				   : a->addr);
 	list_init(&leg->link);
 	list_push(&p->legs, &leg->link);
 
@@ -344,6 +371,33 @@ int sessions_admit(struct sessions *s, const struct arrival *a,
 		log_info("%s: %s", p->label,
 			 fresh ? "connected" : "connected again");
 	return 0;
+}
+
+void sessions_forget(struct sessions *s, const struct uplink *u)
+{
+	struct list *const tables[] = { &s->live, &s->ending };
+
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+		list_for_each (it, tables[i])
+			list_for_each (lt, &peer_of(it)->legs) {
+				struct leg *leg =
+					container_of(lt, struct leg, link);
+
+				if (leg->uplink == u)
+					leg->uplink = NULL;
+			}
+}
+
+const char *peer_path(const struct peer *p, bool *ret_relayed)
+{
+	const struct leg *newest = NULL;
+
+	list_for_each (it, &p->legs)
+		newest = container_of(it, struct leg, link);
+	if (newest == NULL)
+		return NULL;
+	*ret_relayed = newest->is_relayed;
+	return newest->path;
 }
 
 void sessions_end(struct sessions *s, const struct pin *pin, int err,

@@ -5,6 +5,7 @@
  * connection, and ended when their device is removed. Loop thread only.
  */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,8 +43,9 @@ struct arrival {
 	struct chan *chan;
 	const struct hello *hello;
 	const struct pin *pin;
-	struct uplink *uplink;
+	struct uplink *uplink; /* NULL: it came straight */
 	uint64_t rendezvous;
+	const char *addr; /* where from, for people */
 };
 
 /* Attaches it to its session, or makes one. 0: the chan belongs to the
@@ -54,6 +56,8 @@ int sessions_admit(struct sessions *s, const struct arrival *a,
 /* Cuts the device's streams now, tells it why, and ends its session. */
 void sessions_end(struct sessions *s, const struct pin *pin, int err,
 		  const char *text);
+/* The uplink goes: no connection may speak of it any more. */
+void sessions_forget(struct sessions *s, const struct uplink *u);
 /* Says goodbye to all; they are over when sessions_is_idle(). */
 void sessions_close_all(struct sessions *s);
 /* Every connection proves within so long that it is alive, or is dropped. */
@@ -62,6 +66,9 @@ void sessions_suspect(struct sessions *s, uint64_t within_us);
 bool sessions_is_ending(const struct sessions *s, const struct pin *pin);
 bool sessions_is_idle(const struct sessions *s);
 
+/* How the peer's newest connection came: "RELAY'S ADDRESS" with *ret_relayed,
+ * or its own address; NULL while it has none. */
+const char *peer_path(const struct peer *p, bool *ret_relayed);
 /* The device's session, or NULL. */
 struct peer *sessions_find(const struct sessions *s, const struct pin *pin);
 /* Visits all that are not ending: next after NULL is the first. */

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "rig/admin.h"
-#include "rig/door.h"
+#include "rig/call.h"
 #include "rig/rig.h"
 #include "rig/sessions.h"
 
@@ -112,7 +112,7 @@ static void on_up(void *user, const char *fleet, const char *relay_name,
 
 static void on_call(void *user, const struct control_call *call)
 {
-	door_answer(user, call);
+	call_answer(user, call);
 }
 
 static void on_down(void *user, int err, const char *text, uint64_t next_try_ms)

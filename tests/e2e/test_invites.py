@@ -190,7 +190,7 @@ def wrong_codes(w):
     """Makes codes for this relay that it never gave out: a twin with the same
     key, whose disk was copied, makes them."""
     twin = w.home("twin", ns=w.relay.ns)
-    shutil.copytree(w.relay.rigway_home, twin.rigway_home,
+    shutil.copytree(w.relay.rigway_home, twin.rigway_home, dirs_exist_ok=True,
                     ignore=lambda d, names: [n for n in names
                                              if n in ("run", "log", "lock")])
     while True:

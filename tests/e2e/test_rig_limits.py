@@ -13,9 +13,7 @@ from rigwaylib.poll import wait_for
 def up(world, **rig):
     """A paired world whose rig has these settings."""
     w = world.machines()
-    os.makedirs(w.rig.rigway_home, mode=0o700, exist_ok=True)
-    with open(os.path.join(w.rig.rigway_home, "rigway.yml"), "w") as f:
-        f.write("rig:\n" + "".join(f"  {k}: {v}\n" for k, v in rig.items()))
+    w.rig.settings("rig:\n" + "".join(f"  {k}: {v}\n" for k, v in rig.items()))
     w.start_relay()
     w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
     w.start_rig()
@@ -65,9 +63,7 @@ def test_calls(world):
 def test_a_service_that_takes_too_long(net_world):
     w = net_world
     w.machines()
-    os.makedirs(w.rig.rigway_home, mode=0o700, exist_ok=True)
-    with open(os.path.join(w.rig.rigway_home, "rigway.yml"), "w") as f:
-        f.write("rig:\n  connect_timeout: 300ms\n")
+    w.rig.settings("rig:\n  connect_timeout: 300ms\n")
     w.start_relay()
     w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
     w.start_rig()
@@ -157,9 +153,7 @@ def test_an_ssh_key_is_added_once(world):
     from rigwaylib import sshd
     w = world.machines()
     keys = w.rig.path("keys", "authorized_keys")
-    os.makedirs(w.rig.rigway_home, mode=0o700, exist_ok=True)
-    with open(os.path.join(w.rig.rigway_home, "rigway.yml"), "w") as f:
-        f.write(f"rig:\n  authorized_keys: {keys}\n")
+    w.rig.settings(f"rig:\n  authorized_keys: {keys}\n")
     w.start_relay()
     w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
     w.start_rig()

@@ -303,19 +303,21 @@ static void what_yaml_refuses_is_said_with_its_place(void **state)
 
 static void addresses_are_judged(void **state)
 {
-	static const char *const bad[] = {
-		"443",		 "relay.example.org:443",
-		"127.0.0.1",	 ":443",
-		"1.2.3.4:65536", "[::1]",
-		"::1:443",	 ""
-	};
+	static const char *const bad[] = { "0",
+					   "relay.example.org:443",
+					   "127.0.0.1",
+					   ":443",
+					   "1.2.3.4:65536",
+					   "[::1]",
+					   "::1:443",
+					   "" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		char *text = xasprintf("relay:\n  listen: [\"%s\"]\n", bad[i]);
 		char *want = xasprintf("f.yml:2:12: error: 'relay.listen' must "
-				       "be ADDRESS:PORT, such as 0.0.0.0:443, "
-				       "[::]:443 or *:7443, not '%s'\n",
+				       "be PORT or ADDRESS:PORT, such as 7443, "
+				       "0.0.0.0:443 or [::]:443, not '%s'\n",
 				       bad[i]);
 
 		assert_errors(text, want);
@@ -603,10 +605,11 @@ static void flags_go_through_the_same_parsers(void **state)
 	free(text);
 
 	/* One wrong item leaves all as it was. */
-	assert_int_equal(settings_set(&s, "relay.listen", "*:1,443", &err),
+	assert_int_equal(settings_set(&s, "relay.listen", "*:1,x443", &err),
 			 RW_ERR_FORMAT);
-	assert_string_equal(err, "'relay.listen' must be ADDRESS:PORT, such as "
-				 "0.0.0.0:443, [::]:443 or *:7443, not '443'");
+	assert_string_equal(err,
+			    "'relay.listen' must be PORT or ADDRESS:PORT, such "
+			    "as 7443, 0.0.0.0:443 or [::]:443, not 'x443'");
 	free(err);
 	assert_int_equal(s.relay.listen.len, 2);
 	assert_int_equal(settings_set(&s, "relay.listen", "", &err), 0);

@@ -28,6 +28,28 @@ def binary():
     raise RuntimeError("no binary: run ./test, or set RIGWAY_BIN")
 
 
+# What tests that are not about it do without: all homes of a test, and of the
+# tests beside it, are in one network.
+DEFAULTS = {"rig": {"probe_port": "0"}}
+
+
+def with_defaults(text):
+    lines = text.splitlines()
+    for section, rows in DEFAULTS.items():
+        more = [f"  {k}: {v}" for k, v in rows.items()
+                if not re.search(rf"^  {k}:", text, re.M)]
+        if not more:
+            continue
+        if f"{section}:" not in lines:
+            lines += [f"{section}:"] + more
+            continue
+        at = lines.index(f"{section}:") + 1
+        while at < len(lines) and lines[at].startswith(" "):
+            at += 1
+        lines[at:at] = more
+    return "\n".join(lines) + "\n"
+
+
 class Home:
     def __init__(self, base, name, ns=None, user=None, hosts=None):
         self.name, self.ns, self.user = name, ns, user
@@ -43,6 +65,7 @@ class Home:
         if user is not None:
             for d in (self.dir, self.home, self.path(".ssh")):
                 os.chown(d, user, user)
+        self.settings("")
         self.bin = binary()
         if user is not None:
             # Where this user may not look, the program cannot lie.
@@ -76,10 +99,12 @@ class Home:
         self.user_name = me.pw_name
 
     def settings(self, text):
-        """Writes rigway.yml."""
+        """Writes rigway.yml: text, and DEFAULTS for what it leaves open."""
         os.makedirs(self.rigway_home, mode=0o700, exist_ok=True)
+        if self.user is not None:
+            os.chown(self.rigway_home, self.user, self.user)
         with open(os.path.join(self.rigway_home, "rigway.yml"), "w") as f:
-            f.write(text)
+            f.write(with_defaults(text))
 
     def other_machine(self, machine_id):
         """Makes this home's programs believe in another machine."""
