@@ -30,7 +30,11 @@
 #define HELLO_MS     4000
 #define STALL_US     1000000 /* a hello unanswered this long is overtaken */
 #define KICK_US	     2000000
-#define REQUESTS_MAX 256
+/* A ping unanswered for so long and two round trips, the first one for a
+ * second, has a fresh connection dialled beside this one. */
+#define DOUBT_US       400000
+#define DOUBT_FIRST_US 1000000
+#define REQUESTS_MAX   256
 
 /* One try to connect: reach is set while it dials, chan afterwards. */
 struct attempt {
@@ -79,6 +83,8 @@ struct control {
 	uint64_t pinged_us;  /* 0: no ping is unanswered */
 	uint64_t ping_by_us; /* its deadline */
 	uint64_t ping_number;
+	uint64_t rtt_us; /* of the last answered ping; 0: none yet */
+	bool is_doubted; /* up, and dialling beside it */
 
 	struct list requests;
 	size_t request_count;
@@ -165,12 +171,15 @@ static void control_tell_down(struct control *c, int err, const char *text)
 
 static void requests_end(struct control *c, int err)
 {
-	struct list *l;
+	struct list all, *l;
 
-	while ((l = list_pop(&c->requests)) != NULL) {
+	/* Their ends may begin new ones. */
+	list_init(&all);
+	list_move_all(&all, &c->requests);
+	c->request_count = 0;
+	while ((l = list_pop(&all)) != NULL) {
 		struct request *q = container_of(l, struct request, link);
 
-		c->request_count--;
 		if (q->on_done != NULL)
 			q->on_done(q->user, err, err_text(err));
 		free(q);
@@ -182,6 +191,7 @@ static void control_lose(struct control *c, int err, const char *text)
 {
 	reach_abandon(c->chan);
 	c->chan = NULL;
+	c->is_doubted = false;
 	timer_stop(c->beat);
 	c->down_us = loop_now_us(c->loop);
 	c->back_off_ms = BACK_OFF_MS;
@@ -203,6 +213,8 @@ static void attempt_fail(struct attempt *a, int err, const char *text)
 	bool was_asking = c->asking == a;
 
 	attempt_free(a);
+	if (c->chan != NULL)
+		return; /* the present connection has its time */
 	if (was_asking && (err == RW_ERR_REFUSED || err == RW_ERR_NOT_ALLOWED ||
 			   err == RW_ERR_VERSION || err == RW_ERR_LIMIT)) {
 		c->is_refused = true;
@@ -213,15 +225,22 @@ static void attempt_fail(struct attempt *a, int err, const char *text)
 
 /* -- connected ------------------------------------------------------------ */
 
+static uint64_t doubt_at(const struct control *c)
+{
+	return c->pinged_us +
+	       (c->rtt_us != 0 ? DOUBT_US + 2 * c->rtt_us : DOUBT_FIRST_US);
+}
+
 /* Sets the timer for what is next; a byte that comes earlier does not move it,
  * for then it looks again. */
 static void control_beat(struct control *c)
 {
 	const uint64_t now = loop_now_us(c->loop);
-	const uint64_t at = c->pinged_us != 0
-				    ? c->ping_by_us
-				    : c->heard_us + RELAY_PING_MS * 1000;
+	uint64_t at = c->heard_us + RELAY_PING_MS * 1000;
 
+	if (c->pinged_us != 0)
+		at = c->is_doubted ? c->ping_by_us
+				   : MIN(c->ping_by_us, doubt_at(c));
 	timer_start(c->beat, at > now ? (at - now + 999) / 1000 : 0);
 }
 
@@ -236,6 +255,16 @@ static void control_ping(struct control *c, uint64_t within_us)
 	reach_send(c->chan, &m);
 }
 
+/* Until either the present connection or a new one is heard. */
+static void control_dial_beside(struct control *c)
+{
+	c->is_doubted = true;
+	c->is_refused = false;
+	c->down_us = loop_now_us(c->loop);
+	timer_start(c->dial, 0);
+	control_beat(c);
+}
+
 static void on_beat(void *user)
 {
 	struct control *c = user;
@@ -246,8 +275,24 @@ static void on_beat(void *user)
 			     "the relay does not answer any more");
 	else if (c->pinged_us == 0 && now >= c->heard_us + RELAY_PING_MS * 1000)
 		control_ping(c, RELAY_PONG_MS * 1000);
+	else if (c->pinged_us != 0 && !c->is_doubted && now >= doubt_at(c))
+		control_dial_beside(c);
 	else
 		control_beat(c);
+}
+
+/* Any byte: the relay is there. */
+static void control_heard(struct control *c)
+{
+	c->heard_us = loop_now_us(c->loop);
+	if (c->pinged_us != 0)
+		c->rtt_us = c->heard_us - c->pinged_us;
+	c->pinged_us = 0;
+	if (!c->is_doubted)
+		return;
+	c->is_doubted = false;
+	attempts_free(c);
+	timer_stop(c->dial);
 }
 
 static struct request *request_find(struct control *c, uint64_t ref)
@@ -336,8 +381,7 @@ static size_t on_data(struct chan *chan, const uint8_t *data, size_t len)
 	struct control *c = chan_user(chan);
 	size_t taken = 0;
 
-	c->heard_us = loop_now_us(c->loop);
-	c->pinged_us = 0;
+	control_heard(c);
 	control_enter(c);
 	while (!c->is_stopped && c->chan == chan) {
 		struct relay_msg m;
@@ -389,22 +433,26 @@ static void attempt_welcomed(struct attempt *a, const struct relay_welcome *w)
 					     .on_closed = on_closed };
 	struct control *c = a->control;
 	const size_t named = a->named;
+	struct chan *old = c->chan;
 
 	c->chan = a->chan;
 	a->chan = NULL;
 	chan_set_ops(c->chan, &ops, c);
 	attempts_free(c);
 	timer_stop(c->dial);
-	c->is_refused = false;
+	c->is_refused = c->is_doubted = false;
 	c->heard_us = loop_now_us(c->loop);
 	c->pinged_us = 0;
 	control_beat(c);
 	control_tell_lost(c, MIN(named, c->lost_count));
 	c->lost_count = 0;
-	if (c->ops->on_up == NULL)
-		return;
 	control_enter(c);
-	c->ops->on_up(c->user, w->fleet, w->name, w->addr);
+	if (old != NULL) { /* it was in doubt, and the relay has dropped it */
+		reach_abandon(old);
+		requests_end(c, RW_ERR_OFFLINE);
+	}
+	if (c->ops->on_up != NULL && !c->is_stopped)
+		c->ops->on_up(c->user, w->fleet, w->name, w->addr);
 	control_leave(c);
 }
 
@@ -608,6 +656,12 @@ void control_kick(struct control *c)
 	c->down_us = loop_now_us(c->loop);
 	c->back_off_ms = BACK_OFF_MS;
 	timer_start(c->dial, 0);
+}
+
+void control_doubt(struct control *c)
+{
+	if (c->chan != NULL && c->pinged_us == 0)
+		control_ping(c, RELAY_PONG_MS * 1000);
 }
 
 static int control_ask(struct control *c, struct relay_msg *m, uint64_t *ref,

@@ -2,7 +2,8 @@
 /*
  * A device's control connection to its relay: keeps itself connected for ever
  * (a fresh dial every 0.5 s for the first 60 s of an outage, then with
- * jittered back-off up to 30 s), pings, receives calls, passes requests. It
+ * jittered back-off up to 30 s), dials beside a connection that does not
+ * answer at once, pings, receives calls, passes requests. It
  * stops by itself only when another process with the same key took over.
  * Also the one-shot that redeems a code. Loop thread only.
  */
@@ -78,6 +79,10 @@ bool control_is_up(const struct control *c);
 /* Down: dial now, and often for the next 60 s. Up: prove within 2 s that the
  * relay is still there. After sleep or an address change. */
 void control_kick(struct control *c);
+/* Up, but the path may be gone, as another connection shows: asks the relay,
+ * and soon dials beside the present connection until either answers. Cheap:
+ * call it as often as the doubt comes. */
+void control_doubt(struct control *c);
 
 /* How a request ended: err 0, or with text a sentence part. Runs from the
  * loop, or with RW_ERR_OFFLINE when the connection is lost before the answer;

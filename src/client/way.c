@@ -25,6 +25,7 @@
 #define DOUBT_US                                                               \
 	300000		     /* a kicked path that is silent for so long has   \
 			      * others dialled beside it */
+#define LOOK_US	    50000    /* a doubt may be over */
 #define RENEW_US    10000000 /* then the present connection is kept */
 #define WAITED_US   10000000
 #define REFUSED_US  500000  /* before a rig that ended the session is asked */
@@ -124,8 +125,8 @@ static void tell(struct way *way, bool live)
 
 /* -- the path in use */
 
-/* Whether a byte came since the last kick. */
-static bool is_heard(const struct way *way)
+/* Whether a byte came since the doubt began, on another one than fresh. */
+static bool is_heard(const struct way *way, const struct link *fresh)
 {
 	struct carrier *c = NULL;
 
@@ -134,7 +135,7 @@ static bool is_heard(const struct way *way)
 	while ((c = session_carrier_next(way->session, c)) != NULL) {
 		const struct link *l = bearer_user(c);
 
-		if (l != NULL && l->is_live && !l->is_old &&
+		if (l != NULL && l != fresh && l->is_live && !l->is_old &&
 		    carrier_heard_us(c) > way->doubt_us)
 			return true;
 	}
@@ -146,7 +147,7 @@ static bool takes_over(const struct way *way, const struct link *l)
 {
 	if (!is_live(way) || way->is_renewing || l->kind < way->kind)
 		return true;
-	return way->doubt_us != 0 && !is_heard(way);
+	return way->doubt_us != 0 && !is_heard(way, l);
 }
 
 /* From here on the session is where l leads; what leads elsewhere goes, and
@@ -306,8 +307,24 @@ static void on_ended(struct session *s, int err, const char *text)
 	end_session(session_user(s), err, text);
 }
 
+/* An answer is overdue: other connections are dialled beside this one, and
+ * whichever comes to life first goes on. */
+static void on_doubt(struct session *s, struct carrier *c)
+{
+	struct way *way = session_user(s);
+	struct session_stats st;
+
+	(void)c;
+	if (way->doubt_us == 0 || is_heard(way, NULL)) {
+		session_stats(s, &st);
+		way->doubt_us = st.last_heard_us;
+	}
+	settle_soon(way);
+}
+
 static const struct session_ops session_ops = {
 	.on_live = on_live,
+	.on_doubt = on_doubt,
 	.on_drop = on_drop,
 	.on_wake = on_wake,
 	.on_ended = on_ended,
@@ -461,7 +478,7 @@ static enum race_goal goal_of(struct way *way, uint64_t now)
 		return RACE_ANY;
 	if (way->is_renewing && now > way->renew_us + RENEW_US)
 		way->is_renewing = false;
-	if (way->doubt_us != 0 && is_heard(way))
+	if (way->doubt_us != 0 && is_heard(way, NULL))
 		way->doubt_us = 0;
 	if (way->is_renewing ||
 	    (way->doubt_us != 0 && now >= way->doubt_us + DOUBT_US))
@@ -492,7 +509,7 @@ static uint64_t settle_dials(struct way *way)
 	while ((p = race_next(&way->race, now, random_u64(), &at)) != NULL)
 		dial(way, p);
 	if (is_live(way) && way->doubt_us != 0)
-		at = MIN(at, MAX(now + 1000, way->doubt_us + DOUBT_US));
+		at = MIN(at, MAX(now + LOOK_US, way->doubt_us + DOUBT_US));
 	return at;
 }
 
@@ -723,8 +740,8 @@ void way_report(const struct way *way, struct way_report *ret)
 		.links = links_live(&way->links, 0) +
 			 links_waiting(&way->links, 0),
 		.wants = way->wants,
-		.is_checking =
-			is_live(way) && way->doubt_us != 0 && !is_heard(way),
+		.is_checking = is_live(way) && way->doubt_us != 0 &&
+			       !is_heard(way, NULL),
 		.cut = way->cut,
 		.cut_at = way->cut_at,
 	};

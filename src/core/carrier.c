@@ -134,6 +134,7 @@ static void count_data(struct carrier *c, const struct frame *f)
 	struct session *s = c->s;
 
 	c->in_bytes += FRAME_HDR_LEN + f->len;
+	c->flowed = true;
 	if ((f->flags & FRAME_FLAG_MARK) != 0) {
 		c->read_due = true;
 		session_wake(s);

@@ -326,6 +326,10 @@ size_t carrier_output(struct carrier *c, const uint8_t **ret, uint64_t now_us)
 	put_asks(c, &p);
 	put_leave(c, &p);
 	put_bytes(c, &p, &in_place);
+	if (c->owed_at == 0 && carrier_is_owed(c)) {
+		c->owed_at = s->now;
+		session_wake(s); /* the tick is to look at it in time */
+	}
 	*ret = in_place != NULL ? in_place : s->scratch;
 	return p.len;
 }

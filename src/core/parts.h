@@ -24,6 +24,11 @@
  * may have, before it is called hostile. */
 #define GONE_MAX 4096
 /* Idle memory is given back after so long without data. */
+/* An answer that is owed so long, and two round trips, is a reason for doubt.
+ */
+#define DOUBT_US 700000
+/* Bytes that flowed and cease for so long are asked after. */
+#define HUSH_US 500000
 #define IDLE_US 1000000
 
 enum carrier_state {
@@ -57,7 +62,10 @@ struct carrier {
 	uint64_t ping_deadline; /* 0: none */
 	uint64_t last_in;	/* when anything last arrived (or it began) */
 	uint64_t began;
-	bool live_due; /* client: another carrier is gone */
+	uint64_t owed_at;    /* the peer owes an answer since; 0: none */
+	uint64_t doubted_at; /* when on_doubt was last called */
+	bool flowed;	     /* bytes came; if they cease, it is asked why */
+	bool live_due;	     /* client: another carrier is gone */
 	bool bye_due;
 	uint32_t riders;    /* open streams whose ride it is */
 	uint32_t bulks;	    /* of them, those that fill it (spread.c) */
@@ -124,6 +132,7 @@ struct session {
 
 /* session.c */
 void session_wake(struct session *s);
+bool carrier_is_owed(const struct carrier *c);
 struct stream *session_find(struct session *s, uint32_t id);
 uint32_t session_max_id(const struct session *s);
 void session_peer_streams(struct session *s, uint32_t count);

@@ -510,6 +510,49 @@ struct session *carrier_session(const struct carrier *c)
 
 /* --- time --- */
 
+/* Whether the peer is to answer something that has left. */
+bool carrier_is_owed(const struct carrier *c)
+{
+	return c->ping_at != 0 || c->pace.sent > c->pace.read;
+}
+
+/* While the peer owes an answer (a PONG; a READ, which comes within LAG_US), a
+ * path that has died shows long before a deadline does. */
+static void tick_doubt(struct carrier *c, uint64_t *next)
+{
+	struct session *s = c->s;
+	uint64_t at;
+
+	if (!carrier_is_owed(c)) {
+		c->owed_at = 0;
+		return;
+	}
+	if (c->owed_at == 0)
+		c->owed_at = s->now;
+	at = MAX(MAX(c->owed_at, c->last_in), c->doubted_at) + DOUBT_US +
+	     2 * c->pace.rtt_us;
+	if (s->now >= at) {
+		c->doubted_at = s->now;
+		at = s->now + DOUBT_US;
+		if (s->ops->on_doubt != NULL)
+			s->ops->on_doubt(s, c);
+	}
+	*next = MIN(*next, at);
+}
+
+/* Whoever only receives is owed nothing: he asks when bytes cease. */
+static void tick_hush(struct carrier *c, uint64_t *next)
+{
+	if (!c->flowed)
+		return;
+	if (c->s->now >= c->last_in + HUSH_US) {
+		c->flowed = false;
+		c->ping_due |= !carrier_is_owed(c);
+	} else {
+		*next = MIN(*next, c->last_in + HUSH_US);
+	}
+}
+
 /* The times of a carrier's life. Each looks after one thing of it: false when
  * the carrier was dropped. *next falls to when to look again. */
 static void tick_hello(struct carrier *c, uint64_t *next)
@@ -549,6 +592,8 @@ static bool tick_ping(struct carrier *c, uint64_t *next)
 		c->ping_due = true;
 		c->ping_asked = s->now;
 	}
+	tick_hush(c, next);
+	tick_doubt(c, next);
 	*next = MIN(*next, c->ping_deadline != 0
 				   ? c->ping_deadline
 				   : c->last_in + l->ping_interval_us);

@@ -173,6 +173,17 @@ static void session_on_drop(struct session *s, struct carrier *c, int err,
 	bearer_dropped(c, err, text);
 }
 
+/* The laptop's side may be gone, or this one's: then the relay's calls do not
+ * arrive either. */
+static void session_on_doubt(struct session *s, struct carrier *c)
+{
+	const struct leg *leg = bearer_user(c);
+
+	(void)s;
+	if (leg != NULL && leg->uplink != NULL)
+		uplink_doubt(leg->uplink);
+}
+
 static void session_on_wake(struct session *s)
 {
 	struct peer *p = session_user(s);
@@ -194,6 +205,7 @@ static const struct session_ops session_ops = {
 	.on_open = session_on_open,
 	.on_live = session_on_live,
 	.on_drop = session_on_drop,
+	.on_doubt = session_on_doubt,
 	.on_wake = session_on_wake,
 	.on_ended = session_on_ended,
 };

@@ -231,6 +231,12 @@ void uplink_kick(struct uplink *u)
 		control_kick(u->control);
 }
 
+void uplink_doubt(struct uplink *u)
+{
+	if (u->control != NULL)
+		control_doubt(u->control);
+}
+
 void uplink_lost(struct uplink *u, uint64_t rendezvous)
 {
 	if (u->control != NULL)

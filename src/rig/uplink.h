@@ -28,6 +28,8 @@ struct control *uplink_control(const struct uplink *u);
 int uplink_restart(struct uplink *u);
 /* As control_kick(). */
 void uplink_kick(struct uplink *u);
+/* As control_doubt(). */
+void uplink_doubt(struct uplink *u);
 /* A carrier through this relay is dead. */
 void uplink_lost(struct uplink *u, uint64_t rendezvous);
 /* Tells the relay, if it is up, of the devices that were removed. */

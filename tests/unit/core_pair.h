@@ -34,7 +34,7 @@ struct seen {
 struct side {
 	struct session *s;
 	struct budget budget;
-	unsigned wakes, lives, drops, ends, wants;
+	unsigned wakes, lives, drops, doubts, ends, wants;
 	bool woken;	    /* and not run since */
 	uint64_t next_tick; /* when it wants to be run anyway */
 	int drop_err, end_err;
@@ -181,6 +181,14 @@ static inline void pair_on_drop(struct session *s, struct carrier *c, int err,
 		w->c[sd - pair.side] = NULL;
 }
 
+static inline void pair_on_doubt(struct session *s, struct carrier *c)
+{
+	struct side *sd = session_user(s);
+
+	assert_ptr_equal(carrier_session(c), s);
+	sd->doubts++;
+}
+
 static inline void pair_on_wake(struct session *s)
 {
 	struct side *sd = session_user(s);
@@ -209,6 +217,7 @@ static const struct session_ops pair_session_ops = {
 	.on_open = pair_on_open,
 	.on_live = pair_on_live,
 	.on_drop = pair_on_drop,
+	.on_doubt = pair_on_doubt,
 	.on_wake = pair_on_wake,
 	.on_wants = pair_on_wants,
 	.on_ended = pair_on_ended,

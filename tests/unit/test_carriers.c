@@ -727,6 +727,63 @@ static void a_suspect_must_prove_itself_by_its_own_deadline(void **state)
 	assert_non_null(w2->c[CLIENT]);
 }
 
+/* Bytes left, and not even the number of those that were read comes back. */
+static void an_overdue_answer_is_a_reason_for_doubt(void **state)
+{
+	struct side *sd = &pair.side[CLIENT];
+	struct seen *e = open_at(CLIENT, "a:1");
+
+	(void)state;
+	settle();
+	advance(100000);
+	assert_int_equal(write_at(CLIENT, e, 100), 100);
+	wire_pull(w, CLIENT);
+	tick();
+	assert_true(sd->next_tick <= pair.now + 1000000);
+	pair.now += 500000;
+	tick();
+	assert_int_equal(sd->doubts, 0);
+	pair.now += 500000;
+	tick();
+	assert_int_equal(sd->doubts, 1);
+	pair.now += 1000000;
+	tick();
+	assert_int_equal(sd->doubts, 2); /* the doubt lasts, the carrier too */
+	assert_non_null(w->c[CLIENT]);
+	settle();
+	advance(4000000);
+	assert_int_equal(sd->doubts, 2);
+	assert_int_equal(sd->drops, 0);
+}
+
+/* Whoever only receives is owed nothing, and asks: once. */
+static void bytes_that_cease_are_asked_after(void **state)
+{
+	struct side *sd = &pair.side[CLIENT];
+	struct seen *e = open_at(CLIENT, "a:1");
+	struct frame f;
+
+	(void)state;
+	settle();
+	advance(100000);
+	send_at(RIG, pair.side[RIG].come[0], 100);
+	settle();
+	advance(100000);
+	assert_int_equal(e->bytes.len, 100);
+	assert_true(sd->next_tick <= pair.now + 500000);
+	pair.now += 500000;
+	tick();
+	wire_pull(w, CLIENT);
+	assert_true(on_its_way(w, RIG, FRAME_PING, &f));
+	pair.now += 1000000; /* no answer */
+	tick();
+	assert_int_equal(sd->doubts, 1);
+	settle();
+	advance(1000000);
+	assert_int_equal(wire_pull(w, CLIENT), 0);
+	assert_int_equal(sd->doubts, 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -762,6 +819,8 @@ int main(void)
 		T(a_ping_is_answered_and_gives_a_round_trip),
 		T(any_byte_proves_life_even_behind_a_full_queue),
 		T(a_suspect_must_prove_itself_by_its_own_deadline),
+		T(an_overdue_answer_is_a_reason_for_doubt),
+		T(bytes_that_cease_are_asked_after),
 	};
 
 	return cmocka_run_group_tests_name("carriers", tests, NULL, NULL);
