@@ -20,7 +20,7 @@ class Ns:
     """One network namespace."""
 
     def __init__(self, name):
-        self.name = name
+        self.name, self.cables = name, []
         ours = os.readlink("/proc/self/ns/net")
         self.p = subprocess.Popen(
             proc.wrap(["unshare", "--net", "sleep", "infinity"]),
@@ -44,13 +44,33 @@ class Ns:
         assert r.rc == 0, repr(r)
         return r.out
 
-    def link(self, mine, other, theirs):
+    def link(self, mine, other, theirs, delay_ms=0):
         """A cable from my interface to another namespace's."""
+        if delay_ms:
+            self.long_link(mine, other, theirs, delay_ms)
+            return
         self.sh(f"ip link add {mine} type veth peer name {theirs} "
                 f"netns {other.pid}; ip link set {mine} up")
         other.sh(f"ip link set {theirs} up")
 
+    def long_link(self, mine, other, theirs, delay_ms):
+        """One on which everything is under way for so long, each way."""
+        p = subprocess.Popen(
+            proc.wrap(proc.python(proc.lib("cable.py"), self.path, mine,
+                                  other.path, theirs, delay_ms)),
+            env=proc.base_env(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.cables.append(p)
+        if p.stdout.readline() != b"ready\n":
+            p.kill()
+            raise RuntimeError("no cable: " + p.communicate()[1].decode())
+        self.sh(f"ip link set {mine} up")
+        other.sh(f"ip link set {theirs} up")
+
     def close(self):
+        for p in self.cables:
+            p.kill()
+            p.communicate()
         # What still runs in here ends first, so that no program outlives
         # its network.
         inside = []
@@ -95,8 +115,9 @@ class Net:
     RELAY = "45.0.0.10"
     LAN = "192.168.50"
 
-    def __init__(self, node2=False):
-        self.all = []
+    def __init__(self, node2=False, delay_ms=0):
+        """delay_ms: from each home to the relay, one way."""
+        self.all, self.delay_ms = [], delay_ms
         self.relay = self.ns("relay")
         self.relay.sh("ip link add br0 type bridge; ip link set br0 up; "
                       f"ip addr add {self.RELAY}/24 dev br0")
@@ -112,7 +133,7 @@ class Net:
 
     def _home(self, letter, public, name):
         router = self.ns(f"router-{letter}")
-        router.link("wan0", self.relay, f"v{letter}")
+        router.link("wan0", self.relay, f"v{letter}", self.delay_ms)
         self.relay.sh(f"ip link set v{letter} master br0")
         router.sh(f"ip addr add {public}/24 dev wan0; "
                   "ip link add lan0 type bridge; ip link set lan0 up; "

@@ -33,7 +33,8 @@ def base_env(**more):
         "NO_COLOR": "1",
         MARK_NAME: MARK,
     }
-    for k in ("TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+    for k in ("TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
+              "LD_PRELOAD"):
         if k in os.environ:
             env[k] = os.environ[k]
     env.update({k: str(v) for k, v in more.items() if v is not None})
