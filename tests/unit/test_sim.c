@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two sessions under a seeded network: carriers that cut anywhere, deliver in
- * any pieces, exist twice, and are noticed dead at different times by either
- * end; and rigs that restart. Every byte of every stream is compared. An end is
- * run only when it woke or its time has come. A failing seed is printed;
- * RIGWAY_SIM_SEED=N runs it again, RIGWAY_SIM_CUTS=N sets how many cuts.
+ * any pieces, stand still, exist twice, and are noticed dead at different times
+ * by either end; streams that move between them; windows down to one byte;
+ * clocks that jump; and rigs that restart. Every byte of every stream is
+ * compared. An end is run only when it woke or its time has come. The last seed
+ * printed is the one that failed; RIGWAY_SIM_SEED=N runs it again.
+ * RIGWAY_SIM_CUTS=N sets how many cuts, RIGWAY_SIM_FIRST=N the first seed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,9 +24,11 @@
 #include "core/parts.h"
 #include "core/session.h"
 
-#define LINKS	      24
-#define STREAMS	      4096
-#define ALIVE_AT_ONCE 24
+#define LINKS	  24
+#define STREAMS	  4096
+#define STUCK	  300000 /* steps without a byte */
+#define SHORT_MAX 150	 /* bytes of a stream when there are very many */
+#define MANY	  1500
 
 /* --- randomness --- */
 
@@ -75,6 +79,7 @@ struct link {
 	bool hello_read;
 	struct buf q[2]; /* bytes on their way to end i */
 	bool dead;	 /* the network lost it; either end may not know */
+	uint64_t still;	 /* nothing arrives until then */
 };
 
 static struct end ends[2];
@@ -83,6 +88,8 @@ static uint64_t now_us;
 static uint32_t opened;
 static uint32_t floor_bytes, window_bytes;
 static uint64_t budget_bytes;
+static uint32_t at_once, most_alive; /* streams */
+static struct session_limits limits;
 static unsigned cuts;
 static uint64_t moved; /* bytes read so far, by anybody */
 static bool may_reset, may_restart;
@@ -98,6 +105,9 @@ static uint8_t byte_at(uint32_t number, bool from_opener, uint64_t off)
 static uint64_t length_of(uint32_t number, bool from_opener)
 {
 	uint64_t r = mix(number * 31u + from_opener + 5);
+
+	if (at_once == MANY)
+		return r / 4 % SHORT_MAX;
 
 	switch (r % 4) {
 	case 0: return 0;
@@ -238,13 +248,7 @@ static void end_start(struct end *e, bool is_client, uint64_t incarnation)
 		.is_client = is_client,
 		.id = "simulated-bytes",
 		.incarnation = incarnation,
-		.limits = { .max_streams = 64,
-			    .send_max = 256 * 1024,
-			    .carriers_max = 8,
-			    .in_flight_min = 4096,
-			    .keep_s = 60,
-			    .ping_interval_us = 5000000,
-			    .ping_timeout_us = 4000000 },
+		.limits = limits,
 		.budget = &e->budget,
 		.ops = &session_ops,
 		.user = e,
@@ -345,7 +349,7 @@ static void deliver(struct link *l, int i)
 		accept_hello(l);
 		return;
 	}
-	if (l->c[i] == NULL)
+	if (l->c[i] == NULL || now_us < l->still)
 		return;
 	const uint8_t *data = buf_peek(&l->q[i], &len);
 
@@ -412,11 +416,19 @@ static void restart_rig(void)
 
 /* --- the applications --- */
 
+/* The oldest stream that may still be alive. */
+static uint32_t oldest(void)
+{
+	static const uint32_t reach = 8;
+
+	return opened > reach * at_once ? opened - reach * at_once : 0;
+}
+
 static uint32_t alive(void)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = opened > 200 ? opened - 200 : 0; i < opened; i++)
+	for (uint32_t i = oldest(); i < opened; i++)
 		n += (ends[0].flows[i].open && !ends[0].flows[i].closed) ||
 		     (ends[1].flows[i].open && !ends[1].flows[i].closed);
 	return n;
@@ -427,7 +439,7 @@ static void app_open(int i)
 	char target[16];
 	struct flow *f;
 
-	if (opened == STREAMS || alive() >= ALIVE_AT_ONCE)
+	if (opened == STREAMS)
 		return;
 	f = &ends[i].flows[opened];
 	flow_start(&ends[i], f, opened, true);
@@ -437,6 +449,19 @@ static void app_open(int i)
 		return;
 	}
 	opened++;
+}
+
+static void open_some(void)
+{
+	uint32_t now = alive();
+
+	most_alive = MAX(most_alive, now);
+	if (any(3) != 0)
+		return;
+	for (uint64_t n = any(at_once / 8) + 1; n > 0 && now < at_once; n--) {
+		app_open((int)any(2));
+		now++;
+	}
 }
 
 static void app_step(struct flow *f)
@@ -477,7 +502,7 @@ static void app_step(struct flow *f)
 
 static void apps(void)
 {
-	for (uint32_t i = opened > 200 ? opened - 200 : 0; i < opened; i++) {
+	for (uint32_t i = oldest(); i < opened; i++) {
 		if (any(3) == 0)
 			app_step(&ends[0].flows[i]);
 		if (any(3) == 0)
@@ -549,6 +574,8 @@ static void show_stuck(void)
 static void ticks(void)
 {
 	now_us += any(50) == 0 ? any(2000000) : any(3000);
+	if (any(3000) == 0) /* asleep */
+		now_us += any(600000000);
 	for (int i = 0; i < 2; i++)
 		if (ends[i].woken || now_us >= ends[i].next_tick) {
 			ends[i].woken = false;
@@ -581,6 +608,8 @@ static void network_step(bool faults)
 		}
 		if (faults && !l->dead && any(60) == 0)
 			cut(l);
+		if (faults && any(100) == 0)
+			l->still = now_us + any(3000000);
 		if (l->dead && any(20) == 0) /* somebody notices */
 			link_end(l, (int)any(2));
 		if (l->dead && l->c[0] == NULL && l->c[1] == NULL)
@@ -590,8 +619,35 @@ static void network_step(bool faults)
 		ends[i].runs = false;
 		ends[i].woken |= ends[i].is_full;
 	}
-	if (usable() == 0 || (faults && usable() < 4 && any(40) == 0))
+	if (usable() == 0 || (faults && usable() < 8 && any(40) == 0))
 		dial();
+}
+
+/* What is given to the sessions: most often the usual, else very little. */
+static void choose_limits(void)
+{
+	limits = (struct session_limits){
+		.max_streams = 64,
+		.send_max = any(4) == 0 ? (uint32_t)any(300) + 1 : 256 * 1024,
+		.carriers_max = (uint32_t)any(8) + 1,
+		.in_flight_min = any(2) == 0 ? 1 : 4096,
+		.keep_s = 3600,
+		.ping_interval_us = 5000000,
+		.ping_timeout_us = 4000000,
+	};
+	at_once = 24;
+	floor_bytes = any(4) == 0 ? (uint32_t)any(64) + 1 : 16384;
+	if (any(12) == 0)
+		floor_bytes = 1;
+	if (any(40) == 0) {
+		at_once = MANY;
+		limits.max_streams = 2048;
+		floor_bytes = 64;
+	}
+	window_bytes = any(3) == 0	    ? floor_bytes
+		       : floor_bytes < 1000 ? floor_bytes * 4
+					    : 262144;
+	budget_bytes = (uint64_t)floor_bytes * limits.max_streams * 4;
 }
 
 static void run(uint64_t seed, unsigned want_cuts)
@@ -606,14 +662,11 @@ static void run(uint64_t seed, unsigned want_cuts)
 	memset(ends, 0, sizeof(ends));
 	memset(links, 0, sizeof(links));
 	may_reset = any(3) == 0;
-	floor_bytes = any(4) == 0 ? (uint32_t)any(64) + 1 : 16384;
-	window_bytes = floor_bytes < 1000 ? floor_bytes * 4 : 262144;
-	budget_bytes = (uint64_t)floor_bytes * 64 * 4;
+	choose_limits();
 	end_start(&ends[0], true, 11);
 	end_start(&ends[1], false, 22);
 	while (cuts < want_cuts) {
-		if (any(3) == 0)
-			app_open((int)any(2));
+		open_some();
 		if (may_restart && any(400) == 0)
 			restart_rig();
 		apps();
@@ -632,7 +685,7 @@ static void run(uint64_t seed, unsigned want_cuts)
 			before = moved;
 			calm = 0;
 		}
-		if (++calm == 1000000) {
+		if (++calm == STUCK) {
 			show_stuck();
 			fail_msg("stuck with %u streams", alive());
 		}
@@ -651,11 +704,13 @@ static void runs(void)
 {
 	const char *seed = getenv("RIGWAY_SIM_SEED");
 	const char *want = getenv("RIGWAY_SIM_CUTS");
+	const char *first = getenv("RIGWAY_SIM_FIRST");
 	unsigned total =
 		want != NULL ? (unsigned)strtoul(want, NULL, 10) : 3000;
 	unsigned done = 0;
 
-	for (uint64_t k = 1; done < total; k++) {
+	for (uint64_t k = first != NULL ? strtoull(first, NULL, 10) : 1;
+	     done < total; k++) {
 		uint64_t sd = seed != NULL ? strtoull(seed, NULL, 10) : k;
 
 		/* Seen only when a check fails below. */
@@ -665,7 +720,8 @@ static void runs(void)
 		if (seed != NULL)
 			break;
 	}
-	print_message("# %u cuts\n", done);
+	print_message("# %u cuts, up to %u streams at once\n", done,
+		      most_alive);
 }
 
 static void every_byte_survives_any_number_of_cuts(void **state)
