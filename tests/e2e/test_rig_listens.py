@@ -3,6 +3,7 @@
 not. Here with no relay at all."""
 import os
 import socket
+import ssl
 import struct
 
 import pytest
@@ -248,3 +249,32 @@ def test_only_a_sound_question_is_answered(world):
         n += 1
         assert n < 30
     assert n >= 10
+
+
+def test_a_port_opens_for_so_many_who_asked(world):
+    port = freeport()
+    code = listen(world, settings=f"rig:\n  probe_port: {port}\n")
+    to = ("127.0.0.1", port)
+    at = {ask(code.rig_pin, to, source=f"127.0.1.{i}")[1]
+          for i in range(1, 17)}
+    assert len(at) == 1, at
+    assert ask(code.rig_pin, to, timeout=0.5, source="127.0.1.17") is None
+    # Those who are among them may ask again.
+    assert ask(code.rig_pin, to, source="127.0.1.5")[1] in at
+
+
+def test_a_device_may_have_so_many_silent_connections(world):
+    code = listen(world, settings="rig:\n  handshake_timeout: 1m\n")
+    w = world
+    me = stranger(w, "me")
+    assert me.greet("127.0.0.1", w.port, invite=code.invite())[0][0] == WELCOME
+    held = [me.connect("127.0.0.1", w.port) for _ in range(33)]
+    held[0].settimeout(10)
+    try:
+        assert held[0].recv(1) == b""
+    except (ConnectionResetError, ssl.SSLError):
+        pass
+    held[1].settimeout(0.5)
+    with pytest.raises((TimeoutError, ssl.SSLWantReadError)):
+        assert held[1].recv(1) is None
+    assert me.greet("127.0.0.1", w.port)[0][0] == WELCOME

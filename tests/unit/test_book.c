@@ -238,12 +238,14 @@ static void limits_are_kept(void **state)
 	assert_int_equal(invite(&o, 2, RELAY_RIG, by_relay, 1), 0);
 	assert_int_equal(invite(&o, 3, RELAY_RIG, by_relay, 1), 0);
 	assert_int_equal(invite(&o, 4, RELAY_RIG, by_relay, 1), RW_ERR_LIMIT);
+	assert_non_null(strstr(o.text, "relay.max_invites"));
 	/* A used one is open no more. */
 	assert_int_equal(redeem(&o, 2, key(1), RELAY_RIG, NOW), 0);
 	assert_int_equal(invite(&o, 4, RELAY_RIG, by_relay, 1), 0);
 	assert_int_equal(redeem(&o, 1, key(2), RELAY_RIG, NOW), 0);
 	assert_int_equal(redeem(&o, 1, key(3), RELAY_RIG, NOW), 0);
 	assert_int_equal(redeem(&o, 1, key(4), RELAY_RIG, NOW), RW_ERR_LIMIT);
+	assert_non_null(strstr(o.text, "relay.max_devices"));
 	/* A full fleet does not burn the code. */
 	assert_int_equal(book_remove(o.book, &(struct pin){ { 0 } }, NULL),
 			 RW_ERR_NOT_FOUND);
@@ -264,6 +266,7 @@ static void limits_are_kept(void **state)
 		o.fleet = was;
 	}
 	assert_int_equal(book_add_fleet(o.book, NOW, &f, o.text), RW_ERR_LIMIT);
+	assert_non_null(strstr(o.text, "relay.max_fleets"));
 	/* Empty ones whose codes are over make room. */
 	assert_int_equal(book_add_fleet(o.book, NOW + 2 * HOUR, &f, o.text), 0);
 	office_close(&o);

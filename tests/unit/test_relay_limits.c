@@ -151,6 +151,7 @@ static void waiting_wishes_of_one_device_are_limited(void **state)
 	dev_wish(&laptop, &rig, true);
 	until(&w, laptop.wish_err != 0);
 	assert_int_equal(laptop.wish_err, RW_ERR_LIMIT);
+	assert_non_null(strstr(laptop.wish_text, "relay.max_waiting"));
 	relayed_cancel(first);
 	until(&w, relay_counts(w.relay).waiting == 0);
 	dev_wish(&laptop, &rig, true);
