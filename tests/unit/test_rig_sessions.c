@@ -18,6 +18,7 @@
 #include "core/stream.h"
 #include "net/chan.h"
 #include "net/loop.h"
+#include "rig/gate.h"
 #include "rig/rig.h"
 #include "rig/sessions.h"
 #include "rig/sshd.h"
@@ -83,7 +84,10 @@ static void world_open(struct world *w)
 	rig->settings = &w->settings;
 	rig->incarnation = 77;
 	strcpy(rig->name, "desk");
+	list_init(&rig->calls);
 	list_init(&rig->doors);
+	assert_int_equal(key_generate(&rig->key), 0);
+	strangers_init(&rig->strangers, 16, 60);
 	list_init(&rig->issues);
 	assert_int_equal(devices_load(&rig->devices, w->path, 10, &err), 0);
 	assert_int_equal(driver_new(&w->loop, &rig->driver), 0);
@@ -99,10 +103,12 @@ static void world_open(struct world *w)
 					       .ping_timeout_us = 4000000 };
 	rig->sshd = sshd_new(&w->loop, &w->settings);
 	rig->sessions = sessions_new(rig);
+	assert_int_equal(gate_new(rig, &rig->gate, &err), 0);
 }
 
 static void world_close(struct world *w)
 {
+	gate_free(w->rig.gate);
 	sessions_free(w->rig.sessions);
 	sshd_free(w->rig.sshd);
 	driver_free(w->rig.driver);
@@ -110,6 +116,8 @@ static void world_close(struct world *w)
 	devices_done(&w->rig.devices);
 	timer_free(w->guard);
 	loop_run_close(&w->loop);
+	strangers_done(&w->rig.strangers);
+	key_free(w->rig.key);
 	settings_done(&w->settings);
 	unlink(w->path);
 	rmdir(w->dir);
@@ -205,7 +213,9 @@ static size_t rig_on_data(struct chan *chan, const uint8_t *data, size_t len)
 	if (n == 0)
 		return 0;
 
-	const struct arrival a = { .chan = chan, .hello = &h, .pin = &l->pin };
+	const struct arrival a = {
+		.chan = chan, .hello = &h, .pin = &l->pin, .addr = "here"
+	};
 
 	l->admit_err = sessions_admit(l->w->rig.sessions, &a, &text);
 	str_copy(l->admit_text, sizeof(l->admit_text), text);
