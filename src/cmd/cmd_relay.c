@@ -15,7 +15,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
-#include "cmd/qr.h"
 #include "cmd/relay_office.h"
 #include "cmd/show.h"
 #include "net/local.h"
@@ -107,13 +106,7 @@ static int say_first_code(struct office *o, bool as_json)
 	fputs("The first rig's code; it works once, for 24 hours. On the GPU "
 	      "machine type:\n  rigway join CODE\n",
 	      stderr);
-	if (as_json)
-		show_json_free(json_pack("{s:s}", "code", code));
-	else
-		puts(code);
-	fflush(stdout);
-	if (!as_json)
-		qr_print(stderr, code);
+	show_code(code, as_json, true);
 	mem_wipe(code, strlen(code));
 	free(code);
 	return 0;

@@ -11,7 +11,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
-#include "cmd/qr.h"
 #include "cmd/relay_office.h"
 #include "cmd/show.h"
 #include "net/local.h"
@@ -203,8 +202,7 @@ static void show(const struct relay_typed *t, json_t *reply)
 		return;
 	}
 	if (strcmp(t->verb, "invite") == 0) {
-		puts(show_text(reply, "code", ""));
-		qr_print(stderr, show_text(reply, "code", ""));
+		show_code(show_text(reply, "code", ""), false, true);
 	} else if (strcmp(t->verb, "devices") == 0) {
 		show_devices(reply);
 	} else {

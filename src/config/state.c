@@ -257,36 +257,34 @@ static int read_lines(struct reading *r, char *text, size_t len)
 }
 
 /* text of len bytes and a NUL is written to. */
-static int parse(const char *name, char *text, size_t len,
-		 const struct state_format *format, state_on_row on_row,
-		 void *user, char **ret_err)
+static int parse(struct reading *r, char *text, size_t len, char **ret_err)
 {
-	struct reading r = {
-		.row = { .format = format, .file = name },
-		.on_row = on_row,
-		.user = user,
-	};
-	int err = read_lines(&r, text, len);
+	int err = read_lines(r, text, len);
 
-	if (err != 0 && r.row.error == NULL)
-		complain(&r.row, "%s", err_text(err));
+	if (err != 0 && r->row.error == NULL)
+		complain(&r->row, "%s", err_text(err));
 	if (err != 0)
-		*ret_err = r.row.error;
+		*ret_err = r->row.error;
 	else
-		free(r.row.error); /* of a field that on_row did without */
+		free(r->row.error); /* of a field that on_row did without */
 	return err;
 }
 
-int state_parse(const char *name, const char *text, size_t len,
+int state_parse(const struct state_text *from,
 		const struct state_format *format, state_on_row on_row,
 		void *user, char **ret_err)
 {
-	char *copy = xmalloc(len + 1);
+	struct reading r = {
+		.row = { .format = format, .file = from->name },
+		.on_row = on_row,
+		.user = user,
+	};
+	char *copy = xmalloc(from->len + 1);
 	int err;
 
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	err = parse(name, copy, len, format, on_row, user, ret_err);
+	memcpy(copy, from->text, from->len);
+	copy[from->len] = '\0';
+	err = parse(&r, copy, from->len, ret_err);
 	free(copy);
 	return err;
 }
@@ -294,12 +292,17 @@ int state_parse(const char *name, const char *text, size_t len,
 int state_load(const char *path, const struct state_format *format,
 	       state_on_row on_row, void *user, char **ret_err)
 {
+	struct reading r = {
+		.row = { .format = format, .file = path },
+		.on_row = on_row,
+		.user = user,
+	};
 	struct buf text = { 0 };
 	int err = file_read(path, STATE_FILE_MAX, &text);
 
 	if (err == 0 && (err = buf_append(&text, "", 1)) == 0)
-		err = parse(path, (char *)text.data + text.off, text.len - 1,
-			    format, on_row, user, ret_err);
+		err = parse(&r, (char *)text.data + text.off, text.len - 1,
+			    ret_err);
 	else if (err != -ENOENT)
 		*ret_err = xasprintf("%s: error: cannot be read: %s", path,
 				     err_text(err));

@@ -62,8 +62,13 @@ typedef int (*state_on_row)(void *user, struct state_row *row);
  */
 int state_load(const char *path, const struct state_format *format,
 	       state_on_row on_row, void *user, char **ret_err);
-/* The same for a file in memory. */
-int state_parse(const char *name, const char *text, size_t len,
+/* A file in memory, and what complaints call it. */
+struct state_text {
+	const char *name, *text;
+	size_t len;
+};
+/* The same for one. */
+int state_parse(const struct state_text *from,
 		const struct state_format *format, state_on_row on_row,
 		void *user, char **ret_err);
 

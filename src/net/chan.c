@@ -3,7 +3,9 @@
  * One read fills memory that all chans of the loop share; from there whole
  * records are decrypted one by one into a second shared piece, which stays hot
  * in the cache, and shown. A chan itself keeps only what is unfinished: part of
- * a record, and bytes that on_data left.
+ * a record, and bytes that on_data left. Over 500 lines because reading,
+ * writing and ending change one state, and the order in which each leaves it to
+ * the others is what keeps a callback from meeting a chan that is gone.
  */
 #include "net/chan.h"
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* Over 500 lines because timers, flushers and the end of a loop share the order
+ * of one turn: what is read before what fires, and what is closed last. */
 #include "net/loop.h"
 
 #include <errno.h>

@@ -103,6 +103,21 @@ static void fleet_name(const struct book *b, char *name, size_t cap)
 	} while (book_find_fleet(b, name) != NULL);
 }
 
+static int save_fleets(struct book *b)
+{
+	struct state_writer w;
+
+	state_begin(&w, &fleets_format);
+	list_for_each (l, &b->fleets) {
+		struct fleet *f = container_of(l, struct fleet, link);
+
+		state_add_row(&w);
+		state_add_str(&w, "name", f->name);
+		state_add_int(&w, "created", f->created);
+	}
+	return state_commit(&w, b->fleets_path);
+}
+
 int book_add_fleet(struct book *b, int64_t now, struct fleet **ret,
 		   char text[static BOOK_TEXT_CAP])
 {
@@ -121,7 +136,7 @@ int book_add_fleet(struct book *b, int64_t now, struct fleet **ret,
 	}
 	fleet_name(b, name, sizeof(name));
 	f = fleet_new(b, name, now);
-	err = book_save_fleets(b);
+	err = save_fleets(b);
 	if (err < 0) {
 		snprintf(text, BOOK_TEXT_CAP,
 			 "the relay cannot write its state: %s", err_text(err));
@@ -306,21 +321,6 @@ int book_drop(struct book *b, const struct pin *r, const struct pin *pin)
 }
 
 /* -- files ---------------------------------------------------------------- */
-
-int book_save_fleets(struct book *b)
-{
-	struct state_writer w;
-
-	state_begin(&w, &fleets_format);
-	list_for_each (l, &b->fleets) {
-		struct fleet *f = container_of(l, struct fleet, link);
-
-		state_add_row(&w);
-		state_add_str(&w, "name", f->name);
-		state_add_int(&w, "created", f->created);
-	}
-	return state_commit(&w, b->fleets_path);
-}
 
 int book_save_devices(struct book *b)
 {

@@ -160,7 +160,6 @@ int book_redeem(struct book *b, const struct redeem_try *t, struct fleet **ret,
 int book_drop(struct book *b, const struct pin *r, const struct pin *pin);
 
 /* -- between book.c and invites.c ----------------------------------------- */
-int book_save_fleets(struct book *b);
 int book_save_devices(struct book *b);
 int book_save_invites(struct book *b);
 /* Puts the key into f, or gives the one there its role and name; *ret_new

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One connection to the relay: who is there, and what it may ask. */
+/* One connection to the relay: who is there, and what it may ask. Over 500
+ * lines because every message is judged against the state that its greeting
+ * set. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -462,41 +462,54 @@ struct loading {
 	struct invite *last;
 };
 
+/* The fields that need nothing else to be judged. */
+static int read_fields(struct state_row *row, struct invite *ret)
+{
+	const char *role, *issuer = state_get(row, "issuer");
+	int64_t uses = 0;
+	int err = read_hex(row, "id", ret->id, sizeof(ret->id));
+
+	if (err == 0)
+		err = read_hex(row, "hash", ret->hash, sizeof(ret->hash));
+	if (err == 0)
+		err = state_str(row, "role", &role);
+	if (err == 0)
+		err = state_int(row, "issued", 0, INT64_MAX, &ret->issued);
+	if (err == 0)
+		err = state_int(row, "expires", 0, INT64_MAX, &ret->expires);
+	if (err == 0)
+		err = state_int(row, "uses", 1, BOOK_USES_MAX, &uses);
+	if (err == 0)
+		err = state_bool(row, "first", &ret->is_first);
+	if (err < 0)
+		return err;
+	if (strcmp(role, "rig") != 0 && strcmp(role, "client") != 0)
+		return state_refuse(row, "role", "must be rig or client");
+	if (issuer != NULL && pin_parse(issuer, &ret->issuer) < 0)
+		return state_refuse(row, "issuer", "is no key's fingerprint");
+	ret->role = strcmp(role, "rig") == 0 ? RELAY_RIG : RELAY_CLIENT;
+	ret->uses = (uint16_t)uses;
+	return 0;
+}
+
 static int on_row(void *user, struct state_row *row)
 {
 	struct loading *at = user;
-	const char *fleet, *role, *issuer = state_get(row, "issuer");
+	const char *fleet = NULL;
 	struct invite in = { 0 }, *i;
 	struct fleet *f;
-	int64_t uses = 0;
 	int err;
 
 	if (state_get(row, "of") != NULL)
 		return on_use_row(row, at->last);
-	err = read_hex(row, "id", in.id, sizeof(in.id));
-	if (err == 0)
-		err = read_hex(row, "hash", in.hash, sizeof(in.hash));
+	err = read_fields(row, &in);
 	if (err == 0)
 		err = state_str(row, "fleet", &fleet);
-	if (err == 0)
-		err = state_str(row, "role", &role);
-	if (err == 0)
-		err = state_int(row, "issued", 0, INT64_MAX, &in.issued);
-	if (err == 0)
-		err = state_int(row, "expires", 0, INT64_MAX, &in.expires);
-	if (err == 0)
-		err = state_int(row, "uses", 1, BOOK_USES_MAX, &uses);
-	if (err == 0)
-		err = state_bool(row, "first", &in.is_first);
 	if (err < 0)
 		return err;
 	f = book_find_fleet(at->book, fleet);
 	if (f == NULL)
 		return state_refuse(row, "fleet", "is not in the fleets file");
-	if (strcmp(role, "rig") != 0 && strcmp(role, "client") != 0)
-		return state_refuse(row, "role", "must be rig or client");
-	if (issuer != NULL && pin_parse(issuer, &in.issuer) < 0)
-		return state_refuse(row, "issuer", "is no key's fingerprint");
 	if (pinmap_get(&at->book->hashes, in.hash) != NULL)
 		return state_refuse(row, "hash", "is there twice");
 	if (invite_find(at->book, in.id) != NULL)
@@ -504,11 +517,11 @@ static int on_row(void *user, struct state_row *row)
 	i = invite_new(at->book, f, in.id, in.hash);
 	if (i == NULL)
 		return RW_ERR_NOMEM;
-	i->role = strcmp(role, "rig") == 0 ? RELAY_RIG : RELAY_CLIENT;
+	i->role = in.role;
 	i->issuer = in.issuer;
 	i->issued = in.issued;
 	i->expires = in.expires;
-	i->uses = (uint16_t)uses;
+	i->uses = in.uses;
 	i->is_first = in.is_first;
 	at->last = i;
 	return 0;

@@ -343,8 +343,13 @@ static void pair_splice(struct pair *p)
 	}
 	if (err == 0) {
 		p->fleet->use.rate = r->settings->max_rate_bytes;
-		err = splice_start(r->splicer, side[0], side[1], &p->fleet->use,
-				   on_splice_end, p, &p->splice);
+		err = splice_start(
+			r->splicer,
+			&(struct splice_params){ .side = { side[0], side[1] },
+						 .group = &p->fleet->use,
+						 .on_end = on_splice_end,
+						 .user = p },
+			&p->splice);
 		side[0].fd = side[1].fd = -1;
 	}
 	if (err == 0) {

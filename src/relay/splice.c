@@ -677,54 +677,68 @@ static void side_drop(struct splice_side side)
 		buf_done(side.first);
 }
 
-int splice_start(struct splicer *sp, struct splice_side a, struct splice_side b,
-		 struct splice_group *group, splice_on_end *on_end, void *user,
-		 struct splice **ret)
+/* Gives s its two sides, watched. On failure nothing is. */
+static int splice_watch(struct splice *s, const struct splice_side from[2])
 {
-	const struct splice_side from[2] = { a, b };
-	struct splice *s = calloc(1, sizeof(*s));
-	uint64_t now = loop_now_us(sp->params.loop);
-	int err = RW_ERR_NOMEM;
+	const uint64_t now = loop_now_us(s->splicer->params.loop);
 
-	if (s == NULL)
-		goto drop;
-	s->splicer = sp;
-	s->group = group;
-	s->on_end = on_end;
-	s->user = user;
-	list_init(&s->link);
-	list_init(&s->queue);
 	for (int i = 0; i < 2; i++) {
 		s->side[i] = (struct side){ .owner = s, .fd = from[i].fd };
 		s->half[i] =
 			(struct half){ .from = (uint8_t)i, .last_us = now };
-		err = side_watch(s, i);
-		if (err < 0)
-			goto unwatch;
 	}
 	for (int i = 0; i < 2; i++) {
-		if (from[i].first == NULL)
-			continue;
-		s->half[i].rest = *from[i].first;
-		s->half[i].bytes = from[i].first->len;
-		buf_init(from[i].first);
+		int err = side_watch(s, i);
+
+		if (err < 0) {
+			epoll_ctl(s->splicer->epoll, EPOLL_CTL_DEL,
+				  s->side[0].fd, NULL);
+			return err;
+		}
 	}
+	return 0;
+}
+
+static void half_take_first(struct half *h, struct buf *first)
+{
+	if (first == NULL)
+		return;
+	h->rest = *first;
+	h->bytes = first->len;
+	buf_init(first);
+}
+
+int splice_start(struct splicer *sp, const struct splice_params *params,
+		 struct splice **ret)
+{
+	struct splice *s = calloc(1, sizeof(*s));
+	int err = RW_ERR_NOMEM;
+
+	if (s != NULL) {
+		s->splicer = sp;
+		s->group = params->group;
+		s->on_end = params->on_end;
+		s->user = params->user;
+		list_init(&s->link);
+		list_init(&s->queue);
+		err = splice_watch(s, params->side);
+	}
+	if (err < 0) {
+		free(s);
+		side_drop(params->side[0]);
+		side_drop(params->side[1]);
+		return err;
+	}
+	half_take_first(&s->half[0], params->side[0].first);
+	half_take_first(&s->half[1], params->side[1].first);
 	list_push(&sp->all, &s->link);
 	sp->count.pairs++;
-	group->pairs++;
+	s->group->pairs++;
 	if (!timer_is_running(sp->tick))
 		timer_start(sp->tick, 1);
 	splice_wake(s);
 	*ret = s;
 	return 0;
-
-unwatch:
-	epoll_ctl(sp->epoll, EPOLL_CTL_DEL, s->side[0].fd, NULL);
-	free(s);
-drop:
-	side_drop(a);
-	side_drop(b);
-	return err;
 }
 
 void splice_cut(struct splice *s, int err)

@@ -56,10 +56,16 @@ struct splice_side {
 	struct buf *first; /* emptied; NULL: none */
 };
 
+struct splice_params {
+	struct splice_side side[2]; /* a and b */
+	struct splice_group *group;
+	splice_on_end *on_end;
+	void *user;
+};
+
 /* Joins a and b until one ends. on_end follows once, from the loop. 0, -errno,
  * RW_ERR_NOMEM (both sockets are closed then). */
-int splice_start(struct splicer *sp, struct splice_side a, struct splice_side b,
-		 struct splice_group *group, splice_on_end *on_end, void *user,
+int splice_start(struct splicer *sp, const struct splice_params *params,
 		 struct splice **ret);
 /* Closes both at once, without a flush; on_end follows with err. */
 void splice_cut(struct splice *s, int err);

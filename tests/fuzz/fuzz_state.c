@@ -43,15 +43,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	state_begin(&first, &format);
 	state_begin(&second, &format);
-	if (state_parse("f", (const char *)data, len, &format, on_row, &first,
-			&err) != 0) {
+	if (state_parse(&(struct state_text){ "f", (const char *)data, len },
+			&format, on_row, &first, &err) != 0) {
 		CHECK(err != NULL);
 		free(err);
 	} else if (first.err == 0) {
 		state_add_row(&first); /* ends the row before; is empty */
-		CHECK(state_parse("f", (const char *)first.text.data,
-				  first.text.len, &format, on_row, &second,
-				  &err) == 0);
+		CHECK(state_parse(
+			      &(struct state_text){
+				      "f", (const char *)first.text.data,
+				      first.text.len },
+			      &format, on_row, &second, &err) == 0);
 		state_add_row(&second);
 		CHECK(first.text.len == second.text.len);
 		CHECK(memcmp(first.text.data, second.text.data,

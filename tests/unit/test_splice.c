@@ -85,9 +85,13 @@ static void rig_start(struct rig *r, struct buf *first_a, struct buf *first_b)
 	r->a = a[0];
 	r->b = b[0];
 	assert_int_equal(splice_start(r->sp,
-				      (struct splice_side){ a[1], first_a },
-				      (struct splice_side){ b[1], first_b },
-				      &r->group, on_end, r, &r->pair),
+				      &(struct splice_params){
+					      .side = { { a[1], first_a },
+							{ b[1], first_b } },
+					      .group = &r->group,
+					      .on_end = on_end,
+					      .user = r },
+				      &r->pair),
 			 0);
 }
 
@@ -317,9 +321,14 @@ static void what_waits_in_a_direction_is_limited(void **state)
 		r.a = a[0];
 		r.b = b[0];
 		assert_int_equal(
-			splice_start(r.sp, (struct splice_side){ a[1], NULL },
-				     (struct splice_side){ b[1], NULL },
-				     &r.group, on_end, &r, &r.pair),
+			splice_start(r.sp,
+				     &(struct splice_params){
+					     .side = { { a[1], NULL },
+						       { b[1], NULL } },
+					     .group = &r.group,
+					     .on_end = on_end,
+					     .user = &r },
+				     &r.pair),
 			0);
 		sent = stuff(&r, r.a, 65536);
 		assert_int_equal(ioctl(r.b, FIONREAD, &queued), 0);
@@ -467,11 +476,15 @@ static void a_small_pair_is_served_among_bulk(void **state)
 
 		tcp_pair(a);
 		tcp_pair(b);
-		assert_int_equal(
-			splice_start(r.sp, (struct splice_side){ a[1], 0 },
-				     (struct splice_side){ b[1], 0 }, &group,
-				     on_end, &ends[i], &bulk[i]),
-			0);
+		assert_int_equal(splice_start(r.sp,
+					      &(struct splice_params){
+						      .side = { { a[1], 0 },
+								{ b[1], 0 } },
+						      .group = &group,
+						      .on_end = on_end,
+						      .user = &ends[i] },
+					      &bulk[i]),
+				 0);
 		work_start(&out[i], a[0], false, 64 << 20, 1 << 20);
 		work_start(&in[i], b[0], true, 64 << 20, 1 << 20);
 	}
@@ -516,9 +529,14 @@ static void pipes_are_capped_and_come_back(void **state)
 		tcp_pair(a[i]);
 		tcp_pair(b[i]);
 		assert_int_equal(
-			splice_start(r.sp, (struct splice_side){ a[i][1], 0 },
-				     (struct splice_side){ b[i][1], 0 }, &group,
-				     on_end, &ends[i], &pair[i]),
+			splice_start(r.sp,
+				     &(struct splice_params){
+					     .side = { { a[i][1], 0 },
+						       { b[i][1], 0 } },
+					     .group = &group,
+					     .on_end = on_end,
+					     .user = &ends[i] },
+				     &pair[i]),
 			0);
 		stuff(&r, a[i][0], 65536); /* nobody reads */
 		assert_in_range(splicer_count(r.sp).pipes_lent, 0, 2);

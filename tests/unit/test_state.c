@@ -57,7 +57,8 @@ static int on_row(void *user, struct state_row *row)
 static void assert_read(const char *text, size_t len, struct seen *seen)
 {
 	char *err = NULL;
-	int got = state_parse("f", text, len, &devices, on_row, seen, &err);
+	int got = state_parse(&(struct state_text){ "f", text, len }, &devices,
+			      on_row, seen, &err);
 
 	if (got != 0)
 		fail_msg("%s", err);
@@ -70,9 +71,10 @@ static void assert_refused(const char *text, const char *want)
 	struct seen seen = { 0 };
 	char *err = NULL;
 
-	assert_int_equal(state_parse("f", text, strlen(text), &devices, on_row,
-				     &seen, &err),
-			 RW_ERR_FORMAT);
+	assert_int_equal(
+		state_parse(&(struct state_text){ "f", text, strlen(text) },
+			    &devices, on_row, &seen, &err),
+		RW_ERR_FORMAT);
 	assert_string_equal(err, want);
 	free(err);
 }
@@ -193,9 +195,10 @@ static void bytes_that_are_no_text_are_refused(void **state)
 	char *err = NULL;
 
 	(void)state;
-	assert_int_equal(state_parse("f", text, sizeof(text) - 1, &devices,
-				     on_row, &seen, &err),
-			 RW_ERR_FORMAT);
+	assert_int_equal(
+		state_parse(&(struct state_text){ "f", text, sizeof(text) - 1 },
+			    &devices, on_row, &seen, &err),
+		RW_ERR_FORMAT);
 	assert_string_equal(err, "f:2: error: a NUL character");
 	free(err);
 }
@@ -239,9 +242,10 @@ static void a_row_has_so_many_fields_at_most(void **state)
 			 "%sk%d=1", i > 0 ? " " : "", i);
 	}
 	strcat(text, "\n");
-	assert_int_equal(state_parse("f", text, strlen(text), &format, on_row,
-				     &seen, &err),
-			 RW_ERR_FORMAT);
+	assert_int_equal(
+		state_parse(&(struct state_text){ "f", text, strlen(text) },
+			    &format, on_row, &seen, &err),
+		RW_ERR_FORMAT);
 	assert_string_equal(err, "f:2: error: more than 32 fields");
 	free(err);
 	state_add_row(&w);
@@ -256,10 +260,11 @@ static void what_on_row_returns_ends_the_reading(void **state)
 	char *err = NULL, *want;
 
 	(void)state;
-	assert_int_equal(state_parse("f", HEAD "name=a\nname=b\n",
-				     strlen(HEAD) + 14, &devices, on_row, &seen,
-				     &err),
-			 -EBUSY);
+	assert_int_equal(
+		state_parse(&(struct state_text){ "f", HEAD "name=a\nname=b\n",
+						  strlen(HEAD) + 14 },
+			    &devices, on_row, &seen, &err),
+		-EBUSY);
 	assert_int_equal(seen.rows, 1);
 	want = xasprintf("f:2: error: %s", err_text(-EBUSY));
 	assert_string_equal(err, want);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What was typed after `rigway rig`, and the verbs that ask the rig that runs,
+ * or do it on the files of one that rests (rig_verbs.c). Each returns the exit
+ * status; what went wrong was printed.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "cmd/setup.h"
+
+struct rig_typed {
+	const char *verb; /* NULL: run the agent */
+	const char *who;  /* remove */
+	const char *name, *log_level;
+	char *listen, *public; /* as they were typed, with commas; or NULL */
+	struct buf guest;      /* the services as they were typed */
+	bool is_guest, is_json;
+	uint64_t uses, expires_ms;
+	uint64_t ready_fd; /* 0: none */
+};
+
+int rig_invite(struct setup *s, struct rig_typed *a);
+int rig_devices(struct setup *s, struct rig_typed *a);
+int rig_remove(struct setup *s, struct rig_typed *a);
+
+/* Prints text after "rigway rig: "; EXIT_FAILED. */
+int rig_fail(const char *text);
+/* The same for a word that is wrong; EXIT_MISUSE. */
+int rig_misuse(const char *text, const char *word);
