@@ -40,7 +40,7 @@ def test_help_everywhere(home, words):
     assert not re.search(r"\b(fleets?|carriers?|splic\w*)\b",
                          r.out.replace("--fleet", ""), re.I), repr(r)
     # Asking for help leaves nothing behind.
-    assert not os.path.exists(home.rigway_home)
+    assert home.is_untouched()
 
 
 def test_misuse_is_2_and_says_so(home):
@@ -187,5 +187,5 @@ def test_without_rigway_home_the_xdg_folders_hold_it(world):
     assert w.relay.rigway("relay", "invite", env=xdg).out.strip()
     assert os.path.exists(w.relay.path("st", "rigway"))
     assert os.path.exists(w.relay.path("rt", "rigway", "relay.sock"))
-    assert not os.path.exists(w.relay.rigway_home)
+    assert w.relay.is_untouched()
     p.stop()

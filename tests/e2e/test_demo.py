@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """`rigway demo`: relay, rig and laptop on this machine, proven and ended."""
-import os
 import re
 import time
 
@@ -26,7 +25,7 @@ def test_check_proves_it_and_ends(home):
     assert "jupyter" in (r.out + r.err).lower(), repr(r)
     # It lives in a place of its own, and leaves nothing.
     assert home.background() == []
-    assert not os.path.exists(home.rigway_home)
+    assert home.is_untouched()
 
 
 def test_the_printed_link_is_jupyter(home):

@@ -139,6 +139,9 @@ def reconnect(w):
 def config(w):
     h = w.home("configured")
     o = one(h.rigway("config", "check", "--json"))
+    assert o["good"] and o["there"] and o["mistakes"] == [], o
+    o = one(h.rigway("config", "check", "--json",
+                     env={"RIGWAY_HOME": h.path("nothing")}))
     assert o["good"] and not o["there"] and o["mistakes"] == [], o
     h.settings("relay:\n  max_devices: lots\n  nonsense: 1\n")
     o = one(h.fails("config", "check", "--json"))

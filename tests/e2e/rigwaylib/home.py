@@ -106,6 +106,10 @@ class Home:
         with open(os.path.join(self.rigway_home, "rigway.yml"), "w") as f:
             f.write(with_defaults(text))
 
+    def is_untouched(self):
+        """Whether nothing is there but what settings() wrote."""
+        return os.listdir(self.rigway_home) == ["rigway.yml"]
+
     def other_machine(self, machine_id):
         """Makes this home's programs believe in another machine."""
         d = os.path.join(self.dir, "etc")
