@@ -188,6 +188,9 @@ struct carrier *session_dial(struct session *s, const struct hello_extra *extra,
 
 	CHECK(s->p.is_client);
 	s->now = now_us;
+	/* HELLO has room for no more others than this. */
+	if (s->carrier_count > s->p.limits.carriers_max)
+		return NULL;
 	list_for_each (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
 

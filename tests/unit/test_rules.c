@@ -224,6 +224,29 @@ static void each_stream_rides_on_one_carrier_at_a_time(void **state)
 	assert_int_equal(on[0] + on[1], 20);
 }
 
+/* As many as there can be, and then one more is asked for. */
+static void a_hello_names_all_carriers_that_there_can_be(void **state)
+{
+	struct hello h;
+	size_t len;
+
+	(void)state;
+	pair.limits.carriers_max = CARRIERS_MAX;
+	start();
+	for (int k = 1; k < CARRIERS_MAX; k++)
+		assert_non_null(wire_up());
+	struct wire *last = wire_dial();
+
+	wire_pull(last, CLIENT);
+	const uint8_t *data = buf_peek(&last->q[RIG], &len);
+
+	assert_true(hello_read(data, len, &h) > 0);
+	assert_int_equal(h.live_count, CARRIERS_MAX);
+	settle();
+	assert_null(wire_dial());
+	assert_int_equal(pair.side[CLIENT].s->carrier_count, CARRIERS_MAX + 1);
+}
+
 /* READ and STREAMS that were said earlier and come later change nothing. */
 static void a_carriers_frames_state_only_what_grows(void **state)
 {
@@ -542,6 +565,7 @@ int main(void)
 		T(what_is_stated_only_grows),
 		T(memory_is_bounded_by_the_limits),
 		T(each_stream_rides_on_one_carrier_at_a_time),
+		T(a_hello_names_all_carriers_that_there_can_be),
 		T(a_carriers_frames_state_only_what_grows),
 		T(others_are_read_no_more_before_received_is_stated),
 		T(an_unconfirmed_end_counts_against_the_limit),
