@@ -417,6 +417,33 @@ static inline void make_two(struct world *w, struct dev *rig,
 	rig->answers = true;
 }
 
+/* A relay, with a rig and its laptop there. */
+static inline void world_of_two(struct world *w, struct dev *rig,
+				struct dev *laptop)
+{
+	world_open(w);
+	world_start_relay(w, 0);
+	make_two(w, rig, laptop);
+}
+
+static inline void world_end_two(struct world *w, struct dev *rig,
+				 struct dev *laptop)
+{
+	dev_close(rig);
+	dev_close(laptop);
+	world_close(w);
+}
+
+/* A rig of another owner. */
+static inline void join_other(struct world *w, struct dev *other)
+{
+	struct code code;
+
+	dev_open(other, w);
+	relay_code_new(w, &code);
+	assert_int_equal(dev_redeem(other, &code, RELAY_RIG), 0);
+}
+
 static inline void connect_two(struct world *w, struct dev *rig,
 			       struct dev *laptop)
 {

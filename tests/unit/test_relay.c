@@ -8,9 +8,7 @@ static void two_devices_meet_and_speak_past_the_relay(void **state)
 	struct dev rig, laptop;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	connect_two(&w, &rig, &laptop);
 	assert_true(pin_eq(chan_peer_pin(laptop.chan), key_pin(rig.key)));
 	assert_true(pin_eq(chan_peer_pin(rig.chan), key_pin(laptop.key)));
@@ -26,9 +24,7 @@ static void two_devices_meet_and_speak_past_the_relay(void **state)
 	chan_finish(laptop.chan, 0);
 	until(&w, rig.is_over && laptop.is_over);
 	until(&w, relay_counts(w.relay).pairs == 0);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 /* The number goes to the rig only, and only the rig may use it. */
@@ -39,9 +35,7 @@ static void a_rendezvous_is_bound_to_both_keys(void **state)
 	struct code code;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	dev_open(&thief, &w);
 	rig_invite(&rig, 3600, &code);
 	assert_int_equal(dev_redeem(&thief, &code, RELAY_CLIENT), 0);
@@ -65,9 +59,7 @@ static void a_rendezvous_is_bound_to_both_keys(void **state)
 	until(&w, thief.wish_err != 0);
 	assert_int_equal(thief.wish_err, RW_ERR_GONE);
 	dev_close(&thief);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 /* Whatever the relay pairs, the inner handshake judges. */
@@ -77,9 +69,7 @@ static void the_wrong_client_is_found_out_inside(void **state)
 	struct dev rig, laptop;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	rig.answers = false;
 	dev_wish(&laptop, &rig, false);
 	until(&w, rig.calls == 1);
@@ -87,9 +77,7 @@ static void the_wrong_client_is_found_out_inside(void **state)
 	until(&w, rig.wish_err != 0);
 	assert_int_equal(rig.wish_err, RW_ERR_PIN);
 	until(&w, laptop.wish_err != 0 || laptop.is_over);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void a_rig_declines_and_the_client_hears_why(void **state)
@@ -98,9 +86,7 @@ static void a_rig_declines_and_the_client_hears_why(void **state)
 	struct dev rig, laptop;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	rig.answers = false;
 	dev_wish(&laptop, &rig, true);
 	until(&w, rig.calls == 1);
@@ -110,9 +96,7 @@ static void a_rig_declines_and_the_client_hears_why(void **state)
 	assert_int_equal(laptop.wish_err, RW_ERR_NOT_ALLOWED);
 	assert_string_equal(laptop.wish_text,
 			    "this rig does not know that laptop");
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void a_wish_waits_for_an_absent_rig(void **state)
@@ -121,9 +105,7 @@ static void a_wish_waits_for_an_absent_rig(void **state)
 	struct dev rig, laptop;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	control_stop(rig.control);
 	rig.control = NULL;
 	until(&w, relay_counts(w.relay).controls == 0);
@@ -134,9 +116,7 @@ static void a_wish_waits_for_an_absent_rig(void **state)
 	until(&w, laptop.waits == 1);
 	dev_control(&rig, RELAY_RIG, 2);
 	until(&w, laptop.chan != NULL && rig.chan != NULL);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void the_newest_control_of_a_key_takes_over(void **state)
@@ -146,9 +126,7 @@ static void the_newest_control_of_a_key_takes_over(void **state)
 	struct control *old;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	old = rig.control;
 	dev_control(&rig, RELAY_RIG, 2);
 	until(&w, rig.downs == 1);
@@ -159,9 +137,7 @@ static void the_newest_control_of_a_key_takes_over(void **state)
 	until(&w, relay_counts(w.relay).controls == 1);
 	connect_two(&w, &rig, &laptop); /* calls go to the new one */
 	control_stop(old);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void removal_cuts_at_once(void **state)
@@ -172,9 +148,7 @@ static void removal_cuts_at_once(void **state)
 	char *err;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	dev_control(&laptop, RELAY_CLIENT, 7);
 	connect_two(&w, &rig, &laptop);
 	until(&w, relay_counts(w.relay).pairs == 1);
@@ -188,9 +162,7 @@ static void removal_cuts_at_once(void **state)
 	dev_wish(&laptop, &rig, true);
 	until(&w, laptop.wish_err != 0);
 	assert_int_equal(laptop.wish_err, RW_ERR_NOT_ALLOWED);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void a_rig_that_drops_a_device_cuts_it(void **state)
@@ -211,9 +183,7 @@ static void a_rig_that_drops_a_device_cuts_it(void **state)
 	until(&w, rig.dones == 1 && laptop.is_over);
 	assert_int_equal(rig.done_err, 0);
 	assert_null(book_find_device(w.book, key_pin(laptop.key)));
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void on_list_row(void *user, const struct relay_row *row)
@@ -228,12 +198,9 @@ static void lost_rendezvous_are_closed_at_both_ends(void **state)
 {
 	struct world w;
 	struct dev rig, laptop, other;
-	struct code code;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	connect_two(&w, &rig, &laptop);
 	until(&w, relay_counts(w.relay).pairs == 1);
 	control_lost(rig.control, rig.call.rendezvous);
@@ -242,33 +209,24 @@ static void lost_rendezvous_are_closed_at_both_ends(void **state)
 	laptop.is_over = rig.is_over = false;
 	connect_two(&w, &rig, &laptop);
 	until(&w, relay_counts(w.relay).pairs == 1);
-	dev_open(&other, &w);
-	relay_code_new(&w, &code);
-	assert_int_equal(dev_redeem(&other, &code, RELAY_RIG), 0);
+	join_other(&w, &other);
 	dev_control(&other, RELAY_RIG, 9);
 	control_lost(other.control, rig.call.rendezvous);
 	control_list(other.control, on_list_row, dev_on_done, &other);
 	until(&w, other.dones == 2); /* it was read before that */
 	assert_int_equal(relay_counts(w.relay).pairs, 1);
 	dev_close(&other);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void devices_see_their_fleet(void **state)
 {
 	struct world w;
 	struct dev rig, laptop, other;
-	struct code code;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
-	dev_open(&other, &w);
-	relay_code_new(&w, &code);
-	assert_int_equal(dev_redeem(&other, &code, RELAY_RIG), 0);
+	world_of_two(&w, &rig, &laptop);
+	join_other(&w, &other);
 	rig.dones = 0;
 	assert_int_equal(
 		control_list(rig.control, on_list_row, dev_on_done, &rig), 0);
@@ -276,9 +234,7 @@ static void devices_see_their_fleet(void **state)
 	assert_int_equal(rig.done_err, 0);
 	assert_int_equal(rig.rows, 2);
 	dev_close(&other);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void the_relay_comes_back_and_so_do_they(void **state)
@@ -288,9 +244,7 @@ static void the_relay_comes_back_and_so_do_they(void **state)
 	uint16_t port;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	connect_two(&w, &rig, &laptop);
 	port = relay_port(w.relay);
 	world_stop_relay(&w);
@@ -298,9 +252,7 @@ static void the_relay_comes_back_and_so_do_they(void **state)
 	world_start_relay(&w, port);
 	until(&w, rig.ups == 2);
 	connect_two(&w, &rig, &laptop); /* the book is on disk */
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void on_stopped(void *user)
@@ -315,15 +267,11 @@ static void stopping_tells_everybody(void **state)
 	bool stopped = false;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	relay_stop(w.relay, on_stopped, &stopped);
 	until(&w, stopped && rig.downs > 0);
 	assert_int_equal(rig.first_down_err, RW_ERR_CLOSING);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 int main(void)

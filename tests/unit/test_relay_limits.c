@@ -94,41 +94,30 @@ static void an_unknown_key_may_only_redeem(void **state)
 	struct dev rig, laptop, stranger;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	dev_open(&stranger, &w);
 	dev_wish(&stranger, &rig, true);
 	until(&w, stranger.wish_err != 0);
 	assert_int_equal(stranger.wish_err, RW_ERR_NOT_ALLOWED);
 	assert_int_equal(rig.calls, 0);
 	dev_close(&stranger);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void fleets_do_not_see_each_other(void **state)
 {
 	struct world w;
 	struct dev rig, laptop, other;
-	struct code code;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
-	dev_open(&other, &w);
-	relay_code_new(&w, &code);
-	assert_int_equal(dev_redeem(&other, &code, RELAY_RIG), 0);
+	world_of_two(&w, &rig, &laptop);
+	join_other(&w, &other);
 	dev_wish(&other, &rig, true);
 	until(&w, other.wish_err != 0);
 	assert_int_equal(other.wish_err, RW_ERR_NOT_FOUND);
 	assert_int_equal(rig.calls, 0);
 	dev_close(&other);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void waiting_wishes_of_one_device_are_limited(void **state)
@@ -156,9 +145,7 @@ static void waiting_wishes_of_one_device_are_limited(void **state)
 	until(&w, relay_counts(w.relay).waiting == 0);
 	dev_wish(&laptop, &rig, true);
 	until(&w, laptop.waits == 2);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void pairs_of_one_fleet_are_limited(void **state)
@@ -180,9 +167,7 @@ static void pairs_of_one_fleet_are_limited(void **state)
 	until(&w, laptop.wish_err != 0);
 	assert_int_equal(laptop.wish_err, RW_ERR_LIMIT);
 	assert_true(rig.chan == c[0] && laptop.chan == c[1]);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 /* All were in line while there was room; then the rig comes. */
@@ -256,9 +241,7 @@ static void changes_of_one_device_are_limited(void **state)
 	}
 	assert_in_range(full, 10, 18); /* one more each second */
 	assert_true(control_is_up(rig.control));
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 /* Devices come, are removed, and others come: the relay is not full of them. */
@@ -269,9 +252,7 @@ static void those_who_were_removed_are_forgotten(void **state)
 	struct pin pin;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	for (unsigned i = 0; i < 10000; i++) {
 		random_bytes(pin.b, sizeof(pin.b));
 		assert_non_null(relay_present(w.relay, &pin));
@@ -280,9 +261,7 @@ static void those_who_were_removed_are_forgotten(void **state)
 	/* Who is there, or may come, is not. */
 	assert_true(control_is_up(rig.control));
 	connect_two(&w, &rig, &laptop);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 /* A connection that has shown no admitted key: plain TCP, silent. */
@@ -430,9 +409,7 @@ static void a_byte_between_wish_and_ready_closes_it(void **state)
 	size_t n;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	rig.answers = false;
 	m.hello.version_min = m.hello.version_max = RELAY_VERSION;
 	m.hello.purpose = RELAY_WISH;
@@ -459,9 +436,7 @@ static void a_byte_between_wish_and_ready_closes_it(void **state)
 	until(&w, r.is_closed);
 	assert_int_equal(relay_counts(w.relay).waiting, 0);
 	tls_ctx_free(ctx);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void what_waits_for_a_device_that_does_not_read_is_limited(void **state)
@@ -505,9 +480,7 @@ static void what_waits_for_a_device_that_does_not_read_is_limited(void **state)
 	chan_close(r.chan, RW_ERR_CANCELLED);
 	until(&w, r.is_closed);
 	tls_ctx_free(ctx);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 /* A rig that lost its paths says so first thing when it is back. */
@@ -521,9 +494,7 @@ static void a_hello_names_what_is_lost_and_both_legs_close(void **state)
 	struct rude r;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	connect_two(&w, &rig, &laptop);
 	until(&w, relay_counts(w.relay).pairs == 1);
 	control_stop(rig.control);
@@ -547,9 +518,7 @@ static void a_hello_names_what_is_lost_and_both_legs_close(void **state)
 	chan_close(r.chan, RW_ERR_CANCELLED);
 	until(&w, r.is_closed);
 	tls_ctx_free(ctx);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 static void a_message_of_the_relay_from_a_device_closes_it(void **state)
@@ -561,9 +530,7 @@ static void a_message_of_the_relay_from_a_device_closes_it(void **state)
 	struct rude r;
 
 	(void)state;
-	world_open(&w);
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
+	world_of_two(&w, &rig, &laptop);
 	rude_open(&r, &laptop, &ctx);
 	assert_int_equal(reach_send(r.chan, &m), 0);
 	until(&w, r.is_closed);
@@ -574,9 +541,7 @@ static void a_message_of_the_relay_from_a_device_closes_it(void **state)
 	assert_int_equal(reach_send(r.chan, &m), 0);
 	until(&w, r.is_closed);
 	tls_ctx_free(ctx);
-	dev_close(&rig);
-	dev_close(&laptop);
-	world_close(&w);
+	world_end_two(&w, &rig, &laptop);
 }
 
 int main(void)
