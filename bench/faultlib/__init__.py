@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What bench/soak and bench/faults share."""
