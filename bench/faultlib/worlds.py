@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 
-from rigwaylib import mounts, net
+from rigwaylib import faults, mounts, net
 from rigwaylib.world import World
 
 
@@ -19,11 +19,11 @@ def own_mounts():
 
 
 @contextlib.contextmanager
-def world(**kw):
+def world(kind="relay", delay_ms=0):
     why = net.reason_without()
     if why:
         sys.exit(f"this machine has no network namespaces: {why}")
-    n = net.Net(**kw)
+    n = faults.net_for(kind, delay_ms)
     w = World(n)
     try:
         yield w

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 
-from . import proc, tides
+from . import net, proc, standstill, tides
 from .poll import stays, wait_for
 
 AWAY_S = 3.0    # an outage, where a cell does not say otherwise
@@ -38,10 +38,12 @@ class Side:
                             "out": [(n.router_a, "wan0"),
                                     (n.router_b, "wan0")]}
             return
-        self.router = n.router_a if name == "rig" else n.router_b
-        self.host = 2
+        self.router = n.router_a if name == "rig" else n.laptop_router
+        port = 2 if name == "rig" else n.laptop_host
+        if not hasattr(w, "hosts"):
+            w.hosts = {"rig": 2, "laptop": n.laptop_host}
         self.devices = {"in": [(self.ns, "eth0")],
-                        "out": [(self.router, "p2")]}
+                        "out": [(self.router, f"p{port}")]}
 
     def pid(self):
         if self.name == "relay":
@@ -95,14 +97,23 @@ def fall_asleep(side, state):
     state["pids"] = side.frozen()
     for p in state["pids"]:
         os.kill(p, signal.SIGSTOP)
+    if side.w.clock and side.name == "laptop":
+        side.w.clock.stop()
     side.ns.sh("ip link set eth0 down")
 
 
 def wake_up(side, state):
     side.ns.sh("ip link set eth0 up")
     side.route()
+    if side.w.clock and side.name == "laptop":
+        side.w.clock.go_on()
     for p in state["pids"]:
         os.kill(p, signal.SIGCONT)
+
+
+def wake_up_forgotten(side, state):
+    forget_mapping(side, state)
+    wake_up(side, state)
 
 
 def freeze(side, state):
@@ -117,11 +128,14 @@ def thaw(_, state):
 
 
 def change_address(side, _):
-    n = side.w.net
-    old, side.host = side.host, side.host + 5
+    n, hosts = side.w.net, side.w.hosts
+    old, new = hosts[side.name], (hosts[side.name] + 5) % 200 + 2
+    hosts[side.name] = new
     side.ns.sh(f"ip addr del {n.LAN}.{old}/24 dev eth0; "
-               f"ip addr add {n.LAN}.{side.host}/24 dev eth0")
+               f"ip addr add {n.LAN}.{new}/24 dev eth0")
     side.route()
+    if side.name == "rig" and side.w.kind == "direct":
+        n.pass_to_rig(new)
 
 
 def change_public_address(side, _):
@@ -129,7 +143,8 @@ def change_public_address(side, _):
     old = side.router.sh("ip -4 -o addr show dev wan0").split()[3]
     host = int(old.split("/")[0].rpartition(".")[2])
     new = f"45.0.0.{host + 30 if host < 200 else host - 180}/24"
-    side.router.sh(f"ip addr del {old} dev wan0; ip addr add {new} dev wan0; "
+    side.router.sh("sysctl -qw net.netfilter.nf_conntrack_tcp_loose=1; "
+                   f"ip addr del {old} dev wan0; ip addr add {new} dev wan0; "
                    "conntrack -F 2>/dev/null || true")
 
 
@@ -172,6 +187,7 @@ FAULTS = {f[0]: f[1:] for f in (
     ("connections reset", ALL, reset_sockets, None, 1),
     ("relay killed", ("relay",), kill_relay, start_relay, 1),
     ("asleep", ENDS, fall_asleep, wake_up, 3),
+    ("asleep, mapping gone", ENDS, fall_asleep, wake_up_forgotten, 3),
     ("frozen", ALL, freeze, thaw, 3),
     ("new address", ENDS, change_address, None, 3),
     ("new public address", ENDS, change_public_address, None, 10),
@@ -180,6 +196,56 @@ FAULTS = {f[0]: f[1:] for f in (
     ("nothing comes in", ALL, drop_in, pass_in, 1),
     ("nothing goes out", ALL, drop_out, pass_out, 1),
 )}
+
+
+# Kinds of path: how the laptop stands to its rig. In all of them the relay is
+# there as well; it carries on where the better path is gone.
+KINDS = ("relay", "direct", "lan")
+
+
+def net_for(kind, delay_ms=0):
+    n = net.Net(delay_ms=delay_ms, laptop_at="a" if kind == "lan" else "b")
+    if kind == "direct":
+        n.pass_to_rig(2)
+    return n
+
+
+def bring_up(w, kind):
+    """A paired world whose session goes along such a path."""
+    w.kind = kind
+    w.machines()
+    w.rig.settings({
+        "relay": "rig:\n  probe_port: 0\n",
+        "lan": "rig:\n  probe_port: 7443\n",
+        "direct": f"rig:\n  probe_port: 0\n  listen: {w.net.RIG_PORT}\n"
+                  f"  public: 45.0.0.2:{w.net.RIG_PORT}\n"}[kind])
+    if kind != "relay":   # which a test's home has by itself
+        w.laptop.settings("client:\n  paths: any\n")
+    w.start_relay()
+    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
+    w.start_rig()
+    w.join_laptop()
+    wait_for(lambda: path_of(w).startswith(kind), 60, f"path is {kind}")
+    return w
+
+
+def move_clock(w):
+    """From here on the laptop's clock stands still while it sleeps."""
+    w.clock = standstill.Clock(w.dir)
+    assert proc.end(w.laptop.daemon()) == []
+    w.laptop.rigway("ls", env=w.clock.env())
+    w.wait_online()
+    return w
+
+
+def path_of(w):
+    return w.laptop.json("status")["rigs"][0]["path"] or "none"
+
+
+def possible(name, side, kind):
+    """Where the laptop is at home, one router serves both."""
+    return not (kind == "lan" and side == "laptop"
+                and name in ("new public address", "NAT forgot"))
 
 
 def promise(name):
@@ -340,7 +406,6 @@ class Cell:
         sides, begin, heal, _ = FAULTS[self.name]
         assert self.side in sides, (self.name, self.side)
         s, state = Side(self.w, self.side), {}
-        s.host = getattr(self.w, f"host_{self.side}", 2)
         t0 = time.monotonic()
         begin(s, state)
         t0 = state.get("t0", t0)
@@ -348,7 +413,6 @@ class Cell:
             time_passes(self.seconds, self.meanwhile)
             heal(s, state)
             t0 = time.monotonic()
-        setattr(self.w, f"host_{self.side}", getattr(s, "host", 2))
         self.traffic.wait_calm(t0, self.meanwhile)
         self.took = self.traffic.worst(t0)
         return self

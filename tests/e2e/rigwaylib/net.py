@@ -112,10 +112,12 @@ R
 
 
 class Net:
+    """laptop_at a: it is at home, in the rig's network."""
     RELAY = "45.0.0.10"
     LAN = "192.168.50"
+    RIG_PORT = 7443  # where router A passes it to the rig, if it is told to
 
-    def __init__(self, node2=False, delay_ms=0):
+    def __init__(self, node2=False, delay_ms=0, laptop_at="b"):
         """delay_ms: from each home to the relay, one way."""
         self.all, self.delay_ms = [], delay_ms
         self.relay = self.ns("relay")
@@ -123,6 +125,10 @@ class Net:
                       f"ip addr add {self.RELAY}/24 dev br0")
         self.router_a, self.rig = self._home("a", "45.0.0.2", "rig")
         self.router_b, self.laptop = self._home("b", "45.0.0.3", "laptop")
+        self.laptop_router, self.laptop_host = self.router_b, 2
+        if laptop_at == "a":
+            self.laptop = self._station(self.router_a, "laptop-a", 4)
+            self.laptop_router, self.laptop_host = self.router_a, 4
         if node2:
             self.node2 = self._station(self.router_a, "node2", 3)
 
@@ -148,6 +154,17 @@ class Net:
         ns.sh(f"ip addr add {self.LAN}.{host}/24 dev eth0; "
               f"ip route add default via {self.LAN}.1")
         return ns
+
+    def pass_to_rig(self, host):
+        """What a person types into the router's page: the port of the rig."""
+        self.router_a.sh(
+            "nft 'add chain inet filter pre { type nat hook prerouting "
+            "priority -100; }'; nft flush chain inet filter pre; "
+            f"nft add rule inet filter pre iifname wan0 tcp dport "
+            f"{self.RIG_PORT} dnat ip to {self.LAN}.{host}; "
+            "nft insert rule inet filter input iifname wan0 tcp dport "
+            f"{self.RIG_PORT} accept; nft insert rule inet filter forward "
+            f"tcp dport {self.RIG_PORT} accept")
 
     def close(self):
         for n in reversed(self.all):

@@ -19,6 +19,7 @@ class World:
         os.chmod(self.dir, 0o755)
         self.homes, self.others, self.net = [], [], net
         self.relay_port = None
+        self.kind, self.clock = "relay", None
         self.relay_args = []
         self.relay_proc = self.rig_proc = None
 
