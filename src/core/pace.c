@@ -12,6 +12,11 @@
 #define RTT_KEEP_US    10000000 /* then the queue is drained to look again */
 #define STUCK_US       50000	/* a keystroke's delay that is felt */
 #define FAR_US	       5000
+#define GAIN_ONE       64
+#define GAIN_MOST      256
+#define TRIAL_SETTLES  2 /* rounds until a change shows, */
+#define TRIAL_ROUNDS   4 /* and that it is measured for */
+#define TRIAL_PAUSE    4 /* such times, after a try upwards in vain */
 #define CAP_FIRST      (64 * 1024)
 #define CAP_MOST       (UINT64_C(256) * 1024 * 1024)
 
@@ -21,6 +26,7 @@ void pace_init(struct pace *p, uint32_t cap_min)
 	p->cap_min = cap_min;
 	p->cap = MAX(CAP_FIRST, cap_min);
 	p->startup = true;
+	p->gain = GAIN_ONE;
 	p->least_us = UINT64_MAX;
 }
 
@@ -79,8 +85,79 @@ static uint64_t slack_us(const struct pace *p)
 	return MIN(MAX(2 * p->rtt_us, SLACK_LEAST_US), SLACK_MOST_US);
 }
 
-static void next_round(struct pace *p)
+/*
+ * Whether more in flight brings more. Where packets are lost, what arrives
+ * waits for what is sent again: the way is longer than its least round trip
+ * says, though no queue stands on it, and only a try can tell the two apart.
+ * So now and then a quarter more goes for some rounds, and stays if the rate
+ * grows by half as much; and a fifth less, which stays if hardly less comes.
+ */
+enum trial {
+	TRIAL_BASE, /* the rate as it is */
+	TRIAL_MORE,
+	TRIAL_LESS,
+};
+
+static void trial_begin(struct pace *p, enum trial trial, uint64_t rate)
 {
+	p->trial = (uint8_t)trial;
+	p->trial_rounds = 0;
+	p->trial_rate = rate;
+	p->gain_before = p->gain;
+	if (trial == TRIAL_MORE)
+		p->gain = (uint16_t)MIN(p->gain * 5 / 4, GAIN_MOST);
+	else if (trial == TRIAL_LESS)
+		p->gain = (uint16_t)MAX(p->gain * 4 / 5, GAIN_ONE);
+}
+
+static void trial_judge(struct pace *p, uint64_t rate)
+{
+	switch ((enum trial)p->trial) {
+	case TRIAL_BASE:
+		if (p->gain > GAIN_ONE && p->pause % 4 == 2)
+			trial_begin(p, TRIAL_LESS, rate);
+		else if (p->pause == 0 && p->gain < GAIN_MOST)
+			trial_begin(p, TRIAL_MORE, rate);
+		else
+			trial_begin(p, TRIAL_BASE, rate);
+		if (p->pause > 0)
+			p->pause--;
+		return;
+	case TRIAL_MORE:
+		if (rate >= p->trial_rate + p->trial_rate / 8) {
+			trial_begin(p, TRIAL_MORE, rate);
+			return;
+		}
+		p->gain = p->gain_before;
+		p->pause = TRIAL_PAUSE;
+		break;
+	case TRIAL_LESS:
+		if (rate < p->trial_rate - p->trial_rate / 16)
+			p->gain = p->gain_before;
+		break;
+	}
+	trial_begin(p, TRIAL_BASE, rate);
+}
+
+/* A round is over in which the cap held the sender back. */
+static void trial_round(struct pace *p, uint64_t now_us)
+{
+	if (p->startup || p->drains) {
+		p->trial_rounds = 0;
+		return;
+	}
+	if (++p->trial_rounds <= TRIAL_SETTLES) {
+		p->trial_at = now_us;
+		p->trial_read = p->read;
+	} else if (p->trial_rounds > TRIAL_SETTLES + TRIAL_ROUNDS) {
+		trial_judge(p, (p->read - p->trial_read) * 1000000 /
+				       MAX(now_us - p->trial_at, 1));
+	}
+}
+
+static void next_round(struct pace *p, uint64_t now_us)
+{
+	trial_round(p, now_us);
 	p->round_ends = p->sent;
 	p->had_room = p->least_us < p->rtt_us + slack_us(p) * 3 / 4;
 	p->least_us = UINT64_MAX;
@@ -177,7 +254,8 @@ void pace_rtt(struct pace *p, uint64_t rtt_us, uint64_t now_us)
 static void set_cap(struct pace *p, uint64_t got)
 {
 	uint64_t rate = rate_most(p);
-	uint64_t cap = rate * (p->rtt_us + slack_us(p)) / 1000000;
+	uint64_t cap =
+		rate * (p->rtt_us + slack_us(p)) / 1000000 * p->gain / GAIN_ONE;
 
 	if (p->startup)
 		cap = MAX(cap, p->cap + got);
@@ -215,7 +293,7 @@ bool pace_read(struct pace *p, uint64_t read, uint64_t now_us)
 	}
 	if (read >= p->round_ends) {
 		if (full || p->held)
-			next_round(p);
+			next_round(p, now_us);
 		else
 			free_round(p);
 	}

@@ -44,6 +44,14 @@ struct pace {
 	uint64_t rtt_at_us;	/* when it was seen last */
 	uint64_t best;		/* rate that startup compares with */
 	uint8_t flat;		/* rounds without growth */
+	uint8_t trial;		/* what is tried out: enum trial of pace.c */
+	uint8_t trial_rounds;	/* so many rounds of it are over */
+	uint8_t pause;		/* so many before the next try upwards */
+	uint16_t gain;		/* of the cap, in 64ths: 1 to 4 */
+	uint16_t gain_before;	/* the trial */
+	uint64_t trial_at;	/* when its measuring began, */
+	uint64_t trial_read;	/* and what was read by then */
+	uint64_t trial_rate;	/* what the phase before it brought */
 	bool startup;
 	bool held;   /* the cap held the sender back */
 	bool drains; /* a round with a small cap finds the true rtt */

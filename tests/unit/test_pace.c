@@ -21,6 +21,9 @@ struct path {
 	uint64_t free_at;	    /* when the queue is empty */
 	uint64_t arrived, state_at; /* read; to be stated then, unless 0 */
 	uint64_t most_queue;	    /* longest wait in the queue, us */
+	unsigned lost;		    /* each so manieth is sent again; 0: none */
+	unsigned sent;
+	uint64_t last_at; /* nothing is read before what went before it */
 };
 
 static struct pace pace;
@@ -38,6 +41,9 @@ static void path_send(uint32_t len, bool mark)
 	path.free_at =
 		MAX(path.free_at, now) + (uint64_t)len * 1000000 / path.rate;
 	path.way[i].at = path.free_at + path.delay;
+	if (path.lost != 0 && ++path.sent % path.lost == 0)
+		path.way[i].at += 2 * path.delay;
+	path.way[i].at = path.last_at = MAX(path.way[i].at, path.last_at);
 	path.way[i].read = pace.sent;
 	path.way[i].mark = mark;
 	path.count++;
@@ -122,6 +128,23 @@ static void the_rate_of_the_path_is_found_and_used(void **state)
 		assert_true(pace.rtt_us >= 2 * rows[i].delay);
 		assert_true(pace.rtt_us < 2 * rows[i].delay + 50000);
 	}
+}
+
+/* At 1 % of the packets, one in nine frames is hit, and all behind it wait for
+ * a round trip: the path then needs twice as much in flight. */
+static void what_the_path_loses_does_not_hold_the_sender_back(void **state)
+{
+	(void)state;
+	begin(12500000, 50000, 32768);
+	path.lost = 9;
+	run(30000000);
+	assert_true(run(10000000) >= 12500000 / 10 * 9);
+	/* And when it loses no more, the queue gets short again. */
+	path.lost = 0;
+	run(60000000);
+	path.most_queue = 0;
+	run(5000000);
+	assert_true(path.most_queue < 60000);
 }
 
 /* Behind a download a keystroke waits about as long as the design says. */
@@ -297,6 +320,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_carrier_may_always_send_the_least),
 		cmocka_unit_test(the_rate_of_the_path_is_found_and_used),
+		cmocka_unit_test(
+			what_the_path_loses_does_not_hold_the_sender_back),
 		cmocka_unit_test(the_queue_on_the_path_stays_short),
 		cmocka_unit_test(a_path_that_gets_faster_is_noticed),
 		cmocka_unit_test(a_path_that_gets_slower_is_noticed),
