@@ -208,6 +208,7 @@ static bool make_env(struct daemon *d)
 	d->env.loop = &d->loop;
 	d->env.key = d->key;
 	d->env.budget = &d->budget;
+	d->env.paths = (enum way_paths)d->settings.client.paths;
 	d->env.on_welcome = on_welcome;
 	d->env.user = d;
 	do

@@ -5,9 +5,12 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/err.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "carrier/direct.h"
+#include "carrier/discover.h"
 #include "carrier/relayed.h"
 #include "client/rigs.h"
 #include "client/way.h"
@@ -29,7 +32,10 @@ struct attempt {
 	uint32_t path;
 	enum path_kind kind;
 	bool is_extra;
+	/* One of them: */
 	struct relayed *relayed;
+	struct direct *direct;
+	struct discover *discover;
 	bool waiting;	  /* it says that it stands in line */
 	uint64_t wait_us; /* since when; 0: never */
 };
@@ -57,7 +63,12 @@ static void attempt_free(struct attempt *a)
 
 static void attempt_cancel(struct attempt *a)
 {
-	relayed_cancel(a->relayed);
+	if (a->relayed != NULL)
+		relayed_cancel(a->relayed);
+	if (a->direct != NULL)
+		direct_cancel(a->direct);
+	if (a->discover != NULL)
+		discover_cancel(a->discover);
 	attempt_free(a);
 }
 
@@ -108,6 +119,35 @@ static void on_waiting(void *user, const char *why)
 	race_waits(d->race, a->path, why);
 	d->ops->on_waiting(d->user, why, is_news);
 }
+
+static void on_found(void *user, const char *at)
+{
+	struct attempt *a = user;
+	struct dials *d = a->dials;
+
+	race_found(d->race, at, loop_now_us(d->env->loop));
+	d->ops->on_found(d->user, at);
+}
+
+static void on_searched(void *user, unsigned count, const char *text)
+{
+	struct attempt *a = user;
+
+	if (count == 0)
+		on_failed(user, RW_ERR_NOT_FOUND, text);
+	else
+		attempt_free(a);
+}
+
+static const struct direct_ops direct_ops = {
+	.on_up = on_up,
+	.on_failed = on_failed,
+};
+
+static const struct discover_ops discover_ops = {
+	.on_found = on_found,
+	.on_done = on_searched,
+};
 
 static const struct relayed_ops relayed_ops = {
 	.on_waiting = on_waiting,
@@ -180,6 +220,32 @@ static int start_relayed(struct dials *d, const struct path *p,
 	return relayed_start(&params, &relayed_ops, a, &a->relayed);
 }
 
+static int start_direct(struct dials *d, const struct path *p,
+			struct attempt *a)
+{
+	const struct direct_params params = {
+		.loop = d->env->loop,
+		.key = d->env->key,
+		.at = p->at[0],
+		.peer = d->row->pin,
+		.timeout_ms = DIALS_TIMEOUT_MS,
+	};
+
+	return direct_start(&params, &direct_ops, a, &a->direct);
+}
+
+static int start_search(struct dials *d, struct attempt *a)
+{
+	const struct discover_params params = {
+		.loop = d->env->loop,
+		.rig = d->row->pin,
+		.before = d->row->lan,
+		.port = d->row->info.probe_port,
+	};
+
+	return discover_start(&params, &discover_ops, a, &a->discover);
+}
+
 int dials_start(struct dials *d, struct path *p, const uint8_t *invite_id,
 		bool is_extra)
 {
@@ -190,7 +256,12 @@ int dials_start(struct dials *d, struct path *p, const uint8_t *invite_id,
 	a->path = p->id;
 	a->kind = p->kind;
 	a->is_extra = is_extra;
-	err = start_relayed(d, p, invite_id, a);
+	if (p->is_search)
+		err = start_search(d, a);
+	else if (p->kind == PATH_RELAY)
+		err = start_relayed(d, p, invite_id, a);
+	else
+		err = start_direct(d, p, a);
 	if (err < 0) {
 		free(a);
 		return err;

@@ -40,6 +40,8 @@ struct dials_ops {
 		      const char *peer_addr);
 	void (*on_failed)(void *user, const struct dials_end *end);
 	void (*on_waiting)(void *user, const char *why, bool is_news);
+	/* A search was answered; the race knows the place. */
+	void (*on_found)(void *user, const char *at);
 };
 
 /* env, row and race outlive it; the dials and in_line of the race's paths are
@@ -49,7 +51,8 @@ struct dials *dials_new(const struct way_env *env, const struct rigs_row *row,
 			void *user);
 void dials_free(struct dials *d);
 /* invite_id: 16 bytes while pairing, else NULL. is_extra: not of the race, but
- * one more along the path in use. 0 or an error of relayed_start(). */
+ * one more along the path in use. 0 or an error of relayed_start(),
+ * direct_start(), discover_start(). */
 int dials_start(struct dials *d, struct path *p, const uint8_t *invite_id,
 		bool is_extra);
 void dials_cancel(struct dials *d);

@@ -43,6 +43,88 @@ struct directory {
 	struct timer *linger;
 };
 
+/* -- what is known */
+
+static struct place *find_place(const struct directory *d,
+				const struct pin *relay)
+{
+	list_for_each (it, &d->places) {
+		struct place *p = container_of(it, struct place, link);
+
+		if (pin_eq(&p->relay, relay))
+			return p;
+	}
+	return NULL;
+}
+
+/* The relays of a rig, that of its code first, then what it said: NULL behind
+ * the last one. at has its addresses. */
+static const struct pin *relay_of(const struct rigs_row *rig, size_t i,
+				  const char (**at)[HOSTPORT_CAP],
+				  size_t *count)
+{
+	const struct rig_relay_info *said = rig->info.relays;
+
+	if (i == 0 && rig->relay_count > 0) {
+		*at = rig->relays;
+		*count = rig->relay_count;
+		return &rig->relay_pin;
+	}
+	i -= rig->relay_count > 0 ? 1 : 0;
+	if (i >= rig->info.relay_count)
+		return NULL;
+	*at = said[i].at;
+	*count = said[i].count;
+	return &said[i].pin;
+}
+
+static const struct relay_row *find_row(const struct place *p,
+					const struct pin *pin)
+{
+	for (size_t i = 0; i < p->row_count; i++)
+		if (pin_eq(&p->rows[i].pin, pin))
+			return &p->rows[i];
+	return NULL;
+}
+
+/* Whether more answers can tell nothing new about the rig: a relay sees it, or
+ * the session proves more than any relay could, or nobody owes an answer. */
+static bool is_settled(const struct directory *d, const struct rigs_row *rig)
+{
+	const char(*at)[HOSTPORT_CAP];
+	const struct pin *relay;
+	bool is_owed = false;
+	size_t count;
+
+	if (way_state(rig->way) == WAY_LIVE)
+		return true;
+	for (size_t i = 0; (relay = relay_of(rig, i, &at, &count)) != NULL;
+	     i++) {
+		const struct place *p = find_place(d, relay);
+		const struct relay_row *row =
+			p != NULL ? find_row(p, &rig->pin) : NULL;
+
+		if (p == NULL)
+			continue;
+		if (!p->is_asked && p->is_answered && row != NULL &&
+		    row->online)
+			return true;
+		is_owed |= p->is_asked;
+	}
+	return !is_owed;
+}
+
+static bool all_settled(const struct directory *d)
+{
+	list_for_each (it, &d->rigs->rows) {
+		struct rigs_row *rig = container_of(it, struct rigs_row, link);
+
+		if (!rig->pending && !is_settled(d, rig))
+			return false;
+	}
+	return true;
+}
+
 /* -- questions */
 
 static void question_end(struct question *q)
@@ -73,14 +155,13 @@ static void on_deadline(void *user)
 	question_end(q);
 }
 
-/* Ends all questions once no relay owes an answer. */
+/* Ends all questions once nothing new can come. */
 static void check_done(struct directory *d)
 {
 	struct list *it;
 
-	list_for_each (at, &d->places)
-		if (container_of(at, struct place, link)->is_asked)
-			return;
+	if (!all_settled(d))
+		return;
 	while ((it = list_first(&d->questions)) != NULL)
 		question_end(container_of(it, struct question, link));
 }
@@ -175,42 +256,42 @@ static const struct control_ops control_ops = {
 	.on_down = on_down,
 };
 
-static struct place *find_place(const struct directory *d,
-				const struct rigs_row *rig)
-{
-	list_for_each (it, &d->places) {
-		struct place *p = container_of(it, struct place, link);
-
-		if (pin_eq(&p->relay, &rig->relay_pin))
-			return p;
-	}
-	return NULL;
-}
-
-static void place_new(struct directory *d, const struct rigs_row *rig)
+static void place_new(struct directory *d, const struct pin *relay,
+		      const char (*at)[HOSTPORT_CAP], size_t count)
 {
 	const char *relays[CODE_RELAYS_MAX];
 	struct control_params params = {
 		.loop = d->env->loop,
 		.key = d->env->key,
 		.relays = relays,
-		.relay_count = rig->relay_count,
-		.relay_pin = rig->relay_pin,
+		.relay_count = MIN(count, CODE_RELAYS_MAX),
+		.relay_pin = *relay,
 		.role = RELAY_CLIENT,
 		.name = d->env->device,
 		.incarnation = d->env->incarnation,
 	};
 	struct place *p = xcalloc(1, sizeof(*p));
 
-	for (size_t i = 0; i < rig->relay_count; i++)
-		relays[i] = rig->relays[i];
+	for (size_t i = 0; i < params.relay_count; i++)
+		relays[i] = at[i];
 	p->all = d;
-	p->relay = rig->relay_pin;
+	p->relay = *relay;
 	if (control_start(&params, &control_ops, p, &p->control) < 0) {
 		free(p);
 		return;
 	}
 	list_push(&d->places, &p->link);
+}
+
+static void add_places(struct directory *d, const struct rigs_row *rig)
+{
+	const char(*at)[HOSTPORT_CAP];
+	const struct pin *relay;
+	size_t count;
+
+	for (size_t i = 0; (relay = relay_of(rig, i, &at, &count)) != NULL; i++)
+		if (find_place(d, relay) == NULL)
+			place_new(d, relay, at, count);
 }
 
 static void place_free(struct place *p)
@@ -289,8 +370,8 @@ void directory_ask(struct directory *d, void (*on_done)(void *user), void *user)
 	list_for_each (it, &d->rigs->rows) {
 		struct rigs_row *rig = container_of(it, struct rigs_row, link);
 
-		if (!rig->pending && find_place(d, rig) == NULL)
-			place_new(d, rig);
+		if (!rig->pending && d->env->paths != WAY_PATHS_DIRECT)
+			add_places(d, rig);
 	}
 	list_for_each (it, &d->places) {
 		struct place *p = container_of(it, struct place, link);
@@ -299,8 +380,8 @@ void directory_ask(struct directory *d, void (*on_done)(void *user), void *user)
 		if (!control_is_up(p->control))
 			control_kick(p->control);
 	}
-	/* No relay at all: the answer still comes from the loop. */
-	timer_start(q->deadline, patience_ms(d));
+	/* The answer always comes from the loop. */
+	timer_start(q->deadline, all_settled(d) ? 0 : patience_ms(d));
 	list_for_each_safe (it, &d->places)
 		place_list(container_of(it, struct place, link));
 }
@@ -308,19 +389,44 @@ void directory_ask(struct directory *d, void (*on_done)(void *user), void *user)
 const struct relay_row *directory_find(const struct directory *d,
 				       const struct rigs_row *rig)
 {
-	const struct place *p = find_place(d, rig);
+	const struct relay_row *best = NULL;
+	const char(*at)[HOSTPORT_CAP];
+	const struct pin *relay;
+	size_t count;
 
-	for (size_t i = 0; p != NULL && i < p->row_count; i++)
-		if (pin_eq(&p->rows[i].pin, &rig->pin))
-			return &p->rows[i];
-	return NULL;
+	for (size_t i = 0; (relay = relay_of(rig, i, &at, &count)) != NULL;
+	     i++) {
+		const struct place *p = find_place(d, relay);
+		const struct relay_row *row =
+			p != NULL ? find_row(p, &rig->pin) : NULL;
+
+		if (row != NULL &&
+		    (best == NULL || (row->online && !best->online) ||
+		     (row->online == best->online && row->since > best->since)))
+			best = row;
+	}
+	return best;
 }
 
 bool directory_knows(const struct directory *d, const struct rigs_row *rig,
 		     const char **ret)
 {
-	const struct place *p = find_place(d, rig);
+	const char(*at)[HOSTPORT_CAP];
+	const struct pin *relay;
+	size_t count;
 
-	*ret = p != NULL ? p->text : "its relay's address is wrong";
-	return p != NULL && p->is_answered;
+	*ret = d->env->paths == WAY_PATHS_DIRECT
+		       ? "client.paths leaves relays out"
+		       : "it has no relay";
+	for (size_t i = 0; (relay = relay_of(rig, i, &at, &count)) != NULL;
+	     i++) {
+		const struct place *p = find_place(d, relay);
+
+		if (p != NULL && p->is_answered)
+			return true;
+		if (d->env->paths != WAY_PATHS_DIRECT)
+			*ret = p != NULL ? p->text
+					 : "its relay's address is wrong";
+	}
+	return false;
 }

@@ -31,9 +31,10 @@ void directory_kick(struct directory *d);
  * failed, or after DIRECTORY_WAIT_MS. */
 void directory_ask(struct directory *d, void (*on_done)(void *user),
 		   void *user);
-/* The last answer about a rig, or NULL. */
+/* The best of the last answers about a rig, or NULL. */
 const struct relay_row *directory_find(const struct directory *d,
 				       const struct rigs_row *rig);
-/* Whether the rig's relay answered the last question, else why not in *ret. */
+/* Whether any relay of the rig answered the last question, else why not in
+ * *ret. */
 bool directory_knows(const struct directory *d, const struct rigs_row *rig,
 		     const char **ret);

@@ -19,6 +19,7 @@
 
 #define REDEEM_RETRIES	2
 #define REDEEM_RETRY_MS 1000
+#define VOID_MS		3000
 
 struct join {
 	struct list link;
@@ -28,11 +29,12 @@ struct join {
 	char name[RIGS_NAME_CAP]; /* "": the code's */
 	struct redeem *redeem;	  /* while the relay is asked */
 	struct rigs_row *row;	  /* while the rig is asked */
+	char relay_text[512];	  /* why the relay did not take the code */
 	struct rigs_row before;	  /* of a rig that was known already */
 	bool was_known;
 	struct way_watch watch;
-	struct timer *timer; /* of the rig's answer, or to ask the relay again;
-			      * 0 ms: to leave callbacks */
+	struct timer *timer; /* of the rig's answer; 0 ms: to leave callbacks */
+	struct timer *redeem_timer; /* to ask the relay again */
 	bool is_live;
 	unsigned retries; /* of a code that the relay did not know */
 };
@@ -49,6 +51,7 @@ static void join_free(struct join *j)
 	if (j->redeem != NULL)
 		relay_redeem_cancel(j->redeem);
 	timer_free(j->timer);
+	timer_free(j->redeem_timer);
 	if (row != NULL) {
 		way_unpair(row->way);
 		way_unwant(row->way);
@@ -69,6 +72,7 @@ static void restore_row(struct join *j)
 	row->relay_count = j->before.relay_count;
 	row->relay_pin = j->before.relay_pin;
 	memcpy(row->fleet, j->before.fleet, sizeof(row->fleet));
+	memcpy(row->addrs, j->before.addrs, sizeof(row->addrs));
 	way_offers(row->way);
 }
 
@@ -89,6 +93,30 @@ join_fail(struct join *j, const char *fmt, ...)
 		local_end(req, false, 1, text);
 }
 
+/* The address that worked stands first. */
+static void set_relays(struct rigs_row *row, const struct code *code,
+		       const char *worked)
+{
+	if (code->relay_count == 0)
+		return;
+	row->relay_count = 0;
+	if (worked != NULL && worked[0] != '\0')
+		str_copy(row->relays[row->relay_count++], HOSTPORT_CAP, worked);
+	for (size_t i = 0; i < code->relay_count; i++)
+		if (row->relay_count < CODE_RELAYS_MAX &&
+		    (worked == NULL || strcmp(code->relay[i], worked) != 0))
+			str_copy(row->relays[row->relay_count++], HOSTPORT_CAP,
+				 code->relay[i]);
+	row->relay_pin = code->relay_pin;
+}
+
+/* Where the rig can be reached by itself, in the code's order. */
+static void set_addrs(struct rigs_row *row, const struct code *code)
+{
+	for (size_t i = code->addr_count; i > 0; i--)
+		rigs_learn_addr(row, code->addr[i - 1]);
+}
+
 static void join_succeed(struct join *j)
 {
 	struct rigs_row *row = j->row;
@@ -96,6 +124,10 @@ static void join_succeed(struct join *j)
 	bool is_new = row->pending;
 	int err;
 
+	/* Its relay may have been too slow, or away: the rig, which knows this
+	 * machine now, tells it. */
+	if (row->relay_count == 0)
+		set_relays(row, &j->code, NULL);
 	row->pending = false;
 	if (is_new)
 		row->added = time(NULL);
@@ -137,28 +169,38 @@ static int redeem_start(struct join *j)
 
 /* -- the rig's answer */
 
+static void on_redeem_timer(void *user)
+{
+	struct join *j = user;
+	int err = redeem_start(j);
+
+	if (err < 0)
+		join_fail(j, "%s", err_text(err));
+}
+
 static void on_timer(void *user)
 {
 	struct join *j = user;
 	struct way_report r;
-	int err;
+	const char *text;
 
 	if (j->is_live) {
 		join_succeed(j);
 		return;
 	}
-	if (j->row == NULL) {
-		err = redeem_start(j);
-		if (err < 0)
-			join_fail(j, "%s", err_text(err));
-		return;
-	}
 	way_report(j->row->way, &r);
-	join_fail(j,
-		  "%s cannot be reached now: %s. The code is good until it "
-		  "expires: start the rig (rigway rig) and repeat this",
-		  j->row->name,
-		  r.text[0] != '\0' ? r.text : err_text(RW_ERR_TIMEOUT));
+	text = r.text[0] != '\0' ? r.text : err_text(RW_ERR_TIMEOUT);
+	if (j->relay_text[0] != '\0')
+		join_fail(j,
+			  "%s; and %s cannot be reached without the relay: "
+			  "%s",
+			  j->relay_text, j->row->name, text);
+	else
+		join_fail(j,
+			  "%s cannot be reached now: %s. The code is good "
+			  "until it expires: start the rig (rigway rig) and "
+			  "repeat this",
+			  j->row->name, text);
 }
 
 static void on_live(struct way_watch *w)
@@ -174,22 +216,11 @@ static void on_ended(struct way_watch *w, int err, const char *text)
 	struct join *j = container_of(w, struct join, watch);
 
 	(void)err;
-	join_fail(j, "%s refused this machine: %s", j->row->name, text);
-}
-
-/* The address that worked stands first. */
-static void set_relays(struct rigs_row *row, const struct code *code,
-		       const char *worked)
-{
-	row->relay_count = 0;
-	if (worked != NULL && worked[0] != '\0')
-		str_copy(row->relays[row->relay_count++], HOSTPORT_CAP, worked);
-	for (size_t i = 0; i < code->relay_count; i++)
-		if (row->relay_count < CODE_RELAYS_MAX &&
-		    (worked == NULL || strcmp(code->relay[i], worked) != 0))
-			str_copy(row->relays[row->relay_count++], HOSTPORT_CAP,
-				 code->relay[i]);
-	row->relay_pin = code->relay_pin;
+	/* A relay that does not know this machine yet may have been asked. */
+	if (j->redeem != NULL || timer_is_running(j->redeem_timer))
+		way_watch(j->row->way, w);
+	else
+		join_fail(j, "%s refused this machine: %s", j->row->name, text);
 }
 
 /* The row that the code means: one that is known, or a new pending one. */
@@ -211,10 +242,23 @@ static struct rigs_row *take_row(struct join *j)
 	return row;
 }
 
-static void ask_rig(struct join *j, const char *fleet, const char *relay)
+/* HELLO shows the rig its half of the code from now on. */
+static void pair(struct join *j)
 {
 	uint8_t id[CODE_ID_LEN];
 	struct secret for_relay, for_rig;
+
+	code_secrets(j->code.bits, &for_relay, &for_rig, id);
+	way_offers(j->row->way);
+	way_pair(j->row->way, id, for_rig.b);
+	secret_wipe(&for_relay);
+	secret_wipe(&for_rig);
+	timer_start(j->timer, JOIN_TIMEOUT_MS);
+}
+
+/* False when j failed, and is gone. */
+static bool ask_rig(struct join *j)
+{
 	struct rigs_row *row = take_row(j);
 
 	if (row == NULL) {
@@ -222,22 +266,41 @@ static void ask_rig(struct join *j, const char *fleet, const char *relay)
 			  "%zu rigs are known here, and no more are allowed "
 			  "(client.max_rigs)",
 			  j->d->rigs.count);
-		return;
+		return false;
 	}
 	j->row = row;
-	set_relays(row, &j->code, relay);
-	way_offers(row->way);
-	str_copy(row->fleet, sizeof(row->fleet), fleet != NULL ? fleet : "");
-	code_secrets(j->code.bits, &for_relay, &for_rig, id);
+	set_addrs(row, &j->code);
 	way_want(row->way);
 	way_watch(row->way, &j->watch);
-	way_pair(row->way, id, for_rig.b);
-	secret_wipe(&for_relay);
-	secret_wipe(&for_rig);
-	timer_start(j->timer, JOIN_TIMEOUT_MS);
+	return true;
 }
 
 /* -- the relay's answer */
+
+/* From here on the relay lets this machine through to the rig. */
+static void use_relay(struct join *j, const char *fleet, const char *relay)
+{
+	if (j->row == NULL && !ask_rig(j))
+		return;
+	set_relays(j->row, &j->code, relay);
+	str_copy(j->row->fleet, sizeof(j->row->fleet),
+		 fleet != NULL ? fleet : "");
+	pair(j);
+}
+
+/* The rig may still be reached by itself; of a code that is void it will say
+ * the same. */
+static void do_without_relay(struct join *j, int err, const char *text)
+{
+	bool is_void = err == RW_ERR_NOT_FOUND || err == RW_ERR_USED ||
+		       err == RW_ERR_EXPIRED;
+
+	str_copy(j->relay_text, sizeof(j->relay_text), text);
+	if (is_void)
+		timer_start(j->timer, VOID_MS);
+	else if (way_state(j->row->way) == WAY_ENDED)
+		timer_start(j->timer, 0);
+}
 
 static void on_redeemed(void *user, int err, const char *text,
 			const char *fleet, const char *relay)
@@ -245,16 +308,18 @@ static void on_redeemed(void *user, int err, const char *text,
 	struct join *j = user;
 
 	j->redeem = NULL;
+	if (text == NULL || text[0] == '\0')
+		text = err_text(err);
 	/* A rig that made the code while its relay was away tells the relay as
 	 * soon as that is back. */
 	if (err == RW_ERR_NOT_FOUND && j->retries++ < REDEEM_RETRIES)
-		timer_start(j->timer, REDEEM_RETRY_MS);
-	else if (err < 0)
-		join_fail(j, "%s",
-			  text != NULL && text[0] != '\0' ? text
-							  : err_text(err));
+		timer_start(j->redeem_timer, REDEEM_RETRY_MS);
+	else if (err == 0)
+		use_relay(j, fleet, relay);
+	else if (j->row != NULL)
+		do_without_relay(j, err, text);
 	else
-		ask_rig(j, fleet, relay);
+		join_fail(j, "%s", text);
 }
 
 /* -- the start */
@@ -342,11 +407,22 @@ void join_start(struct daemon *d, const char *text, const char *name,
 		(struct way_watch){ .on_live = on_live, .on_ended = on_ended };
 	list_init(&j->watch.link);
 	j->timer = timer_new(&d->loop, on_timer, j);
+	j->redeem_timer = timer_new(&d->loop, on_redeem_timer, j);
 	list_push(&d->joins, &j->link);
 	local_set_gone(r, on_gone, j);
-	err = redeem_start(j);
+	err = j->code.relay_count > 0 ? redeem_start(j) : 0;
+	/* The rig itself is the judge of the code; who can reach it needs no
+	 * relay. */
 	if (err < 0)
 		join_fail(j, "%s", err_text(err));
+	else if (j->code.addr_count > 0 && d->env.paths != WAY_PATHS_RELAY) {
+		if (ask_rig(j))
+			pair(j);
+	} else if (j->code.relay_count == 0)
+		join_fail(j,
+			  "%s is reached without a relay, and client.paths "
+			  "does not allow that",
+			  j->code.rig_name);
 }
 
 void join_end_all(struct daemon *d)

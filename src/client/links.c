@@ -41,8 +41,14 @@ void link_close(struct link *l, int err)
 	bearer_close(l->bearer, err, err_text(err));
 }
 
-/* The oldest that wait for their WELCOME go, then, at the session's limit, the
- * newest live one. */
+/* How little a connection is missed. */
+static int uselessness(const struct link *l)
+{
+	return l->is_live ? (l->is_old ? 1 : 0) : 2;
+}
+
+/* The oldest that wait for their WELCOME go, then, at the session's limit, who
+ * is missed least, the newest live one at last. */
 static void make_room(struct links *ls, unsigned max)
 {
 	unsigned waiting = 0, all = 0;
@@ -63,8 +69,11 @@ static void make_room(struct links *ls, unsigned max)
 		list_for_each (it, &ls->all) {
 			struct link *l = link_of(it);
 
-			if (!l->is_closing &&
-			    (victim == NULL || victim->is_live))
+			if (l->is_closing)
+				continue;
+			if (victim == NULL ||
+			    uselessness(l) > uselessness(victim) ||
+			    (uselessness(l) == 0 && uselessness(victim) == 0))
 				victim = l;
 		}
 		if (victim == NULL)

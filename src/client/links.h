@@ -33,7 +33,9 @@ struct link {
 	bool is_extra;	 /* dialled as one more along the path in use */
 	bool is_live;	 /* its WELCOME was read */
 	bool is_closing; /* link_close() was called */
-	bool is_old;	 /* not wanted any more; closed soon */
+	bool is_old;	 /* not wanted any more: it is left in order, */
+	bool is_leaving; /* which has begun, or */
+	bool is_cut;	 /* closed at once, being doubted */
 	char peer_addr[CHAN_ADDR_CAP];
 };
 

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "net/sockaddr.h"
 
 void race_init(struct race *r)
 {
@@ -44,35 +45,21 @@ static struct path *find_address(struct race *r, const char *at)
 	return NULL;
 }
 
-static bool is_private_v4(const struct in_addr *a)
-{
-	uint32_t n = ntohl(a->s_addr);
-
-	return n >> 24 == 10 || n >> 24 == 127 || n >> 20 == 0xac1 ||
-	       n >> 16 == 0xc0a8 || n >> 16 == 0xa9fe;
-}
-
-static bool is_private_v6(const struct in6_addr *a)
-{
-	return IN6_IS_ADDR_LINKLOCAL(a) || IN6_IS_ADDR_LOOPBACK(a) ||
-	       (a->s6_addr[0] & 0xfe) == 0xfc; /* RFC 4193 */
-}
-
 /* Whether the address means something in one network only. */
 static bool is_private(const char *host)
 {
-	char text[INET6_ADDRSTRLEN];
-	struct in_addr v4;
-	struct in6_addr v6;
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	char text[INET6_ADDRSTRLEN] = "";
 	size_t len = strcspn(host, "%");
 
-	if (inet_pton(AF_INET, host, &v4) == 1)
-		return is_private_v4(&v4);
-	if (len >= sizeof(text))
-		return false;
-	memcpy(text, host, len);
-	text[len] = '\0';
-	return inet_pton(AF_INET6, text, &v6) == 1 && is_private_v6(&v6);
+	if (len < sizeof(text))
+		memcpy(text, host, len);
+	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+		return sockaddr_scope((struct sockaddr *)&v4) !=
+		       SOCKADDR_GLOBAL;
+	return inet_pton(AF_INET6, text, &v6.sin6_addr) == 1 &&
+	       sockaddr_scope((struct sockaddr *)&v6) != SOCKADDR_GLOBAL;
 }
 
 void race_offers_begin(struct race *r)
@@ -140,13 +127,18 @@ void race_offer_address(struct race *r, const char *at)
 	str_copy(p->at[0], HOSTPORT_CAP, at);
 }
 
+struct path *race_search(struct race *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (r->paths[i].is_search)
+			return &r->paths[i];
+	return NULL;
+}
+
 void race_offer_search(struct race *r)
 {
-	struct path *p = NULL;
+	struct path *p = race_search(r);
 
-	for (size_t i = 0; i < r->count && p == NULL; i++)
-		if (r->paths[i].is_search)
-			p = &r->paths[i];
 	if (p == NULL)
 		p = path_add(r, PATH_LAN);
 	if (p == NULL)

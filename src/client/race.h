@@ -89,6 +89,7 @@ void race_offer_search(struct race *r);
 void race_found(struct race *r, const char *at, uint64_t now_us);
 
 struct path *race_path(struct race *r, uint32_t id); /* NULL: forgotten */
+struct path *race_search(struct race *r);	     /* NULL: not offered */
 /* For people: "lan 192.168.1.5:7443", "relay HOST:PORT". Returns out. */
 char *path_label(const struct path *p, char out[RACE_LABEL_CAP]);
 const char *path_kind_name(enum path_kind kind);

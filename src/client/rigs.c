@@ -14,10 +14,14 @@
 #include "config/state.h"
 
 static const char *const rigs_keys[] = {
-	"name",	     "pin",	 "relays", "relay_pin", "fleet",
-	"added",     "welcomed", "user",   "host",	"sshd_port",
-	"host_keys", "version",	 "role",   NULL,
+	"name",	      "pin",	    "relays",	   "relay_pin", "fleet",
+	"added",      "welcomed",   "user",	   "host",	"sshd_port",
+	"host_keys",  "version",    "role",	   "addrs",	"lan",
+	"said_addrs", "probe_port", "said_relays", NULL,
 };
+
+/* Of a file's line; what a rig says beyond it is not written down. */
+#define SAID_RELAYS_CAP 4096
 
 static struct state_format rigs_format(size_t max)
 {
@@ -41,25 +45,70 @@ static int read_pin(struct state_row *row, const char *key, struct pin *ret)
 	return err;
 }
 
-/* "host:port,host:port" */
+/* "host:port,host:port" into count places of at; -1 when it is none. */
+static int split_list(const char *text, size_t len, char (*at)[HOSTPORT_CAP],
+		      int max)
+{
+	int n = 0;
+
+	for (;;) {
+		size_t part = strcspn(text, ",");
+
+		part = MIN(part, len);
+		if (n == max || part == 0 || part >= HOSTPORT_CAP)
+			return -1;
+		memcpy(at[n], text, part);
+		at[n++][part] = '\0';
+		if (part == len)
+			return n;
+		text += part + 1;
+		len -= part + 1;
+	}
+}
+
+/* None for a rig that is reached without one. */
 static int read_relays(struct state_row *row, struct rigs_row *ret)
 {
-	const char *text;
-	int err = state_str(row, "relays", &text);
+	const char *text = state_get(row, "relays");
+	int n;
 
-	while (err == 0) {
-		size_t len = strcspn(text, ",");
+	if (text == NULL)
+		return 0;
+	n = split_list(text, strlen(text), ret->relays, CODE_RELAYS_MAX);
+	if (n < 0)
+		return state_refuse(row, "relays",
+				    "is not a list of "
+				    "addresses");
+	ret->relay_count = (uint8_t)n;
+	return read_pin(row, "relay_pin", &ret->relay_pin);
+}
 
-		if (ret->relay_count == CODE_RELAYS_MAX || len == 0 ||
-		    len >= HOSTPORT_CAP)
-			return state_refuse(row, "relays",
-					    "is not a list of addresses");
-		memcpy(ret->relays[ret->relay_count++], text, len);
-		if (text[len] == '\0')
-			break;
-		text += len + 1;
+/* "PIN@host:port,host:port PIN@..." */
+static int read_said_relays(struct state_row *row, struct rig_info *ret)
+{
+	const char *text = state_get(row, "said_relays");
+
+	while (text != NULL && *text != '\0') {
+		struct rig_relay_info *relay = &ret->relays[ret->relay_count];
+		size_t len = strcspn(text, " ");
+		char pin[PIN_TEXT_LEN + 1] = "";
+		int n = -1;
+
+		if (len > PIN_TEXT_LEN && text[PIN_TEXT_LEN] == '@' &&
+		    ret->relay_count < RIG_INFO_RELAYS) {
+			memcpy(pin, text, PIN_TEXT_LEN);
+			n = split_list(text + PIN_TEXT_LEN + 1,
+				       len - PIN_TEXT_LEN - 1, relay->at,
+				       RIG_INFO_RELAY_AT);
+		}
+		if (n < 0 || pin_parse(pin, &relay->pin) < 0)
+			return state_refuse(row, "said_relays",
+					    "is not a list of relays");
+		relay->count = (uint8_t)n;
+		ret->relay_count++;
+		text += len + (text[len] == ' ' ? 1 : 0);
 	}
-	return err;
+	return 0;
 }
 
 static void read_text(const struct state_row *row, const char *key, char *out,
@@ -82,7 +131,7 @@ static int read_number(struct state_row *row, const char *key, int64_t max,
 static int read_row(struct rigs *r, struct state_row *row, struct rigs_row *ret)
 {
 	const char *name;
-	int64_t port;
+	int64_t port, probe_port;
 	int err = state_str(row, "name", &name);
 
 	if (err == 0 && !str_is_name(name))
@@ -94,18 +143,24 @@ static int read_row(struct rigs *r, struct state_row *row, struct rigs_row *ret)
 	if (err == 0)
 		err = read_pin(row, "pin", &ret->pin);
 	if (err == 0)
-		err = read_pin(row, "relay_pin", &ret->relay_pin);
-	if (err == 0)
 		err = read_relays(row, ret);
+	if (err == 0)
+		err = read_said_relays(row, &ret->info);
 	if (err == 0)
 		err = read_number(row, "added", INT64_MAX, &ret->added);
 	if (err == 0)
 		err = read_number(row, "welcomed", INT64_MAX, &ret->welcomed);
 	if (err == 0)
 		err = read_number(row, "sshd_port", 65535, &port);
+	if (err == 0)
+		err = read_number(row, "probe_port", 65535, &probe_port);
 	if (err < 0)
 		return err;
 	ret->info.sshd_port = (uint16_t)port;
+	ret->info.probe_port = (uint16_t)probe_port;
+	read_text(row, "addrs", ret->addrs, sizeof(ret->addrs));
+	read_text(row, "lan", ret->lan, sizeof(ret->lan));
+	read_text(row, "said_addrs", ret->info.addrs, sizeof(ret->info.addrs));
 	read_text(row, "fleet", ret->fleet, sizeof(ret->fleet));
 	read_text(row, "user", ret->info.user, sizeof(ret->info.user));
 	read_text(row, "host", ret->info.host, sizeof(ret->info.host));
@@ -160,23 +215,53 @@ static void write_text(struct state_writer *w, const char *key,
 	state_add_str(w, key, value[0] != '\0' ? value : NULL);
 }
 
+/* Appends the places, joined by ','. What does not fit any more is left out:
+ * the rig says it again. */
+static void join_list(char *out, size_t cap, const char (*at)[HOSTPORT_CAP],
+		      size_t count)
+{
+	size_t len = strlen(out);
+
+	for (size_t i = 0; i < count; i++) {
+		size_t more = strlen(at[i]) + (i > 0 ? 1 : 0);
+
+		if (len + more >= cap)
+			return;
+		snprintf(out + len, cap - len, "%s%s", i > 0 ? "," : "", at[i]);
+		len += more;
+	}
+}
+
+static void write_said_relays(struct state_writer *w,
+			      const struct rig_info *info)
+{
+	char all[SAID_RELAYS_CAP] = "", pin[PIN_TEXT_LEN + 1];
+
+	for (size_t i = 0; i < info->relay_count; i++) {
+		const struct rig_relay_info *relay = &info->relays[i];
+		size_t len = strlen(all);
+
+		if (len + PIN_TEXT_LEN + 2 + HOSTPORT_CAP >= sizeof(all))
+			break;
+		snprintf(all + len, sizeof(all) - len, "%s%s@",
+			 i > 0 ? " " : "", pin_text(&relay->pin, pin));
+		join_list(all, sizeof(all), relay->at, relay->count);
+	}
+	write_text(w, "said_relays", all);
+}
+
 static void write_row(struct state_writer *w, const struct rigs_row *row)
 {
 	char relays[CODE_RELAYS_MAX * HOSTPORT_CAP] = "";
 	char pin[PIN_TEXT_LEN + 1];
-	size_t len = 0;
 
-	for (size_t i = 0; i < row->relay_count; i++) {
-		if (i > 0)
-			relays[len++] = ',';
-		str_copy(relays + len, sizeof(relays) - len, row->relays[i]);
-		len += strlen(relays + len);
-	}
+	join_list(relays, sizeof(relays), row->relays, row->relay_count);
 	state_add_row(w);
 	state_add_str(w, "name", row->name);
 	state_add_str(w, "pin", pin_text(&row->pin, pin));
-	state_add_str(w, "relays", relays);
-	state_add_str(w, "relay_pin", pin_text(&row->relay_pin, pin));
+	write_text(w, "relays", relays);
+	if (row->relay_count > 0)
+		state_add_str(w, "relay_pin", pin_text(&row->relay_pin, pin));
 	write_text(w, "fleet", row->fleet);
 	state_add_int(w, "added", row->added);
 	state_add_int(w, "welcomed", row->welcomed);
@@ -186,6 +271,11 @@ static void write_row(struct state_writer *w, const struct rigs_row *row)
 	write_text(w, "version", row->info.version);
 	write_text(w, "role", row->info.role);
 	write_text(w, "host_keys", row->info.host_keys);
+	write_text(w, "addrs", row->addrs);
+	write_text(w, "lan", row->lan);
+	write_text(w, "said_addrs", row->info.addrs);
+	state_add_int(w, "probe_port", row->info.probe_port);
+	write_said_relays(w, &row->info);
 }
 
 int rigs_save(const struct rigs *r)
@@ -366,16 +456,65 @@ void rigs_forget(struct rigs *r, struct rigs_row *row)
 	r->count--;
 }
 
+static bool same_relays(const struct rig_info *a, const struct rig_info *b)
+{
+	bool same = a->relay_count == b->relay_count;
+
+	for (size_t i = 0; i < a->relay_count && same; i++) {
+		const struct rig_relay_info *x = &a->relays[i];
+		const struct rig_relay_info *y = &b->relays[i];
+
+		same = pin_eq(&x->pin, &y->pin) && x->count == y->count;
+		for (size_t k = 0; k < x->count && same; k++)
+			same = strcmp(x->at[k], y->at[k]) == 0;
+	}
+	return same;
+}
+
 bool rigs_learn(struct rigs_row *row, const struct rig_info *info)
 {
 	struct rig_info *old = &row->info;
 	bool same = old->sshd_port == info->sshd_port &&
+		    old->probe_port == info->probe_port &&
 		    strcmp(old->user, info->user) == 0 &&
 		    strcmp(old->host, info->host) == 0 &&
 		    strcmp(old->version, info->version) == 0 &&
 		    strcmp(old->role, info->role) == 0 &&
-		    strcmp(old->host_keys, info->host_keys) == 0;
+		    strcmp(old->host_keys, info->host_keys) == 0 &&
+		    strcmp(old->addrs, info->addrs) == 0 &&
+		    same_relays(old, info);
 
 	*old = *info;
 	return !same;
+}
+
+bool rigs_learn_addr(struct rigs_row *row, const char *at)
+{
+	char all[RIG_INFO_ADDRS_MAX + 1];
+	size_t len = strlen(at);
+	const char *rest = row->addrs;
+	unsigned count = 1;
+
+	if (len > RIG_INFO_ADDRS_MAX || strchr(at, ',') != NULL)
+		return false;
+	if (strncmp(rest, at, len) == 0 &&
+	    (rest[len] == ',' || rest[len] == '\0'))
+		return false;
+	memcpy(all, at, len + 1);
+	/* The others behind it, as many as a code has. */
+	while (count < CODE_ADDRS_MAX && *rest != '\0') {
+		size_t part = strcspn(rest, ",");
+
+		if ((part != strlen(at) || strncmp(rest, at, part) != 0) &&
+		    len + 1 + part < sizeof(all)) {
+			all[len++] = ',';
+			memcpy(all + len, rest, part);
+			len += part;
+			all[len] = '\0';
+			count++;
+		}
+		rest += part + (rest[part] == ',' ? 1 : 0);
+	}
+	memcpy(row->addrs, all, len + 1);
+	return true;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rigs this laptop knows: their keys, where their relay is, and what they
- * said about themselves when they last welcomed us. Kept in state/client/rigs.
- * A rig that is only being joined stands here too, marked pending and not yet
- * on disk. Loop thread only.
+ * The rigs this laptop knows: their keys, where they can be found, and what
+ * they said about themselves when they last welcomed us. Kept in
+ * state/client/rigs. A rig that is only being joined stands here too, marked
+ * pending and not yet on disk. Loop thread only.
  */
 #pragma once
 #include <stdbool.h>
@@ -27,6 +27,11 @@ struct rigs_row {
 	struct pin relay_pin;
 	char relays[CODE_RELAYS_MAX][HOSTPORT_CAP];
 	uint8_t relay_count;
+	/* Where it can be reached without a relay, "host:port" joined by ','
+	 * as in info.addrs: what its code said, and what worked. */
+	char addrs[RIG_INFO_ADDRS_MAX + 1];
+	char lan[HOSTPORT_CAP]; /* the host, where it was in a network of ours
+				 */
 	char fleet[RIGS_NAME_CAP];
 	int64_t added, welcomed; /* unix seconds; 0: never */
 	struct rig_info info;	 /* as last welcomed */
@@ -66,3 +71,6 @@ struct rigs_row *rigs_add(struct rigs *r, const struct pin *pin,
 void rigs_forget(struct rigs *r, struct rigs_row *row);
 /* Takes over what a rig says about itself; true when that is news. */
 bool rigs_learn(struct rigs_row *row, const struct rig_info *info);
+/* Puts a place where it can be reached without a relay to the front of addrs;
+ * true when it was not there. */
+bool rigs_learn_addr(struct rigs_row *row, const char *at);

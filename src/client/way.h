@@ -24,6 +24,13 @@ struct way;
 #define WAY_LINGER_MS (10 * 60 * 1000)
 #define WAY_TEXT_CAP  512
 
+/* The setting client.paths. */
+enum way_paths {
+	WAY_PATHS_ANY,
+	WAY_PATHS_RELAY,  /* through a relay only */
+	WAY_PATHS_DIRECT, /* without one */
+};
+
 /* What all ways of the daemon share; outlives them. */
 struct way_env {
 	uv_loop_t *loop;
@@ -31,6 +38,7 @@ struct way_env {
 	struct driver *driver;
 	struct budget *budget;
 	struct session_limits limits;
+	enum way_paths paths;
 	uint64_t incarnation;
 	char device[HELLO_NAME_MAX + 1]; /* this machine's label */
 	/* A rig welcomed us: row->info is new if changed. May be NULL. */

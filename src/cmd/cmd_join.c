@@ -275,8 +275,13 @@ static int join_client(struct join *j)
 		return join_fail(
 			"this code lets a laptop reach this very machine: "
 			"type it on the laptop");
-	fprintf(stderr, "rigway join: asking the relay %s, and %s ...\n",
-		j->code.relay[0], j->code.rig_name);
+	if (j->code.relay_count > 0)
+		fprintf(stderr,
+			"rigway join: asking the relay %s, and %s ...\n",
+			j->code.relay[0], j->code.rig_name);
+	else
+		fprintf(stderr, "rigway join: asking %s at %s ...\n",
+			j->code.rig_name, j->code.addr[0]);
 	msg = json_pack("{s:s, s:s, s:s*}", "do", "join", "code",
 			buf_text(&j->text), "name", j->name);
 	status = talk(msg, on_line, &jd);

@@ -21,6 +21,9 @@ static const char *const log_levels[] = {
 	[LOG_LEVEL_TRACE] = "trace", NULL,
 };
 
+/* In the order of enum way_paths. */
+static const char *const client_paths[] = { "any", "relay", "direct", NULL };
+
 /* name, type, field, least, most, default, help. man/rigway.conf.5 has a
  * paragraph for each; tests/lint/man_conf.py compares. */
 /* clang-format off */
@@ -115,6 +118,8 @@ static const struct setting rows[] = {
 	  "Connections to one forwarded port that wait for the rig; more wait in the kernel." },
 	{ "client.max_requests", SETTING_INT, AT(client.max_requests), 1, 4096, "64",
 	  "Requests to one rig that wait for its answer." },
+	{ "client.paths", SETTING_CHOICE, AT(client.paths), 0, 0, "any",
+	  "How rigs may be reached: by any path, through a relay only, or without one (direct).", client_paths },
 
 	{ "session.budget", SETTING_BYTES, AT(session.budget_bytes), MIB, 64 * GIB, "256MiB",
 	  "Memory that one process lends to all others for bytes on their way." },

@@ -81,6 +81,7 @@ struct settings_client {
 	int max_rigs;
 	int max_waiting;  /* for one forwarded port */
 	int max_requests; /* to one rig */
+	int paths; /* enum way_paths of client/way.h */
 };
 
 struct settings_session {

@@ -3,6 +3,7 @@
 named here with the reason, and what it prints is one JSON object, alone on
 standard output."""
 import json
+import os
 import re
 
 import pytest
@@ -138,6 +139,7 @@ def reconnect(w):
 
 def config(w):
     h = w.home("configured")
+    os.unlink(os.path.join(h.rigway_home, "rigway.yml"))
     o = one(h.rigway("config", "check", "--json"))
     assert o["good"] and o["there"] and o["mistakes"] == [], o
     o = one(h.rigway("config", "check", "--json",

@@ -91,7 +91,7 @@ static void addresses_are_of_the_kind_that_they_say(void **state)
 		{ "192.168.50.2:40000", PATH_LAN },
 		{ "169.254.1.1:1", PATH_LAN },
 		{ "127.0.0.1:1", PATH_LAN },
-		{ "100.64.0.1:1", PATH_DIRECT },
+		{ "100.64.0.1:1", PATH_LAN },
 		{ "45.0.0.2:7443", PATH_DIRECT },
 		{ LAN6, PATH_LAN },
 		{ "[fd00::5]:1", PATH_LAN },

@@ -79,6 +79,17 @@ static void what_was_saved_comes_back(void **state)
 	strcpy(row->info.version, "0.1.0");
 	strcpy(row->info.host_keys, "ssh-ed25519 AAAA\nssh-rsa BBBB\n");
 	row->info.sshd_port = 2222;
+	strcpy(row->addrs, "home.example.org:7443,203.0.113.9:7443");
+	strcpy(row->lan, "[fe80::1%2]");
+	strcpy(row->info.addrs, "192.168.1.5:7443");
+	row->info.probe_port = 7443;
+	row->info.relay_count = 2;
+	for (uint8_t i = 0; i < 2; i++) {
+		row->info.relays[i].pin.b[0] = (uint8_t)(i + 1);
+		row->info.relays[i].count = (uint8_t)(i + 1);
+		strcpy(row->info.relays[i].at[0], "a.example:443");
+	}
+	strcpy(row->info.relays[1].at[1], "[2001:db8::2]:443");
 	assert_int_equal(rigs_save(&at->rigs), 0);
 	assert_int_equal(rigs_load(&again, at->path, 4, &text), 0);
 	assert_int_equal(again.count, 1);
@@ -91,9 +102,50 @@ static void what_was_saved_comes_back(void **state)
 	assert_string_equal(back->fleet, "f-7k2m");
 	assert_int_equal(back->added, 1767225600);
 	assert_int_equal(back->welcomed, 1767225601);
+	assert_string_equal(back->addrs, row->addrs);
+	assert_string_equal(back->lan, "[fe80::1%2]");
+	assert_string_equal(back->info.relays[1].at[1], "[2001:db8::2]:443");
 	assert_false(rigs_learn(back, &row->info));
 	assert_false(back->pending);
 	rigs_done(&again);
+}
+
+static void a_rig_may_have_no_relay(void **state)
+{
+	struct place *at = *state;
+	struct rigs_row *row = add(&at->rigs, 1, "desk");
+	struct rigs again;
+	char *text;
+
+	row->pending = false;
+	row->relay_count = 0;
+	strcpy(row->addrs, "203.0.113.9:7443");
+	assert_int_equal(rigs_save(&at->rigs), 0);
+	assert_int_equal(rigs_load(&again, at->path, 4, &text), 0);
+	assert_int_equal(rigs_find(&again, "desk")->relay_count, 0);
+	rigs_done(&again);
+}
+
+static void what_worked_stands_first_and_the_oldest_goes(void **state)
+{
+	struct place *at = *state;
+	struct rigs_row *row = add(&at->rigs, 1, "desk");
+	char place[64];
+
+	assert_true(rigs_learn_addr(row, "a.example:1"));
+	assert_false(rigs_learn_addr(row, "a.example:1"));
+	assert_true(rigs_learn_addr(row, "a.example:12"));
+	assert_string_equal(row->addrs, "a.example:12,a.example:1");
+	assert_true(rigs_learn_addr(row, "a.example:1"));
+	assert_string_equal(row->addrs, "a.example:1,a.example:12");
+	for (int i = 0; i < 50; i++) {
+		snprintf(place, sizeof(place), "b%d.example:1", i);
+		assert_true(rigs_learn_addr(row, place));
+	}
+	assert_non_null(strstr(row->addrs, "b49.example:1,b48"));
+	assert_non_null(strstr(row->addrs, "b42.example:1"));
+	assert_null(strstr(row->addrs, "b41.example:1"));
+	assert_false(rigs_learn_addr(row, "a:1,b:1"));
 }
 
 static void a_pending_rig_is_not_written(void **state)
@@ -186,12 +238,19 @@ static void a_pending_rig_cannot_be_meant(void **state)
 	free(text);
 }
 
+#define PIN "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 static void a_wrong_file_is_an_error_with_its_line(void **state)
 {
 	static const char *const rows[] = {
 		"name=desk relays=a:1 relay_pin=x pin=y\n",
 		"name=desk\n",
 		"name=\"a b\" pin=x\n",
+		"name=desk pin=" PIN " relays=,\n",
+		"name=desk pin=" PIN " relays=a:1\n",
+		"name=desk pin=" PIN " said_relays=x@a:1\n",
+		"name=desk pin=" PIN " said_relays=" PIN "@a:1,,b:1\n",
+		"name=desk pin=" PIN " said_relays=" PIN "@\n",
 		"what=1\n",
 	};
 	struct place *at = *state;
@@ -216,6 +275,8 @@ int main(void)
 #define ROW(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		ROW(what_was_saved_comes_back),
+		ROW(a_rig_may_have_no_relay),
+		ROW(what_worked_stands_first_and_the_oldest_goes),
 		ROW(a_pending_rig_is_not_written),
 		ROW(names_are_unique_whatever_their_case),
 		ROW(a_label_becomes_a_name),

@@ -30,7 +30,7 @@ def binary():
 
 # What tests that are not about it do without: all homes of a test, and of the
 # tests beside it, are in one network.
-DEFAULTS = {"rig": {"probe_port": "0"}}
+DEFAULTS = {"rig": {"probe_port": "0"}, "client": {"paths": "relay"}}
 
 
 def with_defaults(text):
@@ -65,7 +65,6 @@ class Home:
         if user is not None:
             for d in (self.dir, self.home, self.path(".ssh")):
                 os.chown(d, user, user)
-        self.settings("")
         self.bin = binary()
         if user is not None:
             # Where this user may not look, the program cannot lie.

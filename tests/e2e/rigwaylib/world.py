@@ -27,6 +27,8 @@ class World:
 
     def home(self, name, **kw):
         h = Home(self.dir, name, **kw)
+        if name != "relay":
+            h.settings("")
         self.homes.append(h)
         return h
 

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* Which of the session's connections are kept: docs/decisions/010. */
+#include "client/way_local.h"
+
+#include <time.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "client/rigs.h"
+
+#define FOUND_OPEN_US 20000000
+#define EXTRA_US      1000000 /* before one more is dialled again; doubles */
+
+bool way_links_is_heard(const struct way *way, const struct link *except)
+{
+	struct carrier *c = NULL;
+
+	if (way->session == NULL)
+		return false;
+	while ((c = session_carrier_next(way->session, c)) != NULL) {
+		const struct link *l = bearer_user(c);
+
+		if (l != NULL && l != except && l->is_live && !l->is_old &&
+		    carrier_heard_us(c) > way->doubt_us)
+			return true;
+	}
+	return false;
+}
+
+/* Whether l, whose WELCOME was just read, is what the session goes on with. */
+static bool takes_over(const struct way *way, const struct link *l)
+{
+	if (!way_is_live(way) || way->is_renewing || l->kind < way->kind)
+		return true;
+	return way->doubt_us != 0 && !way_links_is_heard(way, l);
+}
+
+/* From here on the session is where l leads; what leads elsewhere goes, and
+ * what may still become better stays. */
+static void use(struct way *way, const struct link *l)
+{
+	const struct path *p = race_path(&way->race, l->path);
+	bool is_move = way_is_live(way) && way->path != l->path;
+	bool is_cut = way->is_renewing || way->doubt_us != 0;
+
+	list_for_each (it, &way->links.all) {
+		struct link *o = container_of(it, struct link, link);
+
+		if (o == l || (!o->is_live && o->kind < l->kind))
+			continue;
+		o->is_old = true;
+		o->is_cut |= is_cut;
+	}
+	way->extra_fails = 0;
+	way->extra_at_us = 0;
+	way->path = l->path;
+	way->kind = l->kind;
+	if (p != NULL)
+		path_label(p, way->label);
+	way->is_renewing = false;
+	way->doubt_us = 0;
+	way->text[0] = '\0';
+	way->err = 0;
+	if (is_move)
+		log_info("%s: moved to %s", way->row->name, way->label);
+}
+
+/* The path in use died; the one that was being left may still be there, and
+ * the core uses it again. */
+static bool go_back(struct way *way)
+{
+	way->path = 0;
+	list_for_each (it, &way->links.all) {
+		struct link *l = container_of(it, struct link, link);
+		const struct path *p = race_path(&way->race, l->path);
+
+		if (!l->is_live || l->is_closing || l->is_cut)
+			continue;
+		l->is_leaving = false; /* or it is left once more */
+		if (way_is_live(way) && way->path != l->path)
+			continue;
+		l->is_old = false;
+		way->path = l->path;
+		way->kind = l->kind;
+		if (p != NULL)
+			path_label(p, way->label);
+	}
+	if (way_is_live(way))
+		log_info("%s: back to %s", way->row->name, way->label);
+	return way_is_live(way);
+}
+
+/* The path is down: from here on the clock of backoff.h runs. */
+static void outage(struct way *way)
+{
+	way->path = 0;
+	way->doubt_us = 0;
+	way->is_renewing = false;
+	way->since = time(NULL);
+	if (way->is_doomed)
+		return;
+	way->cut_at = way->since;
+	str_copy(way->cut, sizeof(way->cut), way->text);
+	race_begin(&way->race, way_now(way));
+}
+
+/* One more along the path could not be had: not at once again. */
+void way_links_extra_failed(struct way *way)
+{
+	uint64_t pause_us = EXTRA_US << MIN(way->extra_fails, 5u);
+
+	way->extra_fails++;
+	way->extra_at_us = way_now(way) + pause_us;
+}
+
+static void on_link_end(void *user, const struct link *l, int err,
+			const char *text)
+{
+	struct way *way = user;
+
+	if (!l->is_closing && !l->is_old && !way->is_ended) {
+		way_set_text(way, err,
+			     err == RW_ERR_TRUNCATED ? "the connection was cut"
+						     : text);
+		race_failed(&way->race, l->path, err, way->text, time(NULL));
+		if (l->is_live)
+			log_info("%s: connection lost: %s", way->row->name,
+				 way->text);
+	}
+	if (l->is_extra && !l->is_live)
+		way_links_extra_failed(way);
+	if (way_is_live(way) && links_live(&way->links, 0) == 0 &&
+	    (way->is_doomed || !go_back(way)))
+		outage(way);
+	way_settle_soon(way);
+}
+
+const struct links_ops way_links_ops = {
+	.on_end = on_link_end,
+};
+
+/* Whether as many as are live along the path in use are of use. */
+static bool is_wanted(const struct way *way)
+{
+	return links_live(&way->links, way->path) <=
+	       session_wants_carriers(way->session);
+}
+
+void way_links_welcome(struct way *way, struct link *l)
+{
+	if (takes_over(way, l))
+		use(way, l);
+	else if (l->path == way->path && is_wanted(way))
+		way->extra_fails = 0;
+	else
+		l->is_old = true;
+}
+
+/* Everything that rides on l goes over to the others first. */
+static void leave(struct way *way, struct link *l)
+{
+	struct carrier *c = NULL;
+
+	l->is_leaving = true;
+	while ((c = session_carrier_next(way->session, c)) != NULL)
+		if (bearer_user(c) == l)
+			break;
+	if (c != NULL)
+		carrier_retire(c, way_now(way));
+}
+
+void way_links_settle(struct way *way)
+{
+	list_for_each (it, &way->links.all) {
+		struct link *l = container_of(it, struct link, link);
+
+		if (way->is_doomed)
+			link_close(l, RW_ERR_CLOSING);
+		else if (l->is_old && (l->is_cut || !l->is_live))
+			link_close(l, RW_ERR_CANCELLED);
+		else if (l->is_old && !l->is_leaving && !l->is_closing)
+			leave(way, l);
+	}
+}
+
+/* One more along the path in use, or one less. */
+static void dial_extra(struct way *way)
+{
+	struct path *p = race_path(&way->race, way->path), *search;
+	int err = RW_ERR_NOT_FOUND;
+
+	if (p == NULL) {
+		way_links_extra_failed(way);
+		return;
+	}
+	/* Its door is open only for a while after it was knocked at. */
+	search = race_search(&way->race);
+	if (p->is_found && search != NULL &&
+	    way_now(way) > p->found_us + FOUND_OPEN_US)
+		p = search;
+	err = dials_start(way->dials, p, NULL, true);
+	if (err < 0)
+		way_links_extra_failed(way);
+}
+
+uint64_t way_links_settle_extra(struct way *way)
+{
+	uint64_t now = way_now(way);
+	unsigned have, want;
+	struct carrier *c;
+
+	if (way->is_doomed || !way_is_needed(way) || !way_is_live(way) ||
+	    way->is_renewing || way->doubt_us != 0)
+		return UINT64_MAX;
+	want = session_wants_carriers(way->session);
+	have = links_live(&way->links, way->path);
+	if (have > want && (c = session_surplus(way->session)) != NULL) {
+		struct link *l = bearer_user(c);
+
+		if (l != NULL && !l->is_old) {
+			l->is_old = true;
+			leave(way, l);
+			way_settle_soon(way); /* there may be another one */
+		}
+	}
+	have += links_waiting(&way->links, way->path);
+	if (have >= want || dials_has_extra(way->dials))
+		return UINT64_MAX;
+	if (now < way->extra_at_us)
+		return way->extra_at_us;
+	dial_extra(way);
+	return way->extra_at_us > now ? way->extra_at_us : UINT64_MAX;
+}
