@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/format.h"
 #include "base/mem.h"
 #include "client/daemon.h"
 #include "client/report.h"
@@ -135,13 +136,15 @@ static bool keep_all(struct order *o, char **ret_err)
 
 static void order_note(struct order *o)
 {
+	char wait[FORMAT_CAP], *text;
 	struct way_report w;
-	char *text;
 
 	way_report(o->rig->way, &w);
-	text = xasprintf("%s is not connected yet%s%s; connections wait for "
-			 "it, up to client.wait",
-			 o->rig->name, w.text[0] != '\0' ? ": " : "", w.text);
+	text = xasprintf(
+		"%s is not connected yet%s%s; a connection to the port "
+		"waits for it, up to %s",
+		o->rig->name, w.text[0] != '\0' ? ": " : "", w.text,
+		format_duration(o->d->settings.client.wait_ms, wait));
 	local_reply_json(o->req, json_pack("{s:s}", "note", text));
 	free(text);
 }

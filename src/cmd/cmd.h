@@ -2,7 +2,7 @@
 /*
  * The commands, one file each, and the one table that knows them all: usage,
  * --help, completion and the lints of the manual read the same rows. A command
- * gets its own words (argv[0] is its name) and returns the exit status.
+ * gets its own words (argv[0] is "rigway NAME") and returns the exit status.
  */
 #pragma once
 #include <stddef.h>
@@ -31,8 +31,8 @@ struct command {
 /* Ends with a NULL name. Hidden ones have no help. */
 extern const struct command commands[];
 const struct command *command_find(const char *name);
-/* Prints how a command is used, to stderr, after a misuse; returns
- * EXIT_MISUSE. */
+/* Prints how a command is used, to stderr, after a misuse; name is the
+ * command's, or its argv[0] ("rigway NAME"). Returns EXIT_MISUSE. */
 int command_misuse(const char *name);
 
 int cmd_relay(int argc, char **argv);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/str.h"
 #include "client/talk.h"
 #include "client/target.h"
 #include "cmd/cmd.h"
@@ -74,6 +75,13 @@ static bool is_spec(const char *word)
 	return false;
 }
 
+/* A rig's name alone, rather than a SPEC that was mistyped. */
+static bool names_no_port(const char *word)
+{
+	return !is_spec(word) && str_is_name(word) &&
+	       word[strspn(word, "0123456789")] != '\0';
+}
+
 static json_t *request(const struct forward_command *cmd, int argc, char **argv)
 {
 	json_t *specs = json_array();
@@ -109,6 +117,13 @@ int cmd_forward(int argc, char **argv)
 	}
 	if (optind >= argc)
 		return command_misuse("forward");
+	if (argc - optind == 1 && names_no_port(argv[optind])) {
+		fprintf(stderr,
+			"rigway: which port? For example: rigway forward %s "
+			"8888\n",
+			argv[optind]);
+		return command_misuse("forward");
+	}
 	if (cmd.foreground) {
 		signal(SIGINT, on_signal);
 		signal(SIGTERM, on_signal);

@@ -53,7 +53,9 @@ static void command_usage(const struct command *c, FILE *to)
 
 int command_misuse(const char *name)
 {
-	const struct command *c = command_find(name);
+	const char *blank = strchr(name, ' ');
+	const struct command *c =
+		command_find(blank != NULL ? blank + 1 : name);
 
 	CHECK(c != NULL);
 	fprintf(stderr,
@@ -98,6 +100,7 @@ static bool asks_help(int argc, char **argv)
 
 static int run(int argc, char **argv)
 {
+	static char called[64];
 	const struct command *c;
 
 	if (argc < 2) {
@@ -124,6 +127,9 @@ static int run(int argc, char **argv)
 		command_usage(c, stdout);
 		return EXIT_DONE;
 	}
+	/* What getopt_long() complains of begins with it. */
+	snprintf(called, sizeof(called), "rigway %s", c->name);
+	argv[1] = called;
 	return c->run(argc - 1, argv + 1);
 }
 

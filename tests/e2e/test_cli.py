@@ -53,6 +53,8 @@ def test_misuse_is_2_and_says_so(home):
         r = home.rigway(c, "--no-such-flag", check=None)
         assert r.rc == 2 and "no-such-flag" in r.err, repr(r)
         assert r.out == ""
+    home.fails("ls", "--jsno", check=2, says=r"^rigway ls: .*--jsno")
+    home.fails("forward", "desk", check=2, says=r"which port\?.*desk 8888")
     for argv in (["join"], ["forward"], ["unforward"], ["connect"],
                  ["completion"], ["completion", "tcsh"], ["config"],
                  ["config", "nonsense"], ["relay", "nonsense"],
