@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -19,13 +20,60 @@ static const char *const level_names[] = {
 	[LOG_LEVEL_TRACE] = "trace",
 };
 
-/* The one mutable global of the program. */
+/* The one mutable global of the program, with the counts below. */
 static struct {
 	enum log_level level;
 	char prefix[32];
 	log_sink *sink; /* NULL: stderr */
 	void *user;
 } sink = { .level = LOG_LEVEL_INFO };
+
+/* What others have caused in this minute. */
+static struct {
+	atomic_uint limit; /* 0: none */
+	atomic_uint lines, left_out;
+	atomic_llong minute;
+} flood;
+
+static void log_line(enum log_level level, const char *text);
+
+/* A new minute begins. */
+static void flood_over(void)
+{
+	unsigned left_out = atomic_exchange(&flood.left_out, 0);
+	char text[96];
+
+	atomic_store(&flood.lines, 0);
+	if (left_out == 0)
+		return;
+	snprintf(text, sizeof(text),
+		 "%u messages were left out (log.lines_per_minute)", left_out);
+	log_line(LOG_LEVEL_WARN, text);
+}
+
+void log_set_limit(unsigned lines_per_minute)
+{
+	flood_over();
+	atomic_store(&flood.limit, lines_per_minute);
+}
+
+/* Whether the line may be written. What was asked for (debug) and what somebody
+ * must see (error) always may. */
+static bool flood_has_room(enum log_level level)
+{
+	unsigned limit = atomic_load(&flood.limit);
+	struct timespec now;
+
+	if (limit == 0 || (level != LOG_LEVEL_WARN && level != LOG_LEVEL_INFO))
+		return true;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (atomic_exchange(&flood.minute, now.tv_sec / 60) != now.tv_sec / 60)
+		flood_over();
+	if (atomic_fetch_add(&flood.lines, 1) < limit)
+		return true;
+	atomic_fetch_add(&flood.left_out, 1);
+	return false;
+}
 
 bool log_is_on(enum log_level level)
 {
@@ -104,19 +152,13 @@ static size_t log_head(char *out, size_t cap, enum log_level level)
 	return n > 0 ? MIN((size_t)n, cap - 1) : 0;
 }
 
-void log_at(enum log_level level, const char *fmt, ...)
+static void log_line(enum log_level level, const char *text)
 {
-	char text[LOG_LINE_MAX], line[LOG_LINE_MAX + 128];
-	int saved = errno;
-	va_list ap;
+	char line[LOG_LINE_MAX + 128];
 
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	if (sink.sink != NULL) {
 		log_escape(line, sizeof(line), text);
 		sink.sink(level, line, sink.user);
-		errno = saved;
 		return;
 	}
 	size_t n = log_head(line, 128, level);
@@ -128,5 +170,19 @@ void log_at(enum log_level level, const char *fmt, ...)
 	ssize_t written = write(STDERR_FILENO, line, n);
 
 	(void)written;
+}
+
+void log_at(enum log_level level, const char *fmt, ...)
+{
+	char text[LOG_LINE_MAX];
+	int saved = errno;
+	va_list ap;
+
+	if (flood_has_room(level)) {
+		va_start(ap, fmt);
+		vsnprintf(text, sizeof(text), fmt, ap);
+		va_end(ap);
+		log_line(level, text);
+	}
 	errno = saved;
 }

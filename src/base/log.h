@@ -34,6 +34,10 @@ bool log_is_on(enum log_level level);
 __attribute__((format(printf, 2, 3))) void log_at(enum log_level level,
 						  const char *fmt, ...);
 void log_set_level(enum log_level level);
+/* So many lines of warn and info in a minute, since others cause them; how many
+ * were left out is said when the minute is over and when this is called. 0: no
+ * limit. */
+void log_set_limit(unsigned lines_per_minute);
 /* Before each line: "rig", "relay"; copied, at most 31 characters; NULL for
  * none. */
 void log_set_prefix(const char *prefix);

@@ -113,6 +113,7 @@ static bool read_settings(struct daemon *d)
 
 	if (err == 0) {
 		log_set_level((enum log_level)d->settings.log.level);
+		log_set_limit((unsigned)d->settings.log.lines_per_minute);
 		return true;
 	}
 	for (size_t i = 0; i < errs.len; i++)

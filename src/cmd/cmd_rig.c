@@ -255,6 +255,7 @@ static int run_agent(struct setup *s, const struct rig_typed *a)
 		return rig_misuse("is not error, warn, info or debug",
 				  a->log_level);
 	log_set_level(level);
+	log_set_limit((unsigned)s->settings.log.lines_per_minute);
 	log_set_prefix("rig");
 	return agent_run(&p);
 }

@@ -45,6 +45,7 @@ static int take_flags(struct office *o, const struct relay_typed *t)
 	if (settings_check(&o->setup.settings, &err) < 0)
 		return office_fail_free(err);
 	log_set_level((enum log_level)o->setup.settings.log.level);
+	log_set_limit((unsigned)o->setup.settings.log.lines_per_minute);
 	return 0;
 }
 

@@ -142,6 +142,8 @@ static const struct setting rows[] = {
 
 	{ "log.level", SETTING_CHOICE, AT(log.level), 0, 0, "info",
 	  "The least important messages that are still written.", log_levels },
+	{ "log.lines_per_minute", SETTING_INT, AT(log.lines_per_minute), 10, 100000, "600",
+	  "Warnings and messages of what happened that are written in a minute; how many were left out is said." },
 };
 /* clang-format on */
 

@@ -98,6 +98,7 @@ struct settings_session {
 
 struct settings_log {
 	int level; /* enum log_level of base/log.h */
+	int lines_per_minute;
 };
 
 struct settings {

@@ -574,6 +574,7 @@ static void every_limit_has_its_row(void **state)
 		{ "session.ping_interval", "5s" },
 		{ "session.ping_timeout", "4s" },
 		{ "log.level", "info" },
+		{ "log.lines_per_minute", "600" },
 	};
 	struct settings s;
 

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -104,6 +105,40 @@ static void logging_keeps_errno(void **state)
 	log_set_sink(NULL, NULL);
 }
 
+static unsigned lines, told;
+
+static void count_line(enum log_level level, const char *line, void *user)
+{
+	(void)level, (void)user;
+	if (strstr(line, "log.lines_per_minute") != NULL)
+		told += (unsigned)strtoul(line, NULL, 10);
+	else
+		lines++;
+}
+
+/* Somebody is refused again and again: that fills no disk. */
+static void lines_that_others_cause_are_limited(void **state)
+{
+	(void)state;
+	log_set_level(LOG_LEVEL_INFO);
+	log_set_sink(count_line, NULL);
+	lines = told = 0;
+	log_set_limit(5);
+	for (int i = 0; i < 100; i++)
+		log_info("somebody is not allowed to do this");
+	/* A minute may have begun in between. */
+	assert_in_range(lines, 5, 10);
+	for (int i = 0; i < 100; i++)
+		log_error("the disk is full");
+	assert_in_range(lines, 105, 110);
+	log_set_limit(0);
+	assert_int_equal(lines + told, 200);
+	for (int i = 0; i < 100; i++)
+		log_warn("no limit");
+	assert_int_equal(lines + told, 300);
+	log_set_sink(NULL, NULL);
+}
+
 static void levels_are_read_by_name(void **state)
 {
 	enum log_level level = LOG_LEVEL_ERROR;
@@ -129,6 +164,7 @@ int main(void)
 		cmocka_unit_test(a_level_that_is_off_costs_nothing),
 		cmocka_unit_test(a_peers_text_cannot_forge_a_line),
 		cmocka_unit_test(logging_keeps_errno),
+		cmocka_unit_test(lines_that_others_cause_are_limited),
 		cmocka_unit_test(levels_are_read_by_name),
 	};
 
