@@ -28,3 +28,4 @@ def test_a_short_soak(net_world):
     facts = soak.Soak(net_world.up(), o).run()
     print(facts)
     assert facts["faults"] >= 2
+    assert not facts["left"], facts["left"]

@@ -187,8 +187,7 @@ class Soak:
         left = self.above(base)
         k, t = visitors.end()
         total = self.traffic.end()
-        assert not left, f"did not return to the base: {left}"
-        return {"bytes": total, "knocks": k["good"], "touches": t["touched"],
+        return {"left": left, "bytes": total, "knocks": k["good"], "touches": t["touched"],
                 "faults": len(self.cells), "base": base, "worst": worst,
                 "last": last, "seconds": s.now(), "seed": o.seed,
                 "after_s": self.back_t - self.over_t}
