@@ -13,7 +13,8 @@
 #include "net/resolve.h"
 
 /* How often idle buffers and half-closed sockets are looked at. */
-#define SWEEP_MS 1000
+#define SWEEP_MS  1000
+#define EBB_CONNS 64 /* fewer are not worth a look */
 /* What loop_run_close() grants the system's resolver, which nobody can stop. */
 #define CLOSE_WAIT_MS 2000
 /* A turn that takes so much longer than it was to is late. */
@@ -370,15 +371,30 @@ static void loop_sweep_watched(struct loop_local *ll)
 	}
 }
 
+/* Whether most of many connections are gone since memory was last given back:
+ * the others may flow on for hours. */
+static bool loop_ebbed(struct loop_local *ll)
+{
+	size_t n = 0;
+
+	list_for_each (it, &ll->conns)
+		n++;
+	ll->conns_peak = MAX(ll->conns_peak, n);
+	if (ll->conns_peak < 2 * n + EBB_CONNS)
+		return false;
+	ll->conns_peak = n;
+	return true;
+}
+
 static void loop_on_sweep(void *user)
 {
 	struct loop_local *ll = user;
-
 	bool was_warm = !list_is_empty(&ll->warm);
+	bool ebbed = loop_ebbed(ll);
 
 	loop_sweep_warm(ll);
-	/* All connections rest: what a burst left behind goes back. */
-	if (was_warm && list_is_empty(&ll->warm))
+	/* What a burst left behind goes back when all connections rest. */
+	if (ebbed || (was_warm && list_is_empty(&ll->warm)))
 		mem_trim();
 	if (ll->sweeps++ % 5 == 0)
 		loop_sweep_watched(ll);

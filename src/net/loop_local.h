@@ -58,6 +58,7 @@ struct loop_local {
 	struct flusher *turn; /* runs the deferred calls */
 	struct timer *sweep;  /* runs while warm or watched has any */
 	uint64_t sweeps;
+	size_t conns_peak;  /* most conns since memory was given back */
 	uint8_t *read_mem;  /* LOOP_READ_LEN: ciphertext of one read */
 	uint8_t *plain_mem; /* LOOP_PLAIN_LEN: its plaintext */
 	bool is_closing;
