@@ -9,6 +9,7 @@
 #include "core/chunk.h"
 #include "core/pace.h"
 #include "core/session.h"
+#include "core/spread.h"
 #include "core/stream_parts.h"
 #include "wire/frame.h"
 
@@ -80,20 +81,6 @@ struct carrier {
 	size_t gone_count, gone_cap;
 };
 
-/* How the streams are spread over the carriers: spread.c. */
-struct spread {
-	struct list bulks;     /* streams that sent much lately */
-	struct carrier *light; /* free of bulk: for the others; or NULL */
-	uint64_t at;	       /* when to look again; 0: nothing to see */
-	uint64_t crowded_at;   /* since when every carrier has bulk; 0 */
-	unsigned wants;	       /* carriers that this side could use */
-	bool wish_more;	       /* it finds that it could use more (or less) */
-	uint64_t wish_at;      /* since then; 0: wants is right */
-	unsigned told;	       /* client: by on_wants */
-	uint64_t stated;       /* rig: serial and wants, as in WANTS */
-	uint64_t peers;	       /* client: the highest that came */
-};
-
 struct session {
 	struct session_params p;
 	const struct session_ops *ops;
@@ -130,7 +117,9 @@ struct session {
 	uint8_t scratch[FRAME_MAX];
 };
 
-/* session.c */
+/* attach.c, session.c, tick.c */
+void carrier_forget(struct carrier *c);
+void session_tell_closed(struct session *s);
 void session_wake(struct session *s);
 bool carrier_is_owed(const struct carrier *c);
 struct stream *session_find(struct session *s, uint32_t id);
@@ -144,20 +133,6 @@ void session_requeue_opens(struct session *s);
 void carrier_drop(struct carrier *c, int err, const char *text);
 int session_judge_live(struct session *s, const struct carrier *c,
 		       const uint8_t *body, size_t len);
-
-/* spread.c: what goes over which carrier, and how many there should be. */
-void spread_init(struct session *s);
-void spread_sent(struct stream *st, size_t len);
-void spread_woke(struct stream *st);
-void spread_lives(struct session *s);
-void spread_gone(struct session *s, struct carrier *c);
-void spread_left(struct carrier *c);
-void spread_retire(struct carrier *c);
-bool spread_is_empty(const struct carrier *c);
-void spread_peer_wants(struct session *s, uint64_t wants);
-/* False when c was dropped: it had retired, and nothing is on it. */
-bool spread_retire_tick(struct carrier *c, uint64_t *next);
-void spread_tick(struct session *s, uint64_t *next);
 
 /* input.c: the peer's stream frames; 0 or an error that ends the carrier. */
 int input_stream(struct carrier *c, const struct frame *f);

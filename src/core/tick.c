@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* What happens because time passes: pings, deadlines, what lags behind, and
+ * what users are told outside of their own calls. */
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/format.h"
+#include "core/parts.h"
+
+/* Whether the peer is to answer something that has left. */
+bool carrier_is_owed(const struct carrier *c)
+{
+	return c->ping_at != 0 || c->pace.sent > c->pace.read;
+}
+
+/* While the peer owes an answer (a PONG; a READ, which comes within LAG_US), a
+ * path that has died shows long before a deadline does. */
+static void tick_doubt(struct carrier *c, uint64_t *next)
+{
+	struct session *s = c->s;
+	uint64_t at;
+
+	if (!carrier_is_owed(c)) {
+		c->owed_at = 0;
+		return;
+	}
+	if (c->owed_at == 0)
+		c->owed_at = s->now;
+	at = MAX(MAX(c->owed_at, c->last_in), c->doubted_at) + DOUBT_US +
+	     2 * c->pace.rtt_us;
+	if (s->now >= at) {
+		c->doubted_at = s->now;
+		at = s->now + DOUBT_US;
+		if (s->ops->on_doubt != NULL)
+			s->ops->on_doubt(s, c);
+	}
+	*next = MIN(*next, at);
+}
+
+/* Whoever only receives is owed nothing: he asks when bytes cease. */
+static void tick_hush(struct carrier *c, uint64_t *next)
+{
+	if (!c->flowed)
+		return;
+	if (c->s->now >= c->last_in + HUSH_US) {
+		c->flowed = false;
+		c->ping_due |= !carrier_is_owed(c);
+	} else {
+		*next = MIN(*next, c->last_in + HUSH_US);
+	}
+}
+
+/* The times of a carrier's life. Each looks after one thing of it: false when
+ * the carrier was dropped. *next falls to when to look again. */
+static void tick_hello(struct carrier *c, uint64_t *next)
+{
+	if (c->s->now >= c->began + HELLO_US) {
+		carrier_drop(c, RW_ERR_TIMEOUT, "no answer to the greeting");
+		return;
+	}
+	*next = MIN(*next, c->began + HELLO_US);
+}
+
+static bool tick_ping(struct carrier *c, uint64_t *next)
+{
+	struct session *s = c->s;
+	const struct session_limits *l = &s->p.limits;
+
+	/* Any byte proves life, also while the ping waits in a full queue. */
+	if (c->ping_deadline != 0 && c->last_in > c->ping_asked) {
+		c->ping_deadline = 0;
+		c->ping_due = false;
+	}
+	if (c->ping_deadline != 0 && s->now >= c->ping_deadline) {
+		carrier_drop(c, RW_ERR_SUSPECT,
+			     "the other side stopped answering");
+		return false;
+	}
+	if (c->ping_deadline == 0 &&
+	    s->now >= c->last_in + l->ping_interval_us) {
+		c->ping_due = true;
+		c->ping_asked = s->now;
+		c->ping_deadline = s->now + l->ping_timeout_us;
+	}
+	/* While bytes come in nothing has to be proven, and yet the round
+	 * trip is worth knowing. */
+	if (c->ping_deadline == 0 && s->now < s->data_at + IDLE_US &&
+	    s->now >= c->ping_asked + l->ping_interval_us) {
+		c->ping_due = true;
+		c->ping_asked = s->now;
+	}
+	tick_hush(c, next);
+	tick_doubt(c, next);
+	*next = MIN(*next, c->ping_deadline != 0
+				   ? c->ping_deadline
+				   : c->last_in + l->ping_interval_us);
+	return true;
+}
+
+static void tick_read(struct carrier *c, uint64_t *next)
+{
+	if (c->read_at == 0)
+		return;
+	if (c->s->now >= c->read_at)
+		c->read_due = true;
+	else
+		*next = MIN(*next, c->read_at);
+}
+
+static void carrier_tick(struct carrier *c, uint64_t *next)
+{
+	struct session *s = c->s;
+
+	if (c->state == CARRIER_HELLO) {
+		tick_hello(c, next);
+		return;
+	}
+	if (c->announce) {
+		c->announce = false;
+		if (s->ops->on_live != NULL)
+			s->ops->on_live(s, c, NULL);
+	}
+	if (tick_ping(c, next) && spread_retire_tick(c, next))
+		tick_read(c, next);
+}
+
+/* States what lags behind, when its time has come. */
+static void tick_lagging(struct session *s, uint64_t *next)
+{
+	struct list *it;
+
+	if (list_is_empty(&s->lagging))
+		return;
+	if (s->now < s->lag_at) {
+		*next = MIN(*next, s->lag_at);
+		return;
+	}
+	while ((it = list_pop(&s->lagging)) != NULL) {
+		struct stream *st = container_of(it, struct stream, lag);
+
+		stream_due(st, DUE_STATE, NULL);
+	}
+}
+
+/* Who asks for room and gets no memory stands in line again: for the next
+ * tick, not for this one. */
+static void tell_roomy(struct session *s)
+{
+	struct list now, *it;
+
+	list_init(&now);
+	list_move_all(&now, &s->roomy);
+	while ((it = list_pop(&now)) != NULL)
+		stream_tell(container_of(it, struct stream, room));
+}
+
+/* The rig keeps an absent session for so long; the client's own limit may be
+ * shorter, and never is longer. */
+void session_keep(struct session *s, uint32_t rig_keep_s)
+{
+	uint32_t own = s->p.limits.keep_s;
+
+	s->keeps_less = own != 0 && own < rig_keep_s;
+	s->keep_us = (uint64_t)(s->keeps_less ? own : rig_keep_s) * 1000000;
+}
+
+/* The rig has forgotten an absent session by now, or it was long enough for
+ * whoever set the limit here: nobody waits for more. What the rig never heard
+ * of stays, and is opened when it is back. */
+static void tick_absent(struct session *s, uint64_t *next)
+{
+	char text[STREAM_TEXT_MAX] = "the rig was not reached for the ";
+	char keep[FORMAT_CAP];
+
+	if (s->absent_at == 0)
+		return;
+	if (s->now < s->absent_at + s->keep_us) {
+		*next = MIN(*next, s->absent_at + s->keep_us);
+		return;
+	}
+	s->absent_at = 0;
+	strcat(text, format_duration(s->keep_us / 1000, keep));
+	strcat(text, s->keeps_less ? " that client.keep_absent keeps"
+				   : " that it keeps");
+	strcat(text, " connections");
+	list_for_each_safe (it, &s->streams) {
+		struct stream *st = container_of(it, struct stream, all);
+
+		if (st != s->control && st->sent_open)
+			stream_reset(st, RW_ERR_TIMEOUT, text);
+	}
+}
+
+uint64_t session_tick(struct session *s, uint64_t now_us)
+{
+	uint64_t next = UINT64_MAX;
+
+	s->now = now_us;
+	s->woken = false;
+	tick_absent(s, &next);
+	session_tell_closed(s);
+	tell_roomy(s);
+	if (!list_is_empty(&s->roomy))
+		next = now_us + LAG_US; /* memory was short */
+	list_for_each_safe (c, &s->carriers)
+		carrier_tick(container_of(c, struct carrier, link), &next);
+	tick_lagging(s, &next);
+	spread_tick(s, &next);
+	if (s->pool.count > 0) {
+		if (now_us >= s->data_at + IDLE_US)
+			chunk_pool_trim(&s->pool, 0);
+		else
+			next = MIN(next, s->data_at + IDLE_US);
+	}
+	return next;
+}
