@@ -713,6 +713,17 @@ int control_drop_device(struct control *c, const struct pin *pin,
 	return control_ask(c, &m, &m.drop.ref, &q);
 }
 
+int control_admit(struct control *c, const struct pin *pin, const char *name,
+		  control_on_done *on_done, void *user)
+{
+	struct relay_msg m = { .type = R_ADMIT };
+	struct request q = { .on_done = on_done, .user = user };
+
+	m.admit.pin = *pin;
+	relay_text_copy(m.admit.name, sizeof(m.admit.name), name);
+	return control_ask(c, &m, &m.admit.ref, &q);
+}
+
 int control_list(struct control *c, control_on_row *row,
 		 control_on_done *on_done, void *user)
 {

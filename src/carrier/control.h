@@ -95,6 +95,9 @@ int control_put_invite(struct control *c, const struct control_invite *invite,
 		       control_on_done *on_done, void *user);
 int control_drop_device(struct control *c, const struct pin *pin,
 			control_on_done *on_done, void *user);
+/* This client may ask for the rig at this relay, too. */
+int control_admit(struct control *c, const struct pin *pin, const char *name,
+		  control_on_done *on_done, void *user);
 /* on_row for each device of the fleet, this one too, then on_done. */
 typedef void control_on_row(void *user, const struct relay_row *row);
 int control_list(struct control *c, control_on_row *on_row,

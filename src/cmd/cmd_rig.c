@@ -117,7 +117,8 @@ static int take_option(struct rig_typed *a, int opt)
 /* The words that are no options: a verb, and what it is about. */
 static int take_words(struct rig_typed *a, int argc, char **argv)
 {
-	static const char *const verbs[] = { "invite", "devices", "remove" };
+	static const char *const verbs[] = { "invite", "devices", "remove",
+					     "relays", "leave" };
 
 	if (argc == 0)
 		return 0;
@@ -134,12 +135,18 @@ static int take_words(struct rig_typed *a, int argc, char **argv)
 	}
 	argc--;
 	argv++;
-	if (strcmp(a->verb, "remove") == 0) {
+	const bool removes = strcmp(a->verb, "remove") == 0;
+
+	if (removes || strcmp(a->verb, "leave") == 0) {
 		if (argc > 1)
 			return rig_misuse("is one word too many", argv[1]);
 		if (argc == 0 || argv[0][0] == '\0') {
-			rig_fail("whom? 'rigway rig devices' lists names and "
-				 "fingerprints");
+			rig_fail(removes ? "whom? 'rigway rig devices' lists "
+					   "names "
+					   "and fingerprints"
+					 : "which relay? 'rigway rig relays' "
+					   "lists "
+					   "them");
 			return command_misuse("rig");
 		}
 		a->who = argv[0];
@@ -268,6 +275,10 @@ static int run(struct setup *s, struct rig_typed *a)
 		return rig_invite(s, a);
 	if (strcmp(a->verb, "devices") == 0)
 		return rig_devices(s, a);
+	if (strcmp(a->verb, "relays") == 0)
+		return rig_relays(s, a);
+	if (strcmp(a->verb, "leave") == 0)
+		return rig_leave(s, a);
 	return rig_remove(s, a);
 }
 

@@ -27,7 +27,8 @@ static const struct command_option relay_options[] = {
 	JSON,
 	END,
 };
-static const char *const rig_verbs[] = { "invite", "devices", "remove", NULL };
+static const char *const rig_verbs[] = { "invite", "devices", "remove",
+					 "relays", "leave",   NULL };
 static const struct command_option rig_options[] = {
 	{ "name", "NAME", "what the laptops call this machine" },
 	{ "listen", "PORT", "let laptops come here without a relay" },
@@ -93,7 +94,8 @@ static const char rig_more[] =
 	"  rigway rig invite               a code for one more laptop\n"
 	"  rigway rig invite --guest ssh   for somebody who may only use ssh\n"
 	"  rigway rig devices              who may come in\n"
-	"  rigway rig remove NAME          cuts what is open, now\n";
+	"  rigway rig remove NAME          cuts what is open, now\n"
+	"  rigway rig relays               the relays it has joined\n";
 static const char join_more[] =
 	"The code says what it is for: typed on the GPU machine, it becomes a\n"
 	"rig; typed on the laptop, the laptop knows the rig. Line wraps and\n"
@@ -121,7 +123,9 @@ const struct command commands[] = {
 	{ "relay", "[invite | devices | remove DEVICE] [OPTION...]",
 	  "run a relay on a public machine", cmd_relay, relay_verbs,
 	  relay_options, relay_more },
-	{ "rig", "[invite | devices | remove DEVICE] [OPTION...]",
+	{ "rig",
+	  "[invite | devices | remove DEVICE | relays | leave RELAY] "
+	  "[OPTION...]",
 	  "run this GPU machine's agent", cmd_rig, rig_verbs, rig_options,
 	  rig_more },
 	{ "join", "CODE [OPTION...]", "pair this machine, with a code",

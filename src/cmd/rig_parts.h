@@ -13,7 +13,7 @@
 
 struct rig_typed {
 	const char *verb; /* NULL: run the agent */
-	const char *who;  /* remove */
+	const char *who;  /* remove, leave */
 	const char *name, *log_level;
 	char *listen, *public; /* as they were typed, with commas; or NULL */
 	struct buf guest;      /* the services as they were typed */
@@ -25,6 +25,9 @@ struct rig_typed {
 int rig_invite(struct setup *s, struct rig_typed *a);
 int rig_devices(struct setup *s, struct rig_typed *a);
 int rig_remove(struct setup *s, struct rig_typed *a);
+/* rig_relays.c: the relays that this machine has joined. */
+int rig_relays(struct setup *s, struct rig_typed *a);
+int rig_leave(struct setup *s, struct rig_typed *a);
 
 /* Prints text after "rigway rig: "; EXIT_FAILED. */
 int rig_fail(const char *text);

@@ -54,6 +54,7 @@ static struct fleet *fleet_new(struct book *b, const char *name,
 	f->created = created;
 	list_init(&f->devices);
 	list_init(&f->invites);
+	list_init(&f->barred);
 	list_push(&b->fleets, &f->link);
 	b->fleet_count++;
 	return f;
@@ -67,6 +68,8 @@ static void fleet_free(struct book *b, struct fleet *f)
 		invite_free(b, container_of(l, struct invite, link));
 	while ((l = list_first(&f->devices)) != NULL)
 		book_unlink_device(b, container_of(l, struct device, link));
+	while ((l = list_first(&f->barred)) != NULL)
+		book_unbar(f, container_of(l, struct barred, link));
 	list_del(&f->link);
 	b->fleet_count--;
 	free(f);
@@ -256,12 +259,20 @@ int book_rename(struct book *b, const struct pin *pin, const char *name)
 }
 
 /* Takes d out for good; what is on disk already stays true whatever fails. */
-static int device_remove(struct book *b, struct device *d)
+static int device_remove(struct book *b, struct device *d, const struct pin *by)
 {
 	struct fleet *f = d->fleet;
 	const struct pin pin = d->pin;
 	int err;
 
+	/* A bar that nobody needed is lifted by the next code. */
+	if (book_bar(f, &pin, by) == NULL)
+		return RW_ERR_NOMEM;
+	err = book_save_barred(b);
+	if (err < 0) {
+		book_unbar(f, book_find_barred(f, &pin));
+		return err;
+	}
 	/* The uses first: after a crash between the two writes, the key is
 	 * still a device and can be removed again. */
 	if (invites_revoke(f, &pin, NULL, true)) {
@@ -289,6 +300,7 @@ static int device_remove(struct book *b, struct device *d)
 
 int book_remove(struct book *b, const struct pin *pin, struct fleet *f)
 {
+	const struct pin relay = { { 0 } };
 	struct device *d;
 	int err = RW_ERR_NOT_FOUND;
 
@@ -297,7 +309,7 @@ int book_remove(struct book *b, const struct pin *pin, struct fleet *f)
 			      : book_find_device(b, pin);
 		if (d == NULL)
 			return err;
-		err = device_remove(b, d);
+		err = device_remove(b, d, &relay);
 		if (err < 0)
 			return err;
 	}
@@ -312,7 +324,7 @@ int book_drop(struct book *b, const struct pin *r, const struct pin *pin)
 	for (; d != NULL && err == 0; d = next) {
 		next = d->next;
 		if (d->role == RELAY_CLIENT && pin_eq(&d->issuer, r))
-			err = device_remove(b, d);
+			err = device_remove(b, d, r);
 		else if (book_find_in(b, r, d->fleet) != NULL)
 			changed = invites_revoke(d->fleet, pin, r, true) ||
 				  changed;
@@ -427,6 +439,7 @@ int book_open(const char *dir, const struct book_limits *limits,
 	b->fleets_path = xasprintf("%s/fleets", dir);
 	b->devices_path = xasprintf("%s/devices", dir);
 	b->invites_path = xasprintf("%s/invites", dir);
+	b->barred_path = xasprintf("%s/barred", dir);
 	list_init(&b->fleets);
 	pinmap_init(&b->devices, random_u64());
 	pinmap_init(&b->hashes, random_u64());
@@ -437,6 +450,8 @@ int book_open(const char *dir, const struct book_limits *limits,
 			   ret_err);
 	if (err == 0)
 		err = book_load_invites(b, ret_err);
+	if (err == 0)
+		err = book_load_barred(b, ret_err);
 	if (err < 0) {
 		book_free(b);
 		return err;
@@ -457,12 +472,14 @@ void book_free(struct book *b)
 	free(b->fleets_path);
 	free(b->devices_path);
 	free(b->invites_path);
+	free(b->barred_path);
 	free(b);
 }
 
 bool book_exists(const char *dir)
 {
-	static const char *const names[] = { "fleets", "devices", "invites" };
+	static const char *const names[] = { "fleets", "devices", "invites",
+					     "barred" };
 	bool exists = false;
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {

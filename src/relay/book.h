@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The relay's book: which fleets there are, which keys belong to them, and
- * which invites are open. Kept in memory and in three files of text; every
+ * which invites are open. Kept in memory and in four files of text; every
  * change is on disk before the call that made it returns, or it did not
  * happen. No sockets, no clock: `now` is Unix seconds, passed in. Loop thread
  * only.
@@ -19,19 +19,28 @@
 #include "wire/relay_msg.h"
 struct settings_relay;
 
-#define BOOK_USES_MAX 1000		   /* of one invite */
-#define BOOK_TTL_MAX  (10 * 366 * 86400ll) /* seconds, of an invite */
-#define BOOK_TEXT_CAP (RELAY_TEXT_MAX + 1)
+#define BOOK_USES_MAX	1000		     /* of one invite */
+#define BOOK_BARRED_MAX 256		     /* in one fleet; the oldest go */
+#define BOOK_TTL_MAX	(10 * 366 * 86400ll) /* seconds, of an invite */
+#define BOOK_TEXT_CAP	(RELAY_TEXT_MAX + 1)
 
 /* The devices of one owner. */
 struct fleet {
 	struct list link; /* in book.fleets */
 	char name[RELAY_NAME_MAX + 1];
 	int64_t created;
-	struct list devices, invites;
-	size_t device_count;
+	struct list devices, invites, barred;
+	size_t device_count, barred_count;
 	struct splice_group use; /* by pairs; counted by the splicer */
 	size_t meeting;		 /* pairs that are not spliced yet */
+};
+
+/* A key that was taken out of its fleet: a rig's word alone does not let it in
+ * again. */
+struct barred {
+	struct list link; /* in fleet.barred, oldest first */
+	struct pin pin;
+	struct pin by; /* the rig that did; zero: the relay's owner */
 };
 
 /* A key's place in one fleet. A key may have one in several. */
@@ -75,7 +84,7 @@ struct book_limits {
 
 struct book {
 	struct book_limits limits;
-	char *fleets_path, *devices_path, *invites_path;
+	char *fleets_path, *devices_path, *invites_path, *barred_path;
 	struct list fleets;
 	size_t fleet_count;
 	struct pinmap devices; /* pin to its first struct device */
@@ -84,7 +93,7 @@ struct book {
 };
 
 /*
- * Reads the three files in dir (which exists; missing files are empty ones).
+ * Reads the four files in dir (which exists; missing files are empty ones).
  * Returns 0, or with a sentence in *ret_err, to be freed: RW_ERR_FORMAT,
  * -errno, RW_ERR_NOMEM.
  */
@@ -111,9 +120,9 @@ struct fleet *book_common(const struct book *b, const struct pin *client,
 			  const struct pin *rig);
 /* Gives the key another label in all its places. 0 or an error of a disk. */
 int book_rename(struct book *b, const struct pin *pin, const char *name);
-/* Takes the key out of f (NULL: out of all fleets), revokes the invites it
- * used there, and voids those it issued. RW_ERR_NOT_FOUND, or of a disk, with
- * nothing changed. */
+/* Takes the key out of f (NULL: out of all fleets), bars it there, revokes the
+ * invites it used, and voids those it issued. RW_ERR_NOT_FOUND, or of a disk,
+ * with nothing changed. */
 int book_remove(struct book *b, const struct pin *pin, struct fleet *f);
 
 /* Adds an invite made elsewhere: id and hash of its code. Its id again, by the
@@ -159,9 +168,31 @@ int book_redeem(struct book *b, const struct redeem_try *t, struct fleet **ret,
  * or of a disk. */
 int book_drop(struct book *b, const struct pin *r, const struct pin *pin);
 
+/* The rig says that this client is one of its own and may ask for it, too. It
+ * becomes a client of the rig's fleet, unless it was taken out of that by the
+ * relay's owner, or by another rig: then only a code helps. What is known
+ * already costs nothing: book_is_vouched(). */
+struct voucher {
+	struct pin rig, pin;
+	const char *name;
+	int64_t now;
+};
+bool book_is_vouched(const struct book *b, const struct voucher *v);
+/* 0, or with a sentence in text: RW_ERR_NOT_ALLOWED (also when v->rig is no
+ * rig), RW_ERR_LIMIT, RW_ERR_NOMEM, or of a disk. */
+int book_vouch(struct book *b, const struct voucher *v,
+	       char text[static BOOK_TEXT_CAP]);
+
 /* -- between book.c and invites.c ----------------------------------------- */
 int book_save_devices(struct book *b);
 int book_save_invites(struct book *b);
+int book_save_barred(struct book *b);
+int book_load_barred(struct book *b, char **ret_err);
+struct barred *book_find_barred(const struct fleet *f, const struct pin *pin);
+/* Not on disk yet; NULL: no memory. The oldest goes when there are too many. */
+struct barred *book_bar(struct fleet *f, const struct pin *pin,
+			const struct pin *by);
+void book_unbar(struct fleet *f, struct barred *x);
 /* Puts the key into f, or gives the one there its role and name; *ret_new
  * says which. Not on disk yet. */
 struct device *book_admit(struct book *b, struct fleet *f,

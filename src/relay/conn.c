@@ -118,6 +118,8 @@ static bool presence_may_write(struct relay *r, struct presence *p)
 	return true;
 }
 
+static const char too_many[] = "too many changes; wait a minute";
+
 static void on_invite(struct conn *c, const struct relay_invite *m)
 {
 	struct device *d = book_find_device(c->relay->book, &c->self->pin);
@@ -155,6 +157,30 @@ static void on_drop(struct conn *c, const struct relay_drop *m)
 		meet_cut(r, &m->pin, gone ? NULL : &c->self->pin, false);
 	control_reply(c, m->ref, err,
 		      err < 0 ? "the relay cannot write its state" : "");
+}
+
+/* One of the rig's own devices may ask for it here, too. Said again at each
+ * start of the rig, so it must cost nothing. */
+static void on_admit(struct conn *c, const struct relay_admit *m)
+{
+	struct relay *r = c->relay;
+	char text[BOOK_TEXT_CAP] = "";
+	const struct voucher v = {
+		.rig = c->self->pin,
+		.pin = m->pin,
+		.name = m->name,
+		.now = relay_now_s(),
+	};
+
+	if (book_is_vouched(r->book, &v)) {
+		control_reply(c, m->ref, 0, "");
+		return;
+	}
+	if (!presence_may_write(r, c->self)) {
+		control_reply(c, m->ref, RW_ERR_LIMIT, too_many);
+		return;
+	}
+	control_reply(c, m->ref, book_vouch(r->book, &v, text), text);
 }
 
 static void row_fill(struct relay *r, const struct device *d,
@@ -236,13 +262,13 @@ static void control_take(struct conn *c, const struct relay_msg *m)
 	case R_INVITE:
 	case R_DROP:
 		if (!presence_may_write(c->relay, c->self))
-			control_reply(c, ref, RW_ERR_LIMIT,
-				      "too many changes; wait a minute");
+			control_reply(c, ref, RW_ERR_LIMIT, too_many);
 		else if (m->type == R_INVITE)
 			on_invite(c, &m->invite);
 		else
 			on_drop(c, &m->drop);
 		break;
+	case R_ADMIT: on_admit(c, &m->admit); break;
 	default: conn_drop(c, RW_ERR_PROTO);
 	}
 }

@@ -292,6 +292,18 @@ static int invite_judge(const struct invite *i, const struct redeem_try *t,
 	return RW_ERR_USED;
 }
 
+/* A code is what a barred key needs. If this cannot be written, the bar is
+ * there again after a restart; it keeps nobody out who is in. */
+static void lift_bar(struct book *b, struct fleet *f, const struct pin *pin)
+{
+	struct barred *x = book_find_barred(f, pin);
+
+	if (x == NULL)
+		return;
+	book_unbar(f, x);
+	(void)book_save_barred(b);
+}
+
 /* Puts the key into the invite's fleet, the use being on disk already. */
 static int redeem_admit(struct book *b, struct invite *i, struct redeem_try *t,
 			char *text)
@@ -316,8 +328,10 @@ static int redeem_admit(struct book *b, struct invite *i, struct redeem_try *t,
 		return RW_ERR_NOMEM;
 	}
 	err = book_save_devices(b);
-	if (err == 0)
+	if (err == 0) {
+		lift_bar(b, i->fleet, &t->pin);
 		return 0;
+	}
 	if (is_new) {
 		book_unlink_device(b, d);
 	} else {

@@ -173,16 +173,27 @@ static void do_remove(struct admin *a, struct local_req *r, json_t *msg)
 			       admin_removed_json(&dev, text));
 }
 
+json_t *admin_relay_json(const struct rig_relay *relay, bool is_up,
+			 const char *text)
+{
+	char pin[PIN_TEXT_LEN + 1], shown[PIN_SHORT_LEN + 1];
+	char invite[STR_HEX_LEN(CODE_ID_LEN) + 1];
+	json_t *addrs = json_array();
+
+	for (size_t i = 0; i < relay->addr_count; i++)
+		json_array_append_new(addrs, json_string(relay->addr[i]));
+	str_hex_encode(relay->invite, sizeof(relay->invite), invite);
+	return json_pack("{s:s, s:o, s:s, s:s, s:s, s:s, s:b, s:s}", "addr",
+			 relay->addr[0], "addrs", addrs, "fingerprint",
+			 pin_short(&relay->pin, shown), "key",
+			 pin_text(&relay->pin, pin), "fleet", relay->fleet,
+			 "invite", invite, "up", is_up, "text", text);
+}
+
 static json_t *relay_json(const struct uplink *u)
 {
-	const struct rig_relay *relay = uplink_relay(u);
-	char pin[PIN_TEXT_LEN + 1], invite[STR_HEX_LEN(CODE_ID_LEN) + 1];
-
-	str_hex_encode(relay->invite, sizeof(relay->invite), invite);
-	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "addr",
-			 relay->addr[0], "key", pin_text(&relay->pin, pin),
-			 "fleet", relay->fleet, "invite", invite, "up",
-			 uplink_is_up(u), "text", uplink_text(u));
+	return admin_relay_json(uplink_relay(u), uplink_is_up(u),
+				uplink_text(u));
 }
 
 static json_t *session_json(const struct rig *rig, const struct peer *p)
@@ -190,10 +201,16 @@ static json_t *session_json(const struct rig *rig, const struct peer *p)
 	const struct device *dev = devices_find(&rig->devices, &p->pin);
 	struct session_stats st;
 	char pin[PIN_SHORT_LEN + 1];
+	bool relayed = false;
+	const char *path = peer_path(p, &relayed);
 
 	session_stats(p->session, &st);
 	return json_pack(
-		"{s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "name",
+		"{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "path",
+		path == NULL ? "none"
+		: relayed    ? "relay"
+			     : "direct",
+		"at", path != NULL ? path : "", "name",
 		dev != NULL ? dev->name : "", "fingerprint",
 		pin_short(&p->pin, pin), "connected",
 		session_is_live(p->session), "streams", (json_int_t)st.streams,
@@ -288,6 +305,27 @@ static void do_join(struct admin *a, struct local_req *r, json_t *msg)
 		local_end(r, true, 0, NULL);
 }
 
+/* `rigway rig leave`: the relay itself is not told; it still lists this rig. */
+static void do_leave(struct admin *a, struct local_req *r, json_t *msg)
+{
+	struct rig *rig = a->rig;
+	const char *who = "";
+	char text[RELAYS_TEXT_CAP];
+	size_t n;
+	int err;
+
+	json_unpack(msg, "{s:s}", "who", &who);
+	err = relays_resolve(&rig->relays, who, &n);
+	relays_say_left(&rig->relays, who, err, n, text);
+	if (err == 0 && (err = uplink_leave(rig->uplinks[n])) != 0)
+		snprintf(text, sizeof(text), "%s", err_text(err));
+	if (err != 0)
+		local_end(r, false, 1, text);
+	else
+		local_end_json(r, true, 0, NULL,
+			       json_pack("{s:s}", "text", text));
+}
+
 static void ask_look(struct ask *k, const struct uplink *u)
 {
 	if (!pin_eq(&uplink_relay(u)->pin, &k->relay))
@@ -346,6 +384,7 @@ static const struct verb {
 	{ "invite", do_invite }, { "devices", do_devices },
 	{ "remove", do_remove }, { "status", do_status },
 	{ "join", do_join },	 { "wait", do_wait },
+	{ "leave", do_leave },
 };
 
 static void on_request(struct local_req *r, json_t *msg, void *user)

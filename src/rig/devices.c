@@ -241,3 +241,18 @@ void devices_forget(struct devices *d, unsigned all)
 	if (changed)
 		(void)devices_save(d);
 }
+
+static unsigned bits_without(unsigned bits, unsigned n)
+{
+	const unsigned below = (1u << n) - 1;
+
+	return (bits & below) | (bits >> 1 & ~below);
+}
+
+void devices_forget_relay(struct devices *d, unsigned n)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		d->rows[i].told = bits_without(d->rows[i].told, n);
+		d->rows[i].vouched = bits_without(d->rows[i].vouched, n);
+	}
+}

@@ -30,6 +30,7 @@ struct device {
 	int64_t admitted; /* seconds since 1970; or removed at */
 	int64_t last;	  /* last heard of; 0 unknown; not on disk */
 	unsigned told;	  /* bit n: relay n knows that it is removed */
+	unsigned vouched; /* bit n: relay n was told to let it ask for us */
 };
 
 struct devices {
@@ -60,6 +61,8 @@ int devices_put(struct devices *d, const struct device *dev);
 int devices_remove(struct devices *d, const struct pin *pin, int64_t now);
 /* Forgets removed devices of which all relays (bits of all) were told. */
 void devices_forget(struct devices *d, unsigned all);
+/* Relay n goes: those behind it move up by one. */
+void devices_forget_relay(struct devices *d, unsigned n);
 /* How many are admitted. */
 size_t devices_admitted(const struct devices *d);
 const char *device_role_name(enum device_role role);

@@ -108,10 +108,12 @@ static int door_admit(struct door *d, const struct hello *h,
 			 "the rig cannot store this: %s; the code is still "
 			 "good",
 			 err_text(err));
-	else
-		log_info("admitted %s (%s) as %s", dev.name, d->who,
-			 device_role_name(dev.role));
-	return err;
+	if (err != 0)
+		return err;
+	log_info("admitted %s (%s) as %s", dev.name, d->who,
+		 device_role_name(dev.role));
+	uplinks_vouch(rig);
+	return 0;
 }
 
 /* Wrong codes are counted by address where it is seen; a relay's word for it

@@ -143,6 +143,76 @@ int relays_put(struct rig_relays *r, const struct rig_relay *relay)
 	return err;
 }
 
+int relays_remove(struct rig_relays *r, size_t n)
+{
+	const struct rig_relay old = r->rows[n];
+	const size_t behind = (r->count - n - 1) * sizeof(r->rows[0]);
+	int err;
+
+	memmove(&r->rows[n], &r->rows[n + 1], behind);
+	r->count--;
+	err = relays_save(r);
+	if (err == 0)
+		return 0;
+	memmove(&r->rows[n + 1], &r->rows[n], behind);
+	r->rows[n] = old;
+	r->count++;
+	return err;
+}
+
+/* Whether who is one of the relay's addresses, with its port or without. */
+static bool relay_is_at(const struct rig_relay *relay, const char *who)
+{
+	struct hostport hp;
+
+	for (size_t i = 0; i < relay->addr_count; i++)
+		if (strcmp(relay->addr[i], who) == 0 ||
+		    (parse_hostport(relay->addr[i], 0, &hp) == 0 &&
+		     strcmp(hp.host, who) == 0))
+			return true;
+	return false;
+}
+
+int relays_resolve(const struct rig_relays *r, const char *who, size_t *ret)
+{
+	size_t found = 0, n = 0;
+
+	for (size_t i = 0; i < r->count; i++)
+		if (relay_is_at(&r->rows[i], who) ||
+		    pin_matches(&r->rows[i].pin, who)) {
+			found = i;
+			n++;
+		}
+	if (n != 1)
+		return n == 0 ? RW_ERR_NOT_FOUND : RW_ERR_EXISTS;
+	*ret = found;
+	return 0;
+}
+
+void relays_say_left(const struct rig_relays *r, const char *who, int err,
+		     size_t n, char text[RELAYS_TEXT_CAP])
+{
+	if (err == RW_ERR_NOT_FOUND)
+		snprintf(text, RELAYS_TEXT_CAP,
+			 "this rig has not joined a relay '%.60s'; rigway rig "
+			 "relays lists them",
+			 who);
+	else if (err != 0)
+		snprintf(text, RELAYS_TEXT_CAP,
+			 "'%.60s' means more than one relay: use its "
+			 "fingerprint; rigway rig relays lists them",
+			 who);
+	else
+		snprintf(text, RELAYS_TEXT_CAP,
+			 "left the relay %s%s; there, rigway relay remove "
+			 "takes this machine off its list",
+			 r->rows[n].addr[0],
+			 r->count == 1 ? ", the only one: laptops reach this "
+					 "rig only where it listens itself or "
+					 "in its own network"
+				       : "");
+}
+
 void relays_from_code(const struct code *code, const char *fleet,
 		      struct rig_relay *ret)
 {

@@ -35,6 +35,15 @@ struct rig_relay *relays_find(struct rig_relays *r, const struct pin *pin);
 /* Adds a relay, or replaces the one of the same key. RW_ERR_LIMIT, or an error
  * of state_commit(); then nothing has changed. */
 int relays_put(struct rig_relays *r, const struct rig_relay *relay);
+/* Takes row n out. An error of state_commit(); then nothing has changed. */
+int relays_remove(struct rig_relays *r, size_t n);
+/* The row that a person means: an address, or the beginning of a fingerprint.
+ * RW_ERR_NOT_FOUND; RW_ERR_EXISTS when several are meant. */
+int relays_resolve(const struct rig_relays *r, const char *who, size_t *ret);
+#define RELAYS_TEXT_CAP 600
+/* What relays_resolve() and then leaving row n (err 0) means, as a sentence. */
+void relays_say_left(const struct rig_relays *r, const char *who, int err,
+		     size_t n, char text[RELAYS_TEXT_CAP]);
 /* The relay that a rig's code leads to. */
 void relays_from_code(const struct code *code, const char *fleet,
 		      struct rig_relay *ret);

@@ -5,20 +5,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "rig/admin.h"
 #include "rig/call.h"
+#include "rig/door.h"
 #include "rig/rig.h"
 #include "rig/sessions.h"
+
+/* A relay that does not take another change now is asked again so much later,
+ * and less and less often. */
+#define VOUCH_MS     ((uint64_t)5000)
+#define VOUCH_MAX_MS ((uint64_t)300000)
 
 struct uplink {
 	struct rig *rig;
 	size_t index; /* in rig->relays.rows */
 	struct control *control;
 	char text[RELAY_TEXT_MAX + 1]; /* why it is not up; "" not known yet */
+	struct timer *vouch;	       /* until it may be asked again */
+	uint64_t vouch_ms;
+	bool is_vouching; /* the answer for one device is awaited */
 };
 
 static const struct rig_relay *row_of(const struct uplink *u)
@@ -96,6 +106,95 @@ void uplink_tell_removed(struct uplink *u)
 	}
 }
 
+/* -- whom it may let ask for this rig ------------------------------------- */
+
+static void vouch_next(struct uplink *u);
+
+/* The bit of this relay in the device's row. */
+static void set_vouched(struct uplink *u, const struct pin *pin)
+{
+	struct device *dev = devices_find(&u->rig->devices, pin);
+
+	if (dev != NULL)
+		dev->vouched |= 1u << u->index;
+}
+
+static void on_vouched(void *user, int err, const char *text)
+{
+	struct telling *t = user;
+	struct uplink *u = t->uplink;
+	char who[PIN_SHORT_LEN + 1];
+
+	u->is_vouching = false;
+	if (err == RW_ERR_LIMIT) { /* its rate, or its fleet is full */
+		log_debug("the relay %s: %s", row_of(u)->addr[0], text);
+		timer_start(u->vouch, u->vouch_ms);
+		u->vouch_ms = MIN(2 * u->vouch_ms, VOUCH_MAX_MS);
+	} else if (err != RW_ERR_OFFLINE && err != RW_ERR_CANCELLED) {
+		if (err != 0)
+			log_info("%s cannot come through the relay %s: %s",
+				 pin_short(&t->pin, who), row_of(u)->addr[0],
+				 text);
+		u->vouch_ms = VOUCH_MS;
+		set_vouched(u, &t->pin);
+		vouch_next(u);
+	}
+	free(t);
+}
+
+/* One at a time: a relay takes so many changes in a minute. */
+static void vouch_next(struct uplink *u)
+{
+	const struct devices *d = &u->rig->devices;
+
+	if (u->is_vouching || timer_is_running(u->vouch))
+		return;
+	for (size_t i = 0; i < d->count; i++) {
+		struct telling *t;
+
+		if (d->rows[i].role == DEVICE_REMOVED ||
+		    (d->rows[i].vouched & 1u << u->index) != 0)
+			continue;
+		t = xmalloc(sizeof(*t));
+		*t = (struct telling){ u, d->rows[i].pin };
+		u->is_vouching =
+			control_admit(u->control, &t->pin, d->rows[i].name,
+				      on_vouched, t) == 0;
+		if (!u->is_vouching)
+			free(t);
+		return;
+	}
+}
+
+static void on_vouch_timer(void *user)
+{
+	struct uplink *u = user;
+
+	if (uplink_is_up(u))
+		vouch_next(u);
+}
+
+/* The relay may have forgotten, or be another one at the same address. */
+static void vouch_anew(struct uplink *u)
+{
+	struct devices *d = &u->rig->devices;
+
+	for (size_t i = 0; i < d->count; i++)
+		d->rows[i].vouched &= ~(1u << u->index);
+	timer_stop(u->vouch);
+	u->vouch_ms = VOUCH_MS;
+	vouch_next(u);
+}
+
+void uplinks_vouch(struct rig *rig)
+{
+	for (size_t i = 0; i < rig->uplink_count; i++)
+		if (uplink_is_up(rig->uplinks[i]))
+			vouch_next(rig->uplinks[i]);
+}
+
+/* -- the connection ------------------------------------------------------- */
+
 static void on_up(void *user, const char *fleet, const char *relay_name,
 		  const char *your_addr)
 {
@@ -107,6 +206,7 @@ static void on_up(void *user, const char *fleet, const char *relay_name,
 		 your_addr);
 	repeat_invites(u);
 	uplink_tell_removed(u);
+	vouch_anew(u);
 	admin_on_uplink(u->rig->admin, u);
 }
 
@@ -174,13 +274,17 @@ int uplink_new(struct rig *rig, size_t index, struct uplink **ret)
 
 	u->rig = rig;
 	u->index = index;
+	u->vouch = timer_new(rig->loop, on_vouch_timer, u);
+	u->vouch_ms = VOUCH_MS;
 
 	int err = uplink_start(u);
 
-	if (err != 0)
+	if (err != 0) {
+		timer_free(u->vouch);
 		free(u);
-	else
+	} else {
 		*ret = u;
+	}
 	return err;
 }
 
@@ -197,7 +301,31 @@ void uplink_free(struct uplink *u)
 		return;
 	if (u->control != NULL)
 		control_stop(u->control);
+	timer_free(u->vouch);
 	free(u);
+}
+
+int uplink_leave(struct uplink *u)
+{
+	struct rig *rig = u->rig;
+	const size_t n = u->index;
+	int err = relays_remove(&rig->relays, n);
+
+	if (err != 0)
+		return err;
+	calls_close(rig, u);
+	doors_forget(rig, u);
+	sessions_forget(rig->sessions, u);
+	devices_forget_relay(&rig->devices, (unsigned)n);
+	rig->uplink_count--;
+	for (size_t i = n; i < rig->uplink_count; i++) {
+		rig->uplinks[i] = rig->uplinks[i + 1];
+		rig->uplinks[i]->index = i;
+	}
+	/* What it was asked ends within this call. */
+	u->index = RIG_RELAYS_MAX;
+	uplink_free(u);
+	return 0;
 }
 
 bool uplink_is_up(const struct uplink *u)

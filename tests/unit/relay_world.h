@@ -119,7 +119,8 @@ static inline void world_stop_relay(struct world *w)
 
 static inline void world_close(struct world *w)
 {
-	static const char *const files[] = { "fleets", "devices", "invites" };
+	static const char *const files[] = { "fleets", "devices", "invites",
+					     "barred" };
 
 	world_stop_relay(w);
 	timer_free(w->guard);

@@ -65,7 +65,7 @@ static void office_restart(struct office *o)
 static void office_close(struct office *o)
 {
 	static const char *const files[] = { "fleets", "devices", "invites",
-					     "place" };
+					     "barred", "place" };
 
 	book_free(o->book);
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -368,6 +368,107 @@ static void a_rig_drops_only_whom_it_alone_let_in(void **state)
 	office_close(&o);
 }
 
+static int vouch(struct office *o, struct pin rig, struct pin pin)
+{
+	const struct voucher v = { rig, pin, "laptop", NOW };
+	char text[BOOK_TEXT_CAP] = "";
+	int err = book_vouch(o->book, &v, text);
+
+	assert_int_equal(err == 0, text[0] == '\0');
+	assert_true(err != 0 || book_is_vouched(o->book, &v));
+	return err;
+}
+
+static void a_rigs_word_lets_its_client_in(void **state)
+{
+	struct pin a = key(1), b = key(2), c = key(3);
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 2), 0);
+	assert_int_equal(vouch(&o, a, c), RW_ERR_NOT_ALLOWED); /* no rig yet */
+	assert_int_equal(redeem(&o, 1, a, RELAY_RIG, NOW), 0);
+	assert_int_equal(redeem(&o, 1, b, RELAY_RIG, NOW), 0);
+	assert_int_equal(vouch(&o, a, c), 0);
+	assert_int_equal(vouch(&o, a, c), 0); /* again */
+	office_restart(&o);
+	assert_non_null(book_common(o.book, &c, &a));
+	assert_int_equal(book_find_device(o.book, &c)->role, RELAY_CLIENT);
+	/* A client's word counts nothing, and a rig stays a rig. */
+	assert_int_equal(vouch(&o, c, key(4)), RW_ERR_NOT_ALLOWED);
+	assert_int_equal(vouch(&o, a, b), 0);
+	assert_int_equal(book_find_device(o.book, &b)->role, RELAY_RIG);
+	/* The rig that let it in takes it out, and may let it in anew. */
+	assert_int_equal(book_drop(o.book, &a, &c), 0);
+	assert_null(book_find_device(o.book, &c));
+	office_restart(&o);
+	assert_int_equal(vouch(&o, a, c), 0);
+	/* Let in by both, neither alone takes it out. */
+	assert_int_equal(vouch(&o, b, c), 0);
+	office_restart(&o);
+	assert_int_equal(book_drop(o.book, &a, &c), 0);
+	assert_non_null(book_find_device(o.book, &c));
+	office_close(&o);
+}
+
+static void what_was_taken_out_comes_back_by_a_code_only(void **state)
+{
+	struct pin a = key(1), b = key(2), c = key(3);
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 2), 0);
+	assert_int_equal(redeem(&o, 1, a, RELAY_RIG, NOW), 0);
+	assert_int_equal(redeem(&o, 1, b, RELAY_RIG, NOW), 0);
+	assert_int_equal(vouch(&o, a, c), 0);
+	assert_int_equal(book_remove(o.book, &c, NULL), 0);
+	for (int k = 0; k < 2; k++) {
+		assert_int_equal(vouch(&o, a, c), RW_ERR_NOT_ALLOWED);
+		assert_int_equal(vouch(&o, b, c), RW_ERR_NOT_ALLOWED);
+		assert_null(book_find_device(o.book, &c));
+		office_restart(&o);
+	}
+	assert_int_equal(invite(&o, 2, RELAY_CLIENT, a, 1), 0);
+	assert_int_equal(redeem(&o, 2, c, RELAY_CLIENT, NOW), 0);
+	/* Dropped by one rig, another's word does not help. */
+	assert_int_equal(book_drop(o.book, &a, &c), 0);
+	assert_null(book_find_device(o.book, &c));
+	assert_int_equal(vouch(&o, b, c), RW_ERR_NOT_ALLOWED);
+	assert_int_equal(vouch(&o, a, c), 0);
+	assert_int_equal(vouch(&o, b, c), 0);
+	office_close(&o);
+}
+
+static void what_was_taken_out_is_remembered_within_bounds(void **state)
+{
+	struct pin a = key(1), by = { { 0 } };
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 2), 0);
+	assert_int_equal(redeem(&o, 1, a, RELAY_RIG, NOW), 0);
+
+	struct fleet *f = book_find_device(o.book, &a)->fleet;
+
+	for (unsigned i = 0; i < BOOK_BARRED_MAX + 10; i++) {
+		struct pin x = key(9);
+
+		x.b[0] = (uint8_t)(i >> 8);
+		x.b[1] = (uint8_t)i;
+		assert_non_null(book_bar(f, &x, &by));
+		assert_non_null(book_bar(f, &x, &by)); /* not twice */
+	}
+	assert_int_equal(f->barred_count, BOOK_BARRED_MAX);
+	assert_int_equal(book_save_barred(o.book), 0);
+	office_restart(&o);
+	f = book_find_device(o.book, &a)->fleet;
+	assert_int_equal(f->barred_count, BOOK_BARRED_MAX);
+	office_close(&o);
+}
+
 static void a_key_may_be_in_several_fleets(void **state)
 {
 	struct pin rig = key(1), laptop = key(2);
@@ -627,6 +728,10 @@ int main(void)
 		cmocka_unit_test(
 			a_removed_key_cannot_come_back_by_its_old_code),
 		cmocka_unit_test(a_rig_drops_only_whom_it_alone_let_in),
+		cmocka_unit_test(a_rigs_word_lets_its_client_in),
+		cmocka_unit_test(what_was_taken_out_comes_back_by_a_code_only),
+		cmocka_unit_test(
+			what_was_taken_out_is_remembered_within_bounds),
 		cmocka_unit_test(a_key_may_be_in_several_fleets),
 		cmocka_unit_test(a_disk_that_fails_changes_nothing),
 		cmocka_unit_test(a_mangled_book_is_refused_with_its_line),

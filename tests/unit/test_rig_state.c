@@ -508,6 +508,86 @@ static void relays_survive_a_restart(void **state)
 	relays_done(&r);
 }
 
+static struct rig_relay relay_at(uint8_t n, const char *addr)
+{
+	struct rig_relay r = { .addr_count = 1 };
+
+	memset(r.pin.b, n, PIN_LEN);
+	strcpy(r.addr[0], addr);
+	strcpy(r.fleet, "f-abc");
+	return r;
+}
+
+static void relays_have_a_limit(void **state)
+{
+	struct place *p = *state;
+	struct rig_relay a = relay_at(1, "a:1");
+	struct rig_relays r;
+	char *err = NULL;
+
+	assert_int_equal(relays_load(&r, p->devices, &err), 0);
+	for (int i = 0; i < RIG_RELAYS_MAX; i++, a.pin.b[0]++)
+		assert_int_equal(relays_put(&r, &a), 0);
+	assert_int_equal(relays_put(&r, &a), RW_ERR_LIMIT);
+	relays_done(&r);
+}
+
+static void a_relay_is_left_by_its_address_or_fingerprint(void **state)
+{
+	struct place *p = *state;
+	const struct rig_relay a = relay_at(1, "a.example.org:443"),
+			       b = relay_at(2, "b.example.org:443"),
+			       c = relay_at(3, "a.example.org:7443");
+	struct rig_relays r;
+	char pin[PIN_TEXT_LEN + 1], text[RELAYS_TEXT_CAP];
+	char *err = NULL;
+	size_t n = 9;
+
+	assert_int_equal(relays_load(&r, p->devices, &err), 0);
+	assert_int_equal(relays_put(&r, &a), 0);
+	assert_int_equal(relays_put(&r, &b), 0);
+	assert_int_equal(relays_put(&r, &c), 0);
+	assert_int_equal(relays_resolve(&r, "c.example.org", &n),
+			 RW_ERR_NOT_FOUND);
+	assert_int_equal(relays_resolve(&r, "a.example.org", &n),
+			 RW_ERR_EXISTS);
+	assert_int_equal(n, 9);
+	relays_say_left(&r, "a.example.org", RW_ERR_EXISTS, 0, text);
+	assert_non_null(strstr(text, "more than one"));
+	assert_int_equal(relays_resolve(&r, "a.example.org:7443", &n), 0);
+	assert_int_equal(n, 2);
+	pin_text(&b.pin, pin);
+	assert_int_equal(relays_resolve(&r, pin, &n), 0);
+	assert_int_equal(n, 1);
+	lose_disk(p);
+	assert_true(relays_remove(&r, n) < 0);
+	assert_int_equal(r.count, 3);
+	assert_non_null(relays_find(&r, &b.pin));
+	find_disk(p);
+	assert_int_equal(relays_remove(&r, n), 0);
+	relays_done(&r);
+	assert_int_equal(relays_load(&r, p->devices, &err), 0);
+	assert_int_equal(r.count, 2);
+	assert_null(relays_find(&r, &b.pin));
+	assert_non_null(relays_find(&r, &c.pin));
+	relays_done(&r);
+}
+
+/* The others move up, and so does what each was told. */
+static void a_relay_that_goes_takes_its_bit_along(void **state)
+{
+	struct device row = { .told = 0x16, .vouched = 0x9 };
+	struct devices d = { .rows = &row, .count = 1 };
+
+	(void)state;
+	devices_forget_relay(&d, 1);
+	assert_int_equal(row.told, 0xa);
+	assert_int_equal(row.vouched, 0x5);
+	devices_forget_relay(&d, 0);
+	assert_int_equal(row.told, 0x5);
+	assert_int_equal(row.vouched, 0x2);
+}
+
 static void a_rate_gives_a_minutes_worth_and_fills_evenly(void **state)
 {
 	struct rate r;
@@ -547,6 +627,9 @@ int main(void)
 		TEST(open_invites_have_a_limit),
 		TEST(the_file_holds_no_secret),
 		TEST(relays_survive_a_restart),
+		TEST(relays_have_a_limit),
+		TEST(a_relay_is_left_by_its_address_or_fingerprint),
+		TEST(a_relay_that_goes_takes_its_bit_along),
 		cmocka_unit_test(a_rate_gives_a_minutes_worth_and_fills_evenly),
 	};
 

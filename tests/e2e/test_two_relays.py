@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""A rig with two relays: what each knows of its laptops, and leaving one."""
+import re
+
+from rigwaylib.poll import wait_for
+from rigwaylib.ports import freeport
+
+
+def second(w):
+    """Another relay; returns its home and a rig's code."""
+    other = w.home("relay2")
+    port = freeport()
+    other.port = port
+    other.proc = other.rigway_start("relay", "--listen", f"127.0.0.1:{port}")
+    other.wait_port(port)
+    return other, other.rigway("relay", "invite").out.strip()
+
+
+def joined(world):
+    w = world.up()
+    other, code = second(w)
+    w.rig.rigway("join", code, timeout=60)
+    return w, other
+
+
+def laptop_of(relay):
+    return [d for d in relay.json("relay", "devices")["devices"]
+            if d["role"] != "rig"]
+
+
+def test_the_second_relay_learns_the_rigs_laptops(world):
+    w, other = joined(world)
+    first = laptop_of(w.relay)
+    assert len(first) == 1
+    wait_for(lambda: [d["fingerprint"] for d in laptop_of(other)]
+             == [first[0]["fingerprint"]])
+    # One that is let in later, too.
+    w.new_laptop()
+    wait_for(lambda: len(laptop_of(other)) == len(laptop_of(w.relay)) == 2)
+    rows = w.rig.json("rig", "relays")["relays"]
+    assert [r["up"] for r in rows] == [True, True]
+    assert rows[0]["addr"] == f"127.0.0.1:{w.relay_port}"
+    assert rows[1]["addr"] == f"127.0.0.1:{other.port}"
+    # The rig's own removal reaches both.
+    w.rig.rigway("rig", "remove", first[0]["fingerprint"])
+    wait_for(lambda: len(laptop_of(other)) == len(laptop_of(w.relay)) == 1)
+
+
+def test_what_a_relays_owner_took_out_stays_out(world):
+    w, other = joined(world)
+    wait_for(lambda: len(laptop_of(other)) == 1)
+    who = laptop_of(other)[0]["fingerprint"]
+    other.rigway("relay", "remove", who)
+    assert laptop_of(other) == []
+    assert w.rig_proc.stop() == 0
+    w.start_rig()
+    wait_for(lambda: "cannot come through the relay" in w.rig_proc.text())
+    assert laptop_of(other) == []
+    # At the other one, and at the rig, nothing has changed.
+    assert len(laptop_of(w.relay)) == 1
+    w.echo_through(w.forward(w.rig.service("echo").port))
+
+
+def test_a_rig_leaves_a_relay(world):
+    w, other = joined(world)
+    w.rig.fails("rig", "leave", "nowhere.example.org", says=r"rig relays")
+    w.rig.fails("rig", "leave", check=2)
+    r = w.rig.rigway("rig", "leave", f"127.0.0.1:{w.relay_port}")
+    assert "relay remove" in r.err
+    rows = w.rig.json("rig", "relays")["relays"]
+    assert [r["addr"] for r in rows] == [f"127.0.0.1:{other.port}"]
+    wait_for(lambda: not online_at(w.relay))
+    assert online_at(other)
+    # Without a running rig; and it is so after a start.
+    assert w.rig_proc.stop() == 0
+    assert [r["up"] for r in w.rig.json("rig", "relays")["relays"]] == [False]
+    r = w.rig.rigway("rig", "leave", f"127.0.0.1:{other.port}")
+    assert "the only one" in r.err
+    w.rig.fails("rig", says=r"--listen PORT")
+    assert re.search("joined no relay", w.rig.rigway("rig", "relays").err)
+
+
+def online_at(relay):
+    rows = [d for d in relay.json("relay", "devices")["devices"]
+            if d["role"] == "rig"]
+    return rows[0]["online"]
