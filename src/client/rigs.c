@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* Over 500 lines because every field of a row is read, judged and written in
+ * one place: what is written must be what is read. */
 #include "client/rigs.h"
 
 #include <ctype.h>
