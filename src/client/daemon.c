@@ -32,9 +32,10 @@
 #include "net/roam.h"
 #include "net/wake.h"
 
-#define STOP_MS 2000
-#define LOG_MAX (4 * 1024 * 1024)
-#define LOG_MS	60000 /* its size is looked at so often */
+#define STOP_MS	   2000
+#define STANDBY_MS 200
+#define LOG_MAX	   (4 * 1024 * 1024)
+#define LOG_MS	   60000 /* its size is looked at so often */
 
 /* -- rigs */
 
@@ -128,6 +129,7 @@ static bool read_settings(struct daemon *d)
 
 static bool take_lock(struct daemon *d)
 {
+	const struct timespec pause = { .tv_nsec = STANDBY_MS * 1000000 };
 	char *path = paths_lock(&d->paths, "client");
 	int err;
 
@@ -135,7 +137,9 @@ static bool take_lock(struct daemon *d)
 		log_error("%s", paths_error(&d->paths));
 		return false;
 	}
-	err = file_lock(path, &d->lock_fd);
+	while ((err = file_lock(path, &d->lock_fd)) == RW_ERR_BUSY &&
+	       d->is_standby)
+		nanosleep(&pause, NULL);
 	if (err == RW_ERR_BUSY)
 		log_error(TALK_OTHER " (%s)", path);
 	else if (err < 0)
@@ -456,11 +460,12 @@ static void tear_down(struct daemon *d)
 	paths_done(&d->paths);
 }
 
-int daemon_run(int ready_fd)
+int daemon_run(int ready_fd, bool standby)
 {
 	struct daemon *d = xcalloc(1, sizeof(*d));
 	bool ok = false;
 
+	d->is_standby = standby;
 	d->lock_fd = -1;
 	list_init(&d->joins);
 	list_init(&d->orders);

@@ -45,12 +45,14 @@ struct daemon {
 	uint64_t away_ms;    /* how long it had slept */
 	unsigned leavers;    /* ways that are being released */
 	bool is_stopping;
+	bool is_standby;
 };
 
 /* `rigway daemon`: serves until SIGTERM, SIGINT or the verb "stop". A byte is
- * written to ready_fd (-1: none) when the socket is there. Returns the exit
- * status; what went wrong stands last in the log. */
-int daemon_run(int ready_fd);
+ * written to ready_fd (-1: none) when the socket is there. On standby it first
+ * waits until no other one serves this home. Returns the exit status; what went
+ * wrong stands last in the log. */
+int daemon_run(int ready_fd, bool standby);
 
 /* Gives a new row of rigs its way. */
 void daemon_adopt(struct daemon *d, struct rigs_row *row);

@@ -85,7 +85,7 @@ int talk_connect(bool start)
 	int fd = paths_init(&paths);
 
 	if (fd == 0)
-		path = paths_socket(&paths, "client");
+		path = paths_socket_served(&paths, "client");
 	if (path == NULL) {
 		fprintf(stderr, "rigway: %s\n", paths_error(&paths));
 		fd = RW_ERR_IO;

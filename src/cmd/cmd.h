@@ -52,3 +52,4 @@ int cmd_completion(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_daemon(int argc, char **argv);
+int cmd_supervise(int argc, char **argv);

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "client/talk.h"
 #include "client/target.h"
+#include "cmd/boot.h"
 #include "cmd/cmd.h"
 #include "cmd/show.h"
 
@@ -135,5 +136,7 @@ int cmd_forward(int argc, char **argv)
 	if (status == 0 && cmd.as_json && !cmd.foreground)
 		show_json(all);
 	json_decref(all);
+	if (status == 0 && !cmd.foreground)
+		login_after_forward();
 	return status;
 }

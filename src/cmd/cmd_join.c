@@ -54,6 +54,7 @@ bool join_is_terminal(void)
 enum {
 	OPT_NAME = 256,
 	OPT_NO_START,
+	OPT_NO_INSTALL,
 	OPT_AUTHORIZE,
 	OPT_NO_AUTHORIZE,
 	OPT_JSON
@@ -62,6 +63,7 @@ enum {
 static const struct option options[] = {
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "no-start", no_argument, NULL, OPT_NO_START },
+	{ "no-install", no_argument, NULL, OPT_NO_INSTALL },
 	{ "authorize-key", no_argument, NULL, OPT_AUTHORIZE },
 	{ "no-authorize-key", no_argument, NULL, OPT_NO_AUTHORIZE },
 	{ "json", no_argument, NULL, OPT_JSON },
@@ -86,6 +88,7 @@ static int take_option(struct join *j, int opt, char **argv)
 		return 0;
 	case OPT_JSON: j->is_json = true; return 0;
 	case OPT_NO_START: j->no_start = true; return 0;
+	case OPT_NO_INSTALL: j->no_install = true; return 0;
 	case OPT_AUTHORIZE: j->authorize = AUTHORIZE_YES; return 0;
 	case OPT_NO_AUTHORIZE: j->authorize = AUTHORIZE_NO; return 0;
 	case ':': return misuse("wants a value", argv[optind - 1]);

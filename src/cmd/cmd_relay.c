@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cmd/boot.h"
 #include "cmd/cmd.h"
 #include "cmd/relay_office.h"
 #include "cmd/show.h"
@@ -150,7 +151,8 @@ static int listen_and_run(struct office *o, uv_loop_t *loop, bool as_json)
 	o->desk.relay = run.relay;
 	find_place(o, relay_port(run.relay));
 	say_where(o, run.relay);
-	status = say_first_code(o, as_json);
+	/* A service's output is kept where others may read it. */
+	status = o->standby ? 0 : say_first_code(o, as_json);
 	if (status == 0) {
 		signal_watch(loop, SIGTERM, on_signal, &run);
 		signal_watch(loop, SIGINT, on_signal, &run);
@@ -199,7 +201,7 @@ static int parse_number(const char *flag, const char *text, int err)
 
 static int parse_options(int argc, char **argv, struct relay_typed *t)
 {
-	enum { LISTEN, NAME, FLEET, USES, EXPIRES, LEVEL, JSON };
+	enum { LISTEN, NAME, FLEET, USES, EXPIRES, LEVEL, JSON, STANDBY };
 	static const struct option options[] = {
 		{ "listen", required_argument, NULL, LISTEN },
 		{ "name", required_argument, NULL, NAME },
@@ -208,6 +210,7 @@ static int parse_options(int argc, char **argv, struct relay_typed *t)
 		{ "expires", required_argument, NULL, EXPIRES },
 		{ "log-level", required_argument, NULL, LEVEL },
 		{ "json", no_argument, NULL, JSON },
+		{ "standby", no_argument, NULL, STANDBY },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c, err = 0;
@@ -221,6 +224,7 @@ static int parse_options(int argc, char **argv, struct relay_typed *t)
 		case FLEET: t->fleet = optarg; break;
 		case LEVEL: t->log_level = optarg; break;
 		case JSON: t->json = true; break;
+		case STANDBY: t->standby = true; break;
 		case USES:
 			err = parse_number(
 				"uses", optarg,
@@ -254,14 +258,15 @@ static bool is_sensible(const struct relay_typed *t)
 	if (!invite && !remove && strcmp(t->verb, "devices") != 0) {
 		fprintf(stderr,
 			"rigway: relay has no '%s'; possibilities are: "
-			"invite, devices, remove\n",
+			"invite, devices, remove, install, uninstall\n",
 			t->verb);
 		return false;
 	}
-	if (t->listen != NULL || t->name != NULL) {
+	if (t->listen != NULL || t->name != NULL || t->standby) {
 		fprintf(stderr,
-			"rigway: --listen and --name belong to 'rigway "
-			"relay' itself; codes say what it was started with\n");
+			"rigway: --listen, --name and --standby belong to "
+			"'rigway relay' itself; codes say what it was started "
+			"with\n");
 		return false;
 	}
 	if (remove != (t->who != NULL && t->who[0] != '\0')) {
@@ -279,12 +284,18 @@ int cmd_relay(int argc, char **argv)
 	struct office o;
 	int status;
 
+	if (boot_is_meant(argc, argv) > 0)
+		return boot_command("relay", argc, argv);
 	if (parse_options(argc, argv, &t) < 0 || !is_sensible(&t)) {
 		free(t.listen);
 		free(t.name);
 		return command_misuse(argv[0]);
 	}
-	status = office_init(&o, &t);
+	status = boot_become_relay();
+	if (status == 0)
+		status = office_init(&o, &t);
+	else
+		o = (struct office){ .lock = -1 };
 	if (status == 0 && t.verb == NULL) {
 		log_set_prefix("relay");
 		status = office_open(&o);

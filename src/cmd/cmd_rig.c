@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cmd/boot.h"
 #include "cmd/cmd.h"
 #include "cmd/rig_parts.h"
 #include "cmd/show.h"
@@ -46,6 +47,7 @@ enum {
 	OPT_USES,
 	OPT_EXPIRES,
 	OPT_JSON,
+	OPT_STANDBY,
 	OPT_READY
 };
 
@@ -58,6 +60,7 @@ static const struct option options[] = {
 	{ "uses", required_argument, NULL, OPT_USES },
 	{ "expires", required_argument, NULL, OPT_EXPIRES },
 	{ "json", no_argument, NULL, OPT_JSON },
+	{ "standby", no_argument, NULL, OPT_STANDBY },
 	{ "ready-fd", required_argument, NULL, OPT_READY },
 	{ NULL, 0, NULL, 0 },
 };
@@ -92,6 +95,7 @@ static int take_option(struct rig_typed *a, int opt)
 	case OPT_LEVEL: a->log_level = optarg; return 0;
 	case OPT_GUEST: add_guest(a, optarg); return 0;
 	case OPT_JSON: a->is_json = true; return 0;
+	case OPT_STANDBY: a->standby = true; return 0;
 	case OPT_USES:
 		if (parse_u64(optarg, 1, INVITE_USES_MAX, &a->uses) != 0)
 			return rig_misuse("is not a number from 1 to 64",
@@ -117,8 +121,9 @@ static int take_option(struct rig_typed *a, int opt)
 /* The words that are no options: a verb, and what it is about. */
 static int take_words(struct rig_typed *a, int argc, char **argv)
 {
-	static const char *const verbs[] = { "invite", "devices", "remove",
-					     "relays", "leave" };
+	static const char *const verbs[] = { "invite",	 "devices", "remove",
+					     "relays",	 "leave",   "install",
+					     "uninstall" };
 
 	if (argc == 0)
 		return 0;
@@ -133,6 +138,8 @@ static int take_words(struct rig_typed *a, int argc, char **argv)
 			near != NULL ? near : "", near != NULL ? "'?" : "");
 		return command_misuse("rig");
 	}
+	if (strstr(a->verb, "install") != NULL)
+		return rig_misuse("comes first: 'rigway rig install'", a->verb);
 	argc--;
 	argv++;
 	const bool removes = strcmp(a->verb, "remove") == 0;
@@ -169,8 +176,9 @@ static int check_args(const struct rig_typed *a)
 	if ((a->is_guest || a->uses > 0 || a->expires_ms > 0) && !invites)
 		return rig_misuse("belong to 'rigway rig invite'",
 				  "--guest, --uses and --expires");
-	if (a->name != NULL && a->verb != NULL)
-		return rig_misuse("belongs to 'rigway rig' alone", "--name");
+	if ((a->name != NULL || a->standby) && a->verb != NULL)
+		return rig_misuse("belong to 'rigway rig' alone",
+				  "--name and --standby");
 	if ((a->listen != NULL || a->public != NULL) && a->verb != NULL)
 		return rig_misuse(
 			"belong to 'rigway rig' alone; codes say what it "
@@ -241,9 +249,10 @@ static int run_agent(struct setup *s, const struct rig_typed *a)
 		.name = a->name,
 		.ready_fd = a->ready_fd > 0 ? (int)a->ready_fd : -1,
 		/* In the background stdout is a log, where no code belongs. */
-		.on_code = a->ready_fd > 0 ? NULL
-			   : a->is_json	   ? say_first_code_json
-					   : say_first_code,
+		.on_code = a->ready_fd > 0 || a->standby ? NULL
+			   : a->is_json			 ? say_first_code_json
+							 : say_first_code,
+		.standby = a->standby,
 	};
 	int status = take_setting(s, "rig.listen", a->listen);
 
@@ -286,7 +295,11 @@ int cmd_rig(int argc, char **argv)
 {
 	struct rig_typed a = { 0 };
 	struct setup s;
-	int status = read_args(&a, argc, argv);
+	int status;
+
+	if (boot_is_meant(argc, argv) > 0)
+		return boot_command("rig", argc, argv);
+	status = read_args(&a, argc, argv);
 
 	if (status == 0) {
 		status = setup_init(&s, "rigway rig");

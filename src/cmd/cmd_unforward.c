@@ -6,6 +6,7 @@
 
 #include "client/talk.h"
 #include "client/target.h"
+#include "cmd/boot.h"
 #include "cmd/cmd.h"
 #include "cmd/show.h"
 
@@ -77,5 +78,7 @@ int cmd_unforward(int argc, char **argv)
 		print_gone(gone);
 	}
 	json_decref(gone);
+	if (status == 0)
+		login_after_unforward();
 	return status;
 }

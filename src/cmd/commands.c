@@ -15,20 +15,26 @@
 static const struct command_option no_options[] = { END };
 static const struct command_option json_options[] = { JSON, END };
 
-static const char *const relay_verbs[] = { "invite", "devices", "remove",
-					   NULL };
+static const char *const relay_verbs[] = { "invite",  "devices",   "remove",
+					   "install", "uninstall", NULL };
 static const struct command_option relay_options[] = {
 	{ "listen", "ADDR:PORT", "where to listen (default: 443, else 7443)" },
 	{ "name", "HOST[:PORT]", "how others reach this machine" },
 	{ "fleet", "NAME", "invite: into this owner's group, not a new one" },
 	{ "uses", "N", "invite: for so many machines" },
 	{ "expires", "TIME", "invite: valid so long, as 90s, 2h, 7d" },
+	{ "user", NULL, "install: for this user (the default, but for root)" },
+	{ "system", NULL, "install: for the machine; only root may" },
+	{ "by", "WAY", "install: only by systemd, cron or supervisor" },
+	{ "print", NULL, "install: show systemd's unit, change nothing" },
+	{ "standby", NULL, "while another runs here, wait for its end" },
 	{ "log-level", "LEVEL", "error, warn, info or debug" },
 	JSON,
 	END,
 };
-static const char *const rig_verbs[] = { "invite", "devices", "remove",
-					 "relays", "leave",   NULL };
+static const char *const rig_verbs[] = { "invite",    "devices", "remove",
+					 "relays",    "leave",	 "install",
+					 "uninstall", NULL };
 static const struct command_option rig_options[] = {
 	{ "name", "NAME", "what the laptops call this machine" },
 	{ "listen", "PORT", "let laptops come here without a relay" },
@@ -36,6 +42,11 @@ static const struct command_option rig_options[] = {
 	{ "guest", "SERVICE", "invite: a guest who reaches only this" },
 	{ "uses", "N", "invite: for so many laptops" },
 	{ "expires", "TIME", "invite: valid so long, as 90s, 2h, 7d" },
+	{ "user", NULL, "install: for this user (the default, but for root)" },
+	{ "system", NULL, "install: for the machine; only root may" },
+	{ "by", "WAY", "install: only by systemd, cron or supervisor" },
+	{ "print", NULL, "install: show systemd's unit, change nothing" },
+	{ "standby", NULL, "while another runs here, wait for its end" },
 	{ "log-level", "LEVEL", "error, warn, info or debug" },
 	JSON,
 	END,
@@ -43,6 +54,7 @@ static const struct command_option rig_options[] = {
 static const struct command_option join_options[] = {
 	{ "name", "NAME", "what to call this machine (or the rig, here)" },
 	{ "no-start", NULL, "on a rig: only pair, do not start the agent" },
+	{ "no-install", NULL, "on a rig: start it now, but not at boot" },
 	{ "authorize-key", NULL, "let this laptop's ssh key in, unasked" },
 	{ "no-authorize-key", NULL, "do not offer that" },
 	JSON,
@@ -84,7 +96,12 @@ static const char relay_more[] =
 	"  rigway relay --name relay.example.org\n"
 	"  rigway relay invite --expires 2h\n"
 	"  rigway relay devices\n"
-	"  rigway relay remove old-laptop\n";
+	"  rigway relay remove old-laptop\n"
+	"  rigway relay install --name relay.example.org\n"
+	"                                  from now on it starts at boot; run "
+	"by\n"
+	"                                  root, with an account of its own\n"
+	"  rigway relay uninstall          no more; keys and state stay\n";
 static const char rig_more[] =
 	"Runs the agent in the foreground (join starts it in the background).\n"
 	"\n"
@@ -95,12 +112,17 @@ static const char rig_more[] =
 	"  rigway rig invite --guest ssh   for somebody who may only use ssh\n"
 	"  rigway rig devices              who may come in\n"
 	"  rigway rig remove NAME          cuts what is open, now\n"
-	"  rigway rig relays               the relays it has joined\n";
+	"  rigway rig relays               the relays it has joined\n"
+	"  rigway rig install              start it at boot (join does that)\n"
+	"  rigway rig uninstall            no more; keys and state stay\n";
 static const char join_more[] =
 	"The code says what it is for: typed on the GPU machine, it becomes a\n"
 	"rig; typed on the laptop, the laptop knows the rig. Line wraps and\n"
 	"spaces inside the code do no harm. '-' reads it from standard "
-	"input.\n";
+	"input.\n"
+	"\n"
+	"A rig is started, now and at boot, as by 'rigway rig install'; with\n"
+	"RIGWAY_HOME set only now.\n";
 static const char forward_more[] =
 	"SPEC is one of\n"
 	"  8888                       the same port at both ends\n"
@@ -120,11 +142,14 @@ static const char ssh_config_more[] =
 
 /* In the order in which a new user meets them. */
 const struct command commands[] = {
-	{ "relay", "[invite | devices | remove DEVICE] [OPTION...]",
+	{ "relay",
+	  "[invite | devices | remove DEVICE | install | uninstall] "
+	  "[OPTION...]",
 	  "run a relay on a public machine", cmd_relay, relay_verbs,
 	  relay_options, relay_more },
 	{ "rig",
-	  "[invite | devices | remove DEVICE | relays | leave RELAY] "
+	  "[invite | devices | remove DEVICE | relays | leave RELAY | install "
+	  "| uninstall] "
 	  "[OPTION...]",
 	  "run this GPU machine's agent", cmd_rig, rig_verbs, rig_options,
 	  rig_more },
@@ -159,6 +184,8 @@ const struct command commands[] = {
 	{ "version", "[--json]", "print the version", cmd_version, NULL,
 	  json_options, NULL },
 	{ "daemon", "[--stop]", NULL, cmd_daemon, NULL, no_options, NULL },
+	{ "supervise", "rig | relay | client [ARGUMENT...]", NULL,
+	  cmd_supervise, NULL, no_options, NULL },
 	{ NULL, NULL, NULL, NULL, NULL, NULL, NULL },
 };
 

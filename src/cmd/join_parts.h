@@ -19,7 +19,7 @@ struct join {
 	struct buf text; /* the code as it was given */
 	struct code code;
 	const char *name; /* --name */
-	bool no_start, is_json;
+	bool no_install, no_start, is_json;
 	enum authorize authorize;
 };
 

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "carrier/control.h"
 #include "client/self.h"
+#include "cmd/boot.h"
 #include "cmd/cmd.h"
 #include "cmd/join_parts.h"
 #include "cmd/show.h"
@@ -25,6 +26,10 @@
 
 /* The rig keeps trying; this is how long join watches. */
 #define WAIT_MS 30000
+
+/* From its start until it answers. */
+#define START_MS      5000
+#define START_STEP_MS 100
 
 /* -- what it is already ---------------------------------------------------- */
 
@@ -319,18 +324,35 @@ static int connect_running(struct join *j)
 {
 	const struct agent_open o = { .settings = &j->setup.settings,
 				      .paths = &j->setup.paths };
+	const struct timespec step = { .tv_nsec = START_STEP_MS * 1000000 };
 	struct rig_reach r;
 	char *text = NULL;
 
-	if (rig_reach(&o, &r, &text) != 0) {
-		join_fail_free(text);
-		return -1;
-	}
-	if (r.fd < 0) {
+	/* A service may take a moment until it has the state. */
+	for (unsigned ms = 0; ms < START_MS; ms += START_STEP_MS) {
+		if (rig_reach(&o, &r, &text) != 0) {
+			join_fail_free(text);
+			return -1;
+		}
+		if (r.fd >= 0)
+			return r.fd;
 		rig_reach_close(&r);
-		join_fail("the rig ended again; see its log");
+		nanosleep(&step, NULL);
 	}
-	return r.fd;
+	join_fail("the rig does not start; see its log");
+	return -1;
+}
+
+static int invite_started(struct join *j)
+{
+	int fd = connect_running(j), status;
+
+	if (fd < 0)
+		return EXIT_FAILED;
+	watch_running(j, fd);
+	status = invite_running(j, fd);
+	close(fd);
+	return status;
 }
 
 static int start_and_invite(struct join *j)
@@ -345,7 +367,7 @@ static int start_and_invite(struct join *j)
 		.home = home,
 		.log = log,
 	};
-	int status = EXIT_FAILED, fd = -1;
+	int status = EXIT_FAILED;
 
 	if (self == NULL || log == NULL) {
 		join_fail(log == NULL ? paths_error(&j->setup.paths)
@@ -363,12 +385,7 @@ static int start_and_invite(struct join *j)
 			text);
 		goto out;
 	}
-	fd = connect_running(j);
-	if (fd < 0)
-		goto out;
-	watch_running(j, fd);
-	status = invite_running(j, fd);
-	close(fd);
+	status = invite_started(j);
 out:
 	free(text);
 	free(self);
@@ -396,7 +413,8 @@ static int join_stopped(struct join *j, struct agent_state *s)
 	if (j->no_start)
 		return invite_state(j, s, &relay);
 	agent_state_close(s); /* the rig wants the lock */
-	return start_and_invite(j);
+	return boot_at_join(&j->setup, j->no_install) ? invite_started(j)
+						      : start_and_invite(j);
 }
 
 static int tell_running(int fd, const struct rig_relay *relay)

@@ -131,7 +131,7 @@ static int connect_relay(struct office *o, const char *path)
 
 static int ask(struct office *o, const struct relay_typed *t, json_t **ret)
 {
-	char *path = paths_socket(&o->setup.paths, "relay");
+	char *path = paths_socket_served(&o->setup.paths, "relay");
 	json_t *request;
 	int fd, status;
 

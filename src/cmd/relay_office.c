@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -11,6 +12,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
+
+#define STANDBY_MS 200
 
 int office_fail(const char *text)
 {
@@ -55,6 +58,7 @@ int office_init(struct office *o, const struct relay_typed *t)
 
 	memset(o, 0, sizeof(*o));
 	o->lock = -1;
+	o->standby = t->standby;
 	status = setup_init(&o->setup, "rigway");
 	return status != 0 ? status : take_flags(o, t);
 }
@@ -101,6 +105,23 @@ static int explain_key(int err, const char *path)
 	return EXIT_FAILED;
 }
 
+/* RW_ERR_BUSY is waited for where this relay is to follow another. */
+static int take_lock(struct office *o, const char *path)
+{
+	const struct timespec pause = { .tv_nsec = STANDBY_MS * 1000000 };
+	bool said = false;
+	int err;
+
+	while ((err = file_lock(path, &o->lock)) == RW_ERR_BUSY && o->standby) {
+		if (!said)
+			log_info("another relay runs here already; this one "
+				 "takes its place when that one ends");
+		said = true;
+		nanosleep(&pause, NULL);
+	}
+	return err;
+}
+
 int office_open(struct office *o)
 {
 	const struct settings_relay *s = &o->setup.settings.relay;
@@ -118,7 +139,7 @@ int office_open(struct office *o)
 		status = office_fail(paths_error(&o->setup.paths));
 		goto free_paths;
 	}
-	err = file_lock(lock, &o->lock);
+	err = take_lock(o, lock);
 	if (err < 0) {
 		fprintf(stderr, "rigway: %s: %s\n", lock,
 			err == RW_ERR_BUSY

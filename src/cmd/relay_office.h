@@ -17,12 +17,13 @@ struct relay_typed {
 	char *listen, *name;	/* lists as settings_set() takes them */
 	const char *log_level, *fleet;
 	uint64_t uses, expires_ms;
-	bool json;
+	bool json, standby;
 };
 
 struct office {
 	struct setup setup;
 	int lock;
+	bool standby; /* while another relay runs here, wait for its end */
 	struct key *key;
 	struct desk desk;
 };

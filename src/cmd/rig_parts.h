@@ -17,7 +17,7 @@ struct rig_typed {
 	const char *name, *log_level;
 	char *listen, *public; /* as they were typed, with commas; or NULL */
 	struct buf guest;      /* the services as they were typed */
-	bool is_guest, is_json;
+	bool is_guest, is_json, standby;
 	uint64_t uses, expires_ms;
 	uint64_t ready_fd; /* 0: none */
 };

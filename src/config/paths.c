@@ -151,8 +151,11 @@ static void init_run_dir(struct paths *p, const char *root,
 	if (base != NULL)
 		p->run_dir = xasprintf("%s/rigway", base);
 	free(login);
-	if (p->run_dir != NULL && fits_socket(p->run_dir))
+	if (p->run_dir != NULL && fits_socket(p->run_dir)) {
+		p->other_dir = xasprintf("%s/tmp/rigway-%ju", root,
+					 (uintmax_t)geteuid());
 		return;
+	}
 	free(p->run_dir);
 	use_tmp(p, root, NULL);
 }
@@ -245,6 +248,7 @@ void paths_done(struct paths *p)
 	free(p->state_dir);
 	free(p->run_dir);
 	free(p->tmp_dir);
+	free(p->other_dir);
 	free(p->machine);
 	free(p->error);
 	memset(p, 0, sizeof(*p));
@@ -253,6 +257,11 @@ void paths_done(struct paths *p)
 const char *paths_config_file(const struct paths *p)
 {
 	return p->config_file;
+}
+
+const char *paths_state_dir(const struct paths *p)
+{
+	return p->state_dir;
 }
 
 const char *paths_machine(const struct paths *p)
@@ -355,4 +364,22 @@ char *paths_socket(struct paths *p, const char *name)
 	fail(p, "%s is too long for a socket", path);
 	free(path);
 	return NULL;
+}
+
+char *paths_socket_served(struct paths *p, const char *name)
+{
+	char *path = paths_socket(p, name), *other;
+	struct stat st;
+
+	if (path == NULL || p->other_dir == NULL || access(path, F_OK) == 0)
+		return path;
+	other = xasprintf("%s/%s.sock", p->other_dir, name);
+	if (lstat(p->other_dir, &st) == 0 && S_ISDIR(st.st_mode) &&
+	    st.st_uid == geteuid() && (st.st_mode & 077) == 0 &&
+	    access(other, F_OK) == 0) {
+		free(path);
+		return other;
+	}
+	free(other);
+	return path;
 }

@@ -28,6 +28,7 @@ struct paths {
 	char *config_file; /* see paths_config_file() */
 	char *state_dir;   /* .../state/MACHINE, may not exist yet */
 	char *run_dir;	   /* the folder of sockets, may not exist yet */
+	char *other_dir;   /* where a process without a login has them */
 	char *tmp_dir;	   /* the private folder above or equal to run_dir
 			    * when it lies in /tmp; else NULL */
 	char *machine;	   /* the machine's name in paths, see below */
@@ -53,6 +54,8 @@ int paths_init(struct paths *ret);
 int paths_init_env(struct paths *ret, const struct paths_env *env);
 void paths_done(struct paths *p);
 
+/* What paths_state() makes folders in. Borrowed from p. */
+const char *paths_state_dir(const struct paths *p);
 /* The configuration file, which need not exist. Borrowed from p. */
 const char *paths_config_file(const struct paths *p);
 /*
@@ -74,6 +77,10 @@ char *paths_state(struct paths *p, const char *role, const char *name);
 char *paths_lock(struct paths *p, const char *role);
 /* The socket of that name: ("client") is .../client.sock. */
 char *paths_socket(struct paths *p, const char *name);
+/* The same for those who want to be served: a process that was started before
+ * its user logged in has its socket below /tmp, as it found no
+ * $XDG_RUNTIME_DIR. */
+char *paths_socket_served(struct paths *p, const char *name);
 
 /* Why the last call failed, a sentence without a full stop; "" if none did. */
 const char *paths_error(const struct paths *p);

@@ -23,6 +23,12 @@ static const char *const log_levels[] = {
 
 /* In the order of enum way_paths. */
 static const char *const client_paths[] = { "any", "relay", "direct", NULL };
+static const char *const login_whens[] = {
+	[LOGIN_AUTO] = "auto",
+	[LOGIN_YES] = "yes",
+	[LOGIN_NO] = "no",
+	NULL,
+};
 
 /* name, type, field, least, most, default, help. man/rigway.conf.5 has a
  * paragraph for each; tests/lint/man_conf.py compares. */
@@ -112,6 +118,8 @@ static const struct setting rows[] = {
 	  "Address on which forwarded ports listen unless the forward says another." },
 	{ "client.max_forwards", SETTING_INT, AT(client.max_forwards), 1, 4096, "256",
 	  "Forwards that are kept." },
+	{ "client.start_at_login", SETTING_CHOICE, AT(client.start_at_login), 0, 0, "auto",
+	  "Whether kept forwards come back when you log in; auto: yes, but not under a RIGWAY_HOME.", login_whens },
 	{ "client.max_rigs", SETTING_INT, AT(client.max_rigs), 1, 4096, "256",
 	  "Rigs that this laptop knows." },
 	{ "client.max_waiting", SETTING_INT, AT(client.max_waiting), 1, 4096, "256",

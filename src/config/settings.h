@@ -73,15 +73,23 @@ struct settings_rig {
 	char *authorized_keys; /* "": where sshd looks */
 };
 
+/* When the laptop's process starts by itself. */
+enum login_when {
+	LOGIN_AUTO, /* while forwards are kept, but not under a RIGWAY_HOME */
+	LOGIN_YES,  /* there, too */
+	LOGIN_NO,
+};
+
 struct settings_client {
 	uint64_t wait_ms; /* how long a connection waits for its rig */
 	uint64_t keep_absent_ms;
 	char *bind; /* where forwards listen unless told */
 	int max_forwards;
 	int max_rigs;
-	int max_waiting;  /* for one forwarded port */
-	int max_requests; /* to one rig */
-	int paths; /* enum way_paths of client/way.h */
+	int max_waiting;    /* for one forwarded port */
+	int max_requests;   /* to one rig */
+	int paths;	    /* enum way_paths of client/way.h */
+	int start_at_login; /* enum login_when */
 };
 
 struct settings_session {

@@ -333,7 +333,7 @@ static int agent_start(struct agent *a, const struct agent_params *p,
 
 static bool is_served(struct paths *paths)
 {
-	char *path = paths_socket(paths, "rig");
+	char *path = paths_socket_served(paths, "rig");
 	int fd = path != NULL ? local_connect(path) : -1;
 
 	free(path);
@@ -342,7 +342,16 @@ static bool is_served(struct paths *paths)
 	return fd >= 0;
 }
 
-/* Waits for a command that holds the state, not for another rig. */
+static void say_standby(bool *said)
+{
+	if (!*said)
+		log_info("another rig runs here already; this one takes its "
+			 "place when that one ends");
+	*said = true;
+}
+
+/* Waits for a command that holds the state; for another rig only where it was
+ * told to. */
 static int open_state(const struct agent_params *p, struct agent_state *ret)
 {
 	const struct agent_open o = {
@@ -354,13 +363,20 @@ static int open_state(const struct agent_params *p, struct agent_state *ret)
 		.wait_ms = LOCK_STEP_MS,
 	};
 	char *text = NULL;
+	bool said = false;
 	int err = 0;
 
-	for (unsigned ms = 0; ms < LOCK_WAIT_MS; ms += LOCK_STEP_MS) {
+	for (unsigned ms = 0; p->standby || ms < LOCK_WAIT_MS;
+	     ms += LOCK_STEP_MS) {
 		free(text);
 		err = agent_state_open(&o, ret, &text);
-		if (err != RW_ERR_BUSY || is_served(p->paths))
+		if (err != RW_ERR_BUSY)
 			break;
+		if (!is_served(p->paths))
+			continue;
+		if (!p->standby)
+			break;
+		say_standby(&said);
 	}
 	if (err != 0)
 		log_error("%s", text);

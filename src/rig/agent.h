@@ -24,6 +24,7 @@ struct agent_params {
 	/* Gets the laptop's code when this rig listens and nobody may come in
 	 * yet. NULL: codes are not its business. */
 	void (*on_code)(const char *code);
+	bool standby; /* while another rig runs here, wait for its end */
 };
 
 /* Runs until it is told to stop. Returns the exit status, having said why on

@@ -14,7 +14,7 @@ int rig_reach(const struct agent_open *o, struct rig_reach *ret,
 	      char **ret_text)
 {
 	struct agent_open open = *o;
-	char *path = paths_socket(o->paths, "rig");
+	char *path = paths_socket_served(o->paths, "rig");
 	int err = RW_ERR_BUSY;
 
 	*ret_text = NULL;
