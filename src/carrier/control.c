@@ -29,7 +29,7 @@
 #define ATTEMPT_MS   10000
 #define HELLO_MS     4000
 #define STALL_US     1000000 /* a hello unanswered this long is overtaken */
-#define KICK_US	     2000000
+#define KICK_US	     1800000
 /* A ping unanswered for so long and two round trips, the first one for a
  * second, has a fresh connection dialled beside this one. */
 #define DOUBT_US       400000

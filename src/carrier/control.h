@@ -76,7 +76,7 @@ int control_start(const struct control_params *params,
  * RW_ERR_CANCELLED within this call). Safe in its callbacks. */
 void control_stop(struct control *c);
 bool control_is_up(const struct control *c);
-/* Down: dial now, and often for the next 60 s. Up: prove within 2 s that the
+/* Down: dial now, and often for the next 60 s. Up: prove within 1.8 s that the
  * relay is still there. After sleep or an address change. */
 void control_kick(struct control *c);
 /* Up, but the path may be gone, as another connection shows: asks the relay,

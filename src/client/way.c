@@ -12,7 +12,7 @@
 #include "client/rigs.h"
 #include "crypto/hash.h"
 
-#define SUSPECT_US  2000000
+#define SUSPECT_US  1800000
 #define REFUSED_US  500000  /* before a rig that ended the session is asked */
 #define PATIENCE_US 1000000 /* a new demand does not wait longer */
 

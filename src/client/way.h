@@ -78,8 +78,8 @@ void way_watch(struct way *way, struct way_watch *w);
 /* Where the rig is was learned anew (its row): dialled soon. */
 void way_offers(struct way *way);
 /* Somebody asks, or woke up, or the network changed: if down, dial now and
- * often again; if up, prove within 2 s that it is (others are dialled if it is
- * silent for 0.3 s), and look for a better path at once. An ended one stays
+ * often again; if up, prove within 1.8 s that it is (others are dialled if it
+ * is silent for 0.3 s), and look for a better path at once. An ended one stays
  * ended. */
 void way_kick(struct way *way);
 /* A new connection in place of the present ones; revives an ended one. */

@@ -40,7 +40,7 @@
 #define STOP_STEP_MS   10
 #define STOP_MAX_MS    2000
 /* After waking and the like each connection has this long to prove itself. */
-#define SUSPECT_US 2000000
+#define SUSPECT_US 1800000
 
 struct agent {
 	struct rig rig;
