@@ -24,7 +24,8 @@ static void rows_of_strangers_are_not_kept(void **state)
 	struct dev rig, laptop;
 	struct fleet *f;
 	const char *why;
-	bool is_done = false, is_new;
+	struct budget budget;
+	bool is_done = false, is_released = false, is_new;
 
 	(void)state;
 	world_open(&w);
@@ -50,6 +51,10 @@ static void rows_of_strangers_are_not_kept(void **state)
 	row.pin = *key_pin(rig.key);
 	row.relay_pin = *key_pin(w.key);
 	str_copy(row.relays[0], sizeof(row.relays[0]), w.at);
+	env.budget = &budget;
+	budget_init(&budget, 1 << 24, 16384, 1 << 20);
+	assert_int_equal(driver_new(&w.loop, &env.driver), 0);
+	row.way = way_new(&env, &row);
 	d = directory_new(&env, &rigs);
 	directory_ask(d, on_done, &is_done);
 	until(&w, is_done);
@@ -61,6 +66,9 @@ static void rows_of_strangers_are_not_kept(void **state)
 	put_be32(row.pin.b, 7);
 	assert_null(directory_find(d, &row));
 	directory_free(d);
+	way_release(row.way, on_done, &is_released);
+	until(&w, is_released);
+	driver_free(env.driver);
 	dev_close(&rig);
 	dev_close(&laptop);
 	world_close(&w);
