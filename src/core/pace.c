@@ -16,6 +16,7 @@
 #define GAIN_MOST      256
 #define TRIAL_SETTLES  2 /* rounds until a change shows, */
 #define TRIAL_ROUNDS   4 /* and that it is measured for */
+#define JUMPS_MOST     64
 #define TRIAL_PAUSE    4 /* such times, after a try upwards in vain */
 #define CAP_FIRST      (64 * 1024)
 #define CAP_MOST       (UINT64_C(256) * 1024 * 1024)
@@ -88,9 +89,10 @@ static uint64_t slack_us(const struct pace *p)
 /*
  * Whether more in flight brings more. Where packets are lost, what arrives
  * waits for what is sent again: the way is longer than its least round trip
- * says, though no queue stands on it, and only a try can tell the two apart.
- * So now and then a quarter more goes for some rounds, and stays if the rate
- * grows by half as much; and a fifth less, which stays if hardly less comes.
+ * says, though no queue stands on it. Round trips that differ much within one
+ * round are a sign of it, and a try is the proof: half as much again goes for
+ * some rounds, and stays if the rate grows by a fifth; and now and then a
+ * quarter less, which stays if hardly less comes.
  */
 enum trial {
 	TRIAL_BASE, /* the rate as it is */
@@ -105,35 +107,54 @@ static void trial_begin(struct pace *p, enum trial trial, uint64_t rate)
 	p->trial_rate = rate;
 	p->gain_before = p->gain;
 	if (trial == TRIAL_MORE)
-		p->gain = (uint16_t)MIN(p->gain * 5 / 4, GAIN_MOST);
+		p->gain = (uint16_t)MIN(p->gain * 3 / 2, GAIN_MOST);
 	else if (trial == TRIAL_LESS)
-		p->gain = (uint16_t)MAX(p->gain * 4 / 5, GAIN_ONE);
+		p->gain = (uint16_t)MAX(p->gain * 3 / 4, GAIN_ONE);
+}
+
+static bool is_lossy(const struct pace *p)
+{
+	return p->jumps >= JUMPS_MOST / 4;
+}
+
+/* What comes after some rounds as it is: more and less by turns. */
+static void trial_choose(struct pace *p, uint64_t rate)
+{
+	bool more = is_lossy(p) && p->gain < GAIN_MOST;
+	bool less = p->gain > GAIN_ONE;
+
+	if (p->pause > 0) {
+		p->pause--;
+		trial_begin(p, TRIAL_BASE, rate);
+	} else if (more && (!less || !p->less_next)) {
+		p->less_next = true;
+		trial_begin(p, TRIAL_MORE, rate);
+	} else {
+		p->less_next = false;
+		trial_begin(p, less ? TRIAL_LESS : TRIAL_BASE, rate);
+	}
 }
 
 static void trial_judge(struct pace *p, uint64_t rate)
 {
 	switch ((enum trial)p->trial) {
-	case TRIAL_BASE:
-		if (p->gain > GAIN_ONE && p->pause % 4 == 2)
-			trial_begin(p, TRIAL_LESS, rate);
-		else if (p->pause == 0 && p->gain < GAIN_MOST)
-			trial_begin(p, TRIAL_MORE, rate);
-		else
-			trial_begin(p, TRIAL_BASE, rate);
-		if (p->pause > 0)
-			p->pause--;
-		return;
+	case TRIAL_BASE: trial_choose(p, rate); return;
 	case TRIAL_MORE:
-		if (rate >= p->trial_rate + p->trial_rate / 8) {
-			trial_begin(p, TRIAL_MORE, rate);
+		if (rate >= p->trial_rate + p->trial_rate / 5) {
+			trial_begin(p,
+				    p->gain < GAIN_MOST ? TRIAL_MORE
+							: TRIAL_BASE,
+				    rate);
 			return;
 		}
 		p->gain = p->gain_before;
 		p->pause = TRIAL_PAUSE;
 		break;
 	case TRIAL_LESS:
-		if (rate < p->trial_rate - p->trial_rate / 16)
+		if (rate < p->trial_rate - p->trial_rate / 16) {
 			p->gain = p->gain_before;
+			p->pause = TRIAL_PAUSE;
+		}
 		break;
 	}
 	trial_begin(p, TRIAL_BASE, rate);
@@ -157,6 +178,10 @@ static void trial_round(struct pace *p, uint64_t now_us)
 
 static void next_round(struct pace *p, uint64_t now_us)
 {
+	p->jumps -= p->jumps / 8;
+	if (p->most_us > p->least_us + p->rtt_us / 2 + slack_us(p))
+		p->jumps += JUMPS_MOST / 8;
+	p->most_us = 0;
 	trial_round(p, now_us);
 	p->round_ends = p->sent;
 	p->had_room = p->least_us < p->rtt_us + slack_us(p) * 3 / 4;
@@ -186,6 +211,7 @@ static void free_round(struct pace *p)
 		p->startup = false;
 	p->round_ends = p->sent;
 	p->least_us = UINT64_MAX;
+	p->most_us = 0;
 }
 
 /* Whether a queue has stood on the way for a while: the path is slower than it
@@ -210,6 +236,7 @@ static void take_sample(struct pace *p, const struct pace_mark *m,
 	pace_rtt(p, took, now_us);
 	p->took_us = took;
 	p->least_us = MIN(p->least_us, took);
+	p->most_us = MAX(p->most_us, took);
 
 	/* Statements come in bursts when either process had to wait for its
 	 * turn. Bytes are neither delivered faster than they were sent nor

@@ -34,10 +34,12 @@ struct pace {
 	uint8_t mark_first, mark_count;
 	uint64_t rate[PACE_ROUNDS]; /* bytes per second, a ring */
 	uint8_t round;
-	uint64_t round_ends;	/* at this value of read */
-	uint64_t rtt_us;	/* least lately; 0 unknown */
-	uint64_t least_us;	/* the shortest of this round */
-	bool had_room;		/* the round before saw an empty queue */
+	uint64_t round_ends; /* at this value of read */
+	uint64_t rtt_us;     /* least lately; 0 unknown */
+	uint64_t least_us;   /* the shortest of this round */
+	uint64_t most_us;    /* the longest */
+	uint8_t jumps; /* rounds lately, in which they differed much: to 64 */
+	bool had_room; /* the round before saw an empty queue */
 	uint64_t calm_at_us;	/* when a round trip was last about as short */
 	uint64_t drained_at_us; /* while drains: when it was done; 0 not yet */
 	uint64_t took_us;	/* the round trip of the last answered mark */
@@ -46,7 +48,8 @@ struct pace {
 	uint8_t flat;		/* rounds without growth */
 	uint8_t trial;		/* what is tried out: enum trial of pace.c */
 	uint8_t trial_rounds;	/* so many rounds of it are over */
-	uint8_t pause;		/* so many before the next try upwards */
+	uint8_t pause;		/* so many times as it is before the next */
+	bool less_next;		/* a try downwards comes next */
 	uint16_t gain;		/* of the cap, in 64ths: 1 to 4 */
 	uint16_t gain_before;	/* the trial */
 	uint64_t trial_at;	/* when its measuring began, */
