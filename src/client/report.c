@@ -128,6 +128,29 @@ static void add_session(json_t *o, const struct daemon *d,
 		set_int(o, "heard_ms", (now - st.last_heard_us) / 1000);
 }
 
+/* Every path to the rig that is known, and how it did. */
+static void add_paths(json_t *o, const struct way *way)
+{
+	json_t *all = json_array();
+	struct path_report r;
+
+	for (size_t i = 0; way_path(way, i, &r); i++) {
+		json_t *p = json_object();
+
+		set_str(p, "kind", r.kind);
+		set_str(p, "path", r.label);
+		set_str(p, "state", r.state);
+		set_str(p, "text", r.text);
+		set_time(p, "tried", r.tried);
+		set_time(p, "failed", r.failed);
+		set_time(p, "worked", r.worked);
+		json_object_set_new(p, "rtt_ms", rtt_ms(r.rtt_us));
+		json_array_append_new(all, p);
+	}
+	json_object_set_new(o, "paths", all);
+	set_str(o, "why", way_path_why(way));
+}
+
 json_t *report_status(const struct daemon *d, const struct rigs_row *row)
 {
 	struct session *s = way_session(row->way);
@@ -138,8 +161,11 @@ json_t *report_status(const struct daemon *d, const struct rigs_row *row)
 	set_str(o, "state", way_state_name(r.state));
 	set_time(o, "since", r.since);
 	add_path(o, &r, s);
+	add_paths(o, row->way);
 	set_str(o, "addr", r.peer_addr);
 	set_str(o, "text", r.text);
+	set_str(o, "cut", r.cut);
+	set_time(o, "cut_at", r.cut_at);
 	json_object_set_new(o, "checking", json_boolean(r.is_checking));
 	json_object_set_new(o, "waits_at_relay",
 			    json_boolean(r.waits_at_relay));

@@ -111,3 +111,19 @@ struct way_report {
 	int64_t cut_at;	  /* unix seconds; 0: never */
 };
 void way_report(const struct way *way, struct way_report *ret);
+
+/* One path to the rig, and how it did. */
+struct path_report {
+	const char *kind; /* "lan", "direct", "relay" */
+	char label[HOSTPORT_CAP + 8];
+	const char *state; /* "in use", "in line", "dialled", "failed",
+			    * "worked", "untried" */
+	const char *text;  /* why it failed, or waits; "" */
+	int64_t tried, failed, worked; /* unix seconds; 0: never */
+	uint64_t rtt_us;	       /* 0: unknown */
+};
+/* The i-th path, false behind the last one; pointers are valid until the loop
+ * runs. */
+bool way_path(const struct way *way, size_t i, struct path_report *ret);
+/* Why the path in use is that one, a sentence part; "" while there is none. */
+const char *way_path_why(const struct way *way);

@@ -35,6 +35,19 @@ static bool takes_over(const struct way *way, const struct link *l)
 	return way->doubt_us != 0 && !way_links_is_heard(way, l);
 }
 
+/* What the path in use was like, for when it is not in use any more. */
+static void note_rtt(struct way *way)
+{
+	struct path *p = race_path(&way->race, way->path);
+	struct session_stats stats;
+
+	if (p == NULL || way->session == NULL)
+		return;
+	session_stats(way->session, &stats);
+	if (stats.rtt_us != 0)
+		p->rtt_us = stats.rtt_us;
+}
+
 /* From here on the session is where l leads; what leads elsewhere goes, and
  * what may still become better stays. */
 static void use(struct way *way, const struct link *l)
@@ -43,6 +56,8 @@ static void use(struct way *way, const struct link *l)
 	bool is_move = way_is_live(way) && way->path != l->path;
 	bool is_cut = way->is_renewing || way->doubt_us != 0;
 
+	if (is_move)
+		note_rtt(way);
 	list_for_each (it, &way->links.all) {
 		struct link *o = container_of(it, struct link, link);
 

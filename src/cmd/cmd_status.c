@@ -21,6 +21,8 @@ static void print_figures(const json_t *rig)
 	char in[FORMAT_CAP], out[FORMAT_CAP], ago[FORMAT_CAP];
 
 	printf("    path         %s", show_text(rig, "path", "none"));
+	if (show_text(rig, "why", NULL) != NULL)
+		printf(" (%s)", show_text(rig, "why", ""));
 	if (json_is_number(rtt))
 		printf(", round trip %.1f ms", json_number_value(rtt));
 	printf(", %llu connection%s\n",
@@ -34,6 +36,40 @@ static void print_figures(const json_t *rig)
 		printf("    last heard   %s ago; resumed %llu times\n",
 		       format_duration(int_of(rig, "heard_ms"), ago),
 		       (unsigned long long)int_of(rig, "resumed"));
+}
+
+/* The paths that are not in use, as far as anything is known about them. */
+static void print_paths(const json_t *rig)
+{
+	const json_t *p;
+	size_t i;
+
+	json_array_foreach(json_object_get(rig, "paths"), i, p)
+	{
+		const char *state = show_text(p, "state", "");
+		const char *text = show_text(p, "text", NULL);
+		bool is_worked = strcmp(state, "worked") == 0;
+
+		if (strcmp(state, "in use") == 0 ||
+		    strcmp(state, "untried") == 0)
+			continue;
+		printf("    also         %s: %s", show_text(p, "path", ""),
+		       text != NULL && !is_worked ? text : state);
+		if (strcmp(state, "failed") == 0 || is_worked)
+			printf(", %s",
+			       show_text(p, is_worked ? "worked" : "failed",
+					 "-"));
+		putchar('\n');
+	}
+}
+
+static void print_cut(const json_t *rig)
+{
+	const char *cut = show_text(rig, "cut", NULL);
+
+	if (cut != NULL)
+		printf("    last cut     %s: %s\n",
+		       show_text(rig, "cut_at", "-"), cut);
 }
 
 /* What is on its way while nothing can go. */
@@ -84,8 +120,11 @@ static void print_rig(const json_t *rig)
 	if (user != NULL)
 		printf(", %s@%s", user, show_text(rig, "host", "?"));
 	putchar('\n');
-	if (json_object_get(rig, "streams") != NULL)
+	if (json_object_get(rig, "streams") != NULL) {
 		print_figures(rig);
+		print_paths(rig);
+		print_cut(rig);
+	}
 	if (strcmp(state, "connected") != 0 && strcmp(state, "idle") != 0) {
 		print_held(rig);
 		print_trouble(rig);

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""A rig is reached along the best path there is, and the session moves to a
+better one while connections are open, and back when it dies."""
+import json
+import re
+
+import pytest
+
+from rigwaylib import proc
+from rigwaylib.poll import wait_for
+from rigwaylib.ports import freeport
+from rigwaylib.servers import pattern_hash
+
+RIG = "192.168.50.2"
+ANY = "client:\n  paths: any\n"
+PROBED = "rig:\n  probe_port: 7443\n"
+N = 160_000_000
+RATE = 8_000_000
+
+
+def state(w, laptop=None):
+    return (laptop or w.laptop).json("status")["rigs"][0]
+
+
+def path(w):
+    return state(w)["path"] or ""
+
+
+def wait_path(w, what, timeout=30):
+    try:
+        wait_for(lambda: re.search(what, path(w)), timeout, f"path {what}")
+    except AssertionError as e:
+        raise AssertionError(f"{e}\n{json.dumps(state(w), indent=1)}") from None
+
+
+def up(w, rig=PROBED, laptop=ANY, *rig_args):
+    """As World.up(), but paths are what the test is about."""
+    w.machines()
+    w.start_relay()
+    w.rig.settings(rig)
+    w.laptop.settings(laptop)
+    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
+    w.rig_proc = w.rig.rigway_start("rig", *rig_args)
+    w.join_laptop()
+    w.forward(9)  # nobody looks for a better path to what is not used
+    return w
+
+
+class Download:
+    """Bytes on their way from the rig to the laptop, compared as they come."""
+
+    def __init__(self, w, n=N, rate=RATE):
+        self.w, self.n = w, n
+        self.service = w.rig.service("source", 0, n, rate)
+        self.port = w.forward(self.service.port)
+        self.p = w.laptop.start(*proc.python(
+            proc.lib("flow.py"), "download", "127.0.0.1", self.port, n))
+
+    def at(self):
+        return state(self.w)["bytes_in"]
+
+    def goes_on(self, more=2_000_000, timeout=30):
+        at = self.at()
+        wait_for(lambda: self.at() > at + more, timeout, "bytes flow")
+
+    def end(self, timeout=120):
+        m = self.p.wait_log(r"^(\{.*\})$", timeout)
+        r = json.loads(m.group(1))
+        assert r["whole"] and r["hash"] == pattern_hash(self.n), r
+        lines = wait_for(lambda: [
+            x for x in self.service.text().splitlines()
+            if x.startswith(("sent", "eof", "broken"))], 20)
+        assert len(lines) == 1 and "broken" not in lines[0], lines
+
+
+def enter_rigs_network(w):
+    """The laptop is carried into the rig's home: another cable, another
+    address, another router."""
+    n = w.net
+    n.laptop.sh("ip link del eth0")
+    n.laptop.link("eth1", n.router_a, "p9")
+    n.router_a.sh("ip link set p9 master lan0")
+    n.laptop.sh("ip addr add 192.168.50.9/24 dev eth1; "
+                "ip route add default via 192.168.50.1")
+
+
+def hole(w, on=True):
+    """Between laptop and rig nothing arrives any more, without a word."""
+    w.net.laptop.sh(
+        "nft -f - <<'R'\ntable inet hole {\n chain out { type filter hook "
+        f"output priority 0; ip daddr {RIG} drop; "
+        "ip6 daddr { fe80::/10, ff02::/16 } drop; }\n}\nR"
+        if on else "nft delete table inet hole")
+
+
+@pytest.mark.long
+def test_the_session_moves_into_the_rigs_network_and_back(net_world):
+    w = up(net_world)
+    d = Download(w)
+    wait_path(w, "^relay ")
+    d.goes_on()
+    enter_rigs_network(w)
+    wait_path(w, "^lan ")
+    d.goes_on()
+    hole(w)
+    wait_path(w, "^relay ")
+    d.goes_on()
+    hole(w, on=False)
+    wait_path(w, "^lan ", timeout=60)
+    d.end()
+    assert state(w)["resumed"] >= 2
+
+
+def test_status_and_ls_tell_the_path_and_what_was_tried(net_world):
+    w = up(net_world)
+    wait_for(lambda: "failed" in [p["state"] for p in state(w)["paths"]], 30,
+             "the network was asked")
+    s = state(w)
+    assert s["path"] == "relay 45.0.0.10:443", s
+    assert s["why"] == "no direct path answered", s
+    rows = {p["path"]: p for p in s["paths"]}
+    assert rows["relay 45.0.0.10:443"]["state"] == "in use", s
+    assert rows["this network"]["text"] == "the rig is not in this network", s
+    text = w.laptop.rigway("status").out
+    assert re.search(r"path +relay 45\.0\.0\.10:443 \(no direct path", text), text
+    assert re.search(r"also +this network: the rig is not in", text), text
+    assert "relay 45.0.0.10:443" in w.laptop.rigway("ls").out
+
+
+def test_a_setting_leaves_paths_out(net_world):
+    w = up(net_world, laptop="client:\n  paths: relay\n")
+    enter_rigs_network(w)
+    w.laptop.rigway("reconnect")
+    wait_path(w, "^relay ")
+    assert [p["kind"] for p in state(w)["paths"]] == ["relay"]
+    assert state(w)["why"] == "client.paths allows relays only"
+
+
+@pytest.mark.long
+def test_a_forwarded_port_needs_no_relay(net_world):
+    """What a person does at home: forwards a port of the router by hand."""
+    w = net_world.machines()
+    w.net.pass_to_rig(2)
+    w.laptop.settings(ANY)
+    w.rig_proc = w.rig.rigway_start(
+        "rig", "--listen", "7443", "--public", "45.0.0.2:7443", "--name",
+        "desk")
+    code = w.rig_proc.wait_log(r"^(rw1[a-z0-9]+)$").group(1)
+    w.laptop.rigway("join", code)
+    wait_path(w, "^direct 45.0.0.2:7443")
+    assert state(w)["why"] == "no relay is needed"
+    assert state(w)["relay"] is None
+    d = Download(w, n=40_000_000)
+    d.goes_on()
+    # The rig goes, and the laptop's address too.
+    w.net.laptop.sh("ip addr del 192.168.50.2/24 dev eth0; "
+                    "ip addr add 192.168.50.77/24 dev eth0; "
+                    "ip route add default via 192.168.50.1")
+    d.goes_on()
+    d.end()
+    r = w.laptop.json("ls")["rigs"][0]
+    assert r["online"] is True, r
+    assert w.rig_proc.stop() == 0
+    wait_for(lambda: w.laptop.json("ls")["rigs"][0]["online"] is None, 30)
+
+
+SIX = """
+sysctl -q -w net.ipv6.conf.all.forwarding=1
+ip -6 addr add 2001:db8::{n}/64 dev wan0 nodad
+ip -6 addr add 2001:db8:{n}::1/64 dev lan0 nodad
+ip -6 route add 2001:db8:{o}::/64 via 2001:db8::{o}
+nft add rule inet filter forward meta nfproto ipv6 accept
+nft insert rule inet filter postrouting meta nfproto ipv6 accept
+"""
+
+
+@pytest.mark.long
+def test_ipv6_needs_no_relay_and_falls_back_to_it(net_world):
+    w = net_world
+    n = w.net
+    n.router_a.sh(SIX.format(n=2, o=3))
+    n.router_b.sh(SIX.format(n=3, o=2))
+    n.rig.sh("ip -6 addr add 2001:db8:2::2/64 dev eth0 nodad; "
+             "ip -6 route add default via 2001:db8:2::1")
+    n.laptop.sh("ip -6 addr add 2001:db8:3::2/64 dev eth0 nodad; "
+                "ip -6 route add default via 2001:db8:3::1")
+    up(w, "rig:\n  listen: [7443]\n")
+    wait_path(w, r"^direct \[2001:db8:2::2\]:7443")
+    d = Download(w, n=40_000_000)
+    d.goes_on()
+    n.router_b.sh("nft insert rule inet filter forward meta nfproto ipv6 drop")
+    wait_path(w, "^relay ")
+    d.goes_on()
+    d.end()
+
+
+def test_another_machine_at_the_rigs_address_is_not_believed(net_world):
+    """The café's network has the addresses of the one at home: what listens
+    there is not the rig, and learns nothing."""
+    w = up(net_world, "rig:\n  listen: [7443]\n")
+    w.laptop.service("echo", 7443, host="0.0.0.0")
+    w.laptop.rigway("reconnect")
+    wait_path(w, "^relay ")
+    wait_for(lambda: [p for p in state(w)["paths"] if p["kind"] == "lan"
+                      and p["state"] == "failed"
+                      and "not a rig" in (p["text"] or "")], 40,
+             "what answers there is not the rig")
