@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,17 +47,23 @@ static int ask(enum boot_level level, const char *verb, const char *name,
 	return boot_run(argv, NULL, out);
 }
 
+/* "systemd 252 (252.38-1~deb12u1)"; 0 where it says anything else. */
 static unsigned get_version(void)
 {
 	static const char *const argv[] = { "systemctl", "--version", NULL };
 	struct buf out = { 0 };
-	unsigned version = 0;
+	uint64_t version = 0;
+	char *text;
 
-	if (boot_run(argv, NULL, &out) != 0 ||
-	    sscanf(buf_text(&out), "systemd %u", &version) != 1)
-		version = 0;
+	if (boot_run(argv, NULL, &out) == 0 &&
+	    str_has_prefix(buf_text(&out), "systemd ")) {
+		text = buf_text(&out) + strlen("systemd ");
+		text[strspn(text, "0123456789")] = '\0';
+		if (parse_u64(text, 1, 100000, &version) != 0)
+			version = 0;
+	}
 	buf_done(&out);
-	return version;
+	return (unsigned)version;
 }
 
 static char *why_not(const struct boot_job *job)

@@ -153,6 +153,66 @@ def files_of(m):
     return found
 
 
+def test_a_relay_that_runs_already_keeps_its_key(systemd):
+    """Root's relay, started by hand: the service is the same relay, waits for
+    the other's end, and answers root's questions also after a reboot."""
+    m = systemd
+    m.daemon("rigway", "relay", "--listen", "127.0.0.1:7443")
+    code = wait_for(lambda: m.rigway("relay", "invite", check=None).out.strip(),
+                    20, "a code")
+    m.rigway("relay", "install", "--listen", "127.0.0.1:7443")
+    unit = m.read("/etc/systemd/system/rigway-relay.service")
+    assert "User=root" in unit and "ProtectSystem=strict" in unit, unit
+    [pid] = m.pids("rigway relay --listen")
+    r = m.rigway("join", code, "--name", "desk")
+    assert m.pids("rigway relay --listen") == [pid]
+    m.run("kill", pid)
+    wait_for(lambda: rig_is_up(m), 20, "the service took over")
+    machine.reboot(m)
+    wait_for(lambda: rig_is_up(m), 30, "both are back")
+    m.rigway("join", r.last, env=LAPTOP)
+    m.rigway("relay", "uninstall")
+    assert m.rigway("relay", "devices").out.count("desk") == 1
+
+
+def test_with_sudo_the_rig_of_who_typed_it_is_meant(systemd):
+    m = systemd
+    m.rigway("relay", "install", "--name", "127.0.0.1")
+    code = wait_for(lambda: m.rigway("relay", "invite", check=None).out.strip(),
+                    20, "a code")
+    m.rigway("join", code, "--name", "desk", "--no-start", user="me")
+    sudo = {"SUDO_UID": m.run("id", "-u", "me").out.strip()}
+    r = m.json("rig", "install", env=sudo)
+    assert (r["user"], r["level"]) == ("me", "system"), r
+    wait_for(lambda: rig_is_up(m), 20, "the rig")
+    machine.reboot(m)
+    wait_for(lambda: rig_is_up(m), 30, "the rig is back")
+    # It was started before its user logged in, and is found all the same.
+    log_in(m)
+    uid = sudo["SUDO_UID"]
+    here = {"XDG_RUNTIME_DIR": f"/run/user/{uid}"}
+    assert m.rigway("rig", "invite", user="me", env=here).out.strip()
+    r = m.rigway("rig", "uninstall", user="me", check=1)
+    assert "sudo rigway rig uninstall" in r.err
+    assert len(m.json("rig", "uninstall", env=sudo)["removed"]) == 1
+    assert not m.pids("rigway rig")
+
+
+def test_a_rig_without_a_relay_is_a_service_too(systemd):
+    m = systemd
+    r = m.json("rig", "install", "--listen", "127.0.0.1:7555", "--name", "desk")
+    assert r["running"] is True and r["wrote"] != [], r
+    assert m.json("rig", "install", "--listen", "127.0.0.1:7555", "--name",
+                  "desk")["wrote"] == []
+    code = wait_for(lambda: m.rigway("rig", "invite", check=None).out.strip(),
+                    20, "a code")
+    machine.reboot(m)
+    wait_for(lambda: m.pids("rigway rig"), 20, "the rig is back")
+    m.rigway("join", code, env=LAPTOP)
+    log = m.run("journalctl", "-u", "rigway-rig", "-o", "cat").out
+    assert "rw1" not in log  # no code where others may read
+
+
 @pytest.mark.parametrize("user", [None, "me"])
 def test_uninstall_takes_out_what_install_wrote(systemd, user):
     """Twice the same is nothing new; what install wrote goes, and only that;
