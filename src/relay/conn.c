@@ -3,9 +3,12 @@
  * lines because every message is judged against the state that its greeting
  * set. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -14,6 +17,11 @@
 #include "base/str.h"
 #include "net/sockaddr.h"
 #include "relay/relay_local.h"
+
+/* What a device does not take for so long, its path being gone, ends the
+ * connection: else a wish stands in line for the quarter of an hour that TCP
+ * takes to give up, and its rig is called for nobody. */
+#define DEAD_MS 10000
 
 /* Takes c out of every table; only its chan is left. */
 static void conn_leave(struct conn *c)
@@ -527,6 +535,8 @@ void conn_accept(struct relay *r, int fd, const struct sockaddr_storage *peer)
 		free(c);
 		return;
 	}
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+			 &(unsigned){ DEAD_MS }, sizeof(unsigned));
 	c->timer = timer_new(r->loop, on_timer, c);
 	list_push(&r->conns, &c->link);
 	r->conn_count++;
