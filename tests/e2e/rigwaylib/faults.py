@@ -307,9 +307,14 @@ class Traffic:
 
     def wait_calm(self, since, meanwhile=lambda: True, timeout=FLOWS_S):
         end = time.monotonic() + timeout
+        last, self.stutter = time.monotonic(), 0.0
 
         def flows():
+            nonlocal last
             meanwhile()
+            now = time.monotonic()
+            self.stutter = max(self.stutter, now - last)
+            last = now
             return self.flows(since)
 
         def calm():
@@ -399,7 +404,7 @@ class Cell:
     def __init__(self, w, traffic, name, side, seconds=AWAY_S):
         self.name, self.side, self.seconds = name, side, seconds
         self.w, self.traffic = w, traffic
-        self.took = {}
+        self.took, self.stutter = {}, 0.0
         self.meanwhile = lambda: True
 
     def run(self):
@@ -415,7 +420,11 @@ class Cell:
             t0 = time.monotonic()
         self.traffic.wait_calm(t0, self.meanwhile)
         self.took = self.traffic.worst(t0)
+        self.stutter = self.traffic.stutter
         return self
+
+    def is_late(self):
+        return max(self.took.values()) > promise(self.name)
 
     def __str__(self):
         took = ", ".join(f"{k} {v:.2f}" for k, v in sorted(self.took.items()))

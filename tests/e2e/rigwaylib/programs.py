@@ -159,8 +159,10 @@ class Kernel:
 
 
 def go_through(w, programs, cells):
-    """Each fault in turn, while all programs run; what they say at the end."""
+    """Each fault in turn, while all programs run. Returns [[fault, side, away,
+    seconds until every program had gone on]], and what the programs say."""
     from . import faults
+    found = []
     for name, side, *away in cells:
         sides, begin, heal, _ = faults.FAULTS[name]
         assert side in sides
@@ -172,7 +174,10 @@ def go_through(w, programs, cells):
         t0 = time.monotonic()
         for p in programs:
             p.after_fault()
-        print(f"{name} ({side}): every program went on, "
-              f"{time.monotonic() - t0:.2f} s after the path was there")
-    for p in programs:
-        print(f"{type(p).__name__}: {p.end()}")
+        took = time.monotonic() - t0
+        found.append([name, side, away[0] if heal and away else 0.0, took])
+        print(f"{name} ({side}): every program went on, {took:.2f} s after "
+              "the path was there", flush=True)
+    said = [f"{type(p).__name__}: {p.end()}" for p in programs]
+    print("\n".join(said))
+    return found, said
