@@ -191,6 +191,8 @@ static void free_session(struct way *way)
 	way->session = NULL;
 	way->is_doomed = false;
 	way->path = 0;
+	if (way->err != 0)
+		session_close_streams(s, way->err, way->text);
 	driver_remove(way->env->driver, s);
 	session_free(s);
 }

@@ -64,6 +64,11 @@ static void close_all(struct session *s, int err, const char *text)
 	}
 }
 
+void session_close_streams(struct session *s, int err, const char *text)
+{
+	close_all(s, err, text);
+}
+
 void session_tell_closed(struct session *s)
 {
 	struct list *it;

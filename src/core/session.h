@@ -79,6 +79,8 @@ int session_new(const struct session_params *p, struct session **ret);
 /* Closes every stream with RW_ERR_CANCELLED (on_closed runs), forgets the
  * carriers without on_drop, and frees. Not from inside a callback. */
 void session_free(struct session *s);
+/* Before that: the same with another reason, for those who use the streams. */
+void session_close_streams(struct session *s, int err, const char *text);
 
 /* Client: a new carrier; its first output is HELLO. extra carries what the
  * roles add (name, invite secret); it is copied. NULL when one more than

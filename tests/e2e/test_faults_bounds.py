@@ -284,7 +284,8 @@ def test_a_second_process_with_the_key_takes_over_and_the_first_says_so(world):
         s.settimeout(20)
         with pytest.raises(ConnectionResetError):
             s.recv(1)
-    assert w.laptop.logged("another process with this key took over")
+    assert w.laptop.logged("was reset: another process with this key took "
+                           "over")
     row = w.laptop.json("status")["rigs"][0]
     assert row["state"] == "ended" and row["next_dial_ms"] is None, row
 
