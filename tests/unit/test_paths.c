@@ -293,6 +293,48 @@ static void else_sockets_lie_in_a_private_folder(void **state)
 	free(dir);
 }
 
+/* A service is started before its user logs in, and is asked afterwards. */
+static void a_process_from_before_the_login_is_found(void **state)
+{
+	struct place *at = *state;
+	char *runtime = xasprintf("%s/runtime", at->root);
+	char *early = tmp_path("/rig.sock");
+
+	free(paths_socket(init(at), "rig"));
+	put(at, early, "");
+	assert_int_equal(mkdir(runtime, 0700), 0);
+	at->env.xdg_runtime_dir = runtime;
+	assert_path(at, paths_socket_served(init(at), "rig"), early);
+	assert_path(at, paths_socket_served(init(at), "client"),
+		    "/runtime/rigway/client.sock");
+	/* One from this login comes first. */
+	put(at, "/runtime/rigway/rig.sock", "");
+	assert_path(at, paths_socket_served(init(at), "rig"),
+		    "/runtime/rigway/rig.sock");
+	free(runtime);
+	free(early);
+}
+
+/* Somebody else may have made that folder. */
+static void a_folder_that_others_may_enter_is_not_looked_into(void **state)
+{
+	struct place *at = *state;
+	char *runtime = xasprintf("%s/runtime", at->root);
+	char *early = tmp_path("/rig.sock"), *dir = tmp_path("");
+	char *full = xasprintf("%s%s", at->root, dir);
+
+	put(at, early, "");
+	assert_int_equal(chmod(full, 0755), 0);
+	assert_int_equal(mkdir(runtime, 0700), 0);
+	at->env.xdg_runtime_dir = runtime;
+	assert_path(at, paths_socket_served(init(at), "rig"),
+		    "/runtime/rigway/rig.sock");
+	free(runtime);
+	free(early);
+	free(dir);
+	free(full);
+}
+
 static void a_home_too_deep_for_sockets_has_them_in_tmp(void **state)
 {
 	struct place *at = *state;
@@ -431,6 +473,8 @@ int main(void)
 		PATHS_TEST(an_id_for_this_boot_only_does_not_count),
 		PATHS_TEST(sockets_lie_in_the_login_folder),
 		PATHS_TEST(else_sockets_lie_in_a_private_folder),
+		PATHS_TEST(a_process_from_before_the_login_is_found),
+		PATHS_TEST(a_folder_that_others_may_enter_is_not_looked_into),
 		PATHS_TEST(a_home_too_deep_for_sockets_has_them_in_tmp),
 		PATHS_TEST(a_name_too_long_for_a_socket_is_refused),
 		PATHS_TEST(a_folder_that_is_not_safe_is_refused),
