@@ -129,6 +129,30 @@ static int say_gone(struct carrier *c, uint32_t id)
 	return 0;
 }
 
+/* The peer's new stream: has it a place, and does anybody take it? */
+static void open_here(struct carrier *c, struct stream *st, uint32_t limit)
+{
+	struct session *s = c->s;
+
+	st->heard = c;
+	st->known = st->sent_open = true;
+	stream_ride(st, c);
+	spread_woke(st);
+	st->peer_limit = limit;
+	input_consumed(st, 0);
+	st->placed = budget_enter(s->p.budget);
+	if (!st->placed) {
+		stream_reset(st, RW_ERR_LIMIT,
+			     "no room for another connection");
+		return;
+	}
+	if (s->ops->on_open != NULL)
+		s->ops->on_open(s, st);
+	if (st->ops == NULL)
+		stream_reset(st, RW_ERR_NOT_ALLOWED,
+			     "nobody takes this stream");
+}
+
 static int on_open(struct carrier *c, const struct frame *f)
 {
 	struct session *s = c->s;
@@ -153,23 +177,29 @@ static int on_open(struct carrier *c, const struct frame *f)
 	session_state_streams(s);
 	if (st == NULL) /* refused: its id is used up */
 		return say_gone(c, f->stream);
-	st->heard = c;
-	st->known = st->sent_open = true;
-	stream_ride(st, c);
-	spread_woke(st);
-	st->peer_limit = get_be32(f->payload);
-	input_consumed(st, 0);
-	st->placed = budget_enter(s->p.budget);
-	if (!st->placed) {
-		stream_reset(st, RW_ERR_LIMIT,
-			     "no room for another connection");
+	open_here(c, st, get_be32(f->payload));
+	return 0;
+}
+
+/* What the user did not take of it, after it took so much, or because older
+ * bytes wait already. */
+static int keep_data(struct stream *st, const uint8_t *data, size_t len,
+		     size_t took)
+{
+	bool waits = chunkq_len(&st->in) > 0;
+
+	if (chunkq_append(&st->in, &st->s->pool, data, len) != len) {
+		/* The control stream goes on when the next carrier brings
+		 * the rest again. */
+		if (st->id == 0)
+			return RW_ERR_NOMEM;
+		stream_reset(st, RW_ERR_NOMEM, "out of memory");
 		return 0;
 	}
-	if (s->ops->on_open != NULL)
-		s->ops->on_open(s, st);
-	if (st->ops == NULL)
-		stream_reset(st, RW_ERR_NOT_ALLOWED,
-			     "nobody takes this stream");
+	if (took > 0)
+		input_consumed(st, took);
+	if (waits && st->ops != NULL && st->ops->on_data != NULL)
+		st->ops->on_data(st, NULL, 0);
 	return 0;
 }
 
@@ -202,22 +232,7 @@ static int on_data(struct stream *st, const struct frame *f)
 		input_consumed(st, took);
 		return 0;
 	}
-	bool waits = chunkq_len(&st->in) > 0;
-
-	if (chunkq_append(&st->in, &st->s->pool, data + took, len - took) !=
-	    len - took) {
-		/* The control stream goes on when the next carrier brings
-		 * the rest again. */
-		if (st->id == 0)
-			return RW_ERR_NOMEM;
-		stream_reset(st, RW_ERR_NOMEM, "out of memory");
-		return 0;
-	}
-	if (took > 0)
-		input_consumed(st, took);
-	if (waits && st->ops != NULL && st->ops->on_data != NULL)
-		st->ops->on_data(st, NULL, 0);
-	return 0;
+	return keep_data(st, data + took, len - took, took);
 }
 
 static int on_fin(struct stream *st, const struct frame *f)

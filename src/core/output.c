@@ -29,6 +29,19 @@ static bool has_room(const struct pack *p)
 	return FRAME_MAX - p->len >= CONTROL_MAX;
 }
 
+/* The client's other carriers. */
+static size_t put_live(const struct carrier *c, uint8_t *out)
+{
+	uint32_t live[FRAME_LIVE_MAX];
+	size_t n = 0;
+
+	list_for_each (it, &c->s->carriers)
+		if (it != &c->link)
+			live[n++] =
+				container_of(it, struct carrier, link)->number;
+	return frame_put_live(out, c->s->next_carrier - 1, live, n);
+}
+
 static void put_carrier(struct carrier *c, struct pack *p)
 {
 	struct session *s = c->s;
@@ -51,17 +64,8 @@ static void put_carrier(struct carrier *c, struct pack *p)
 					c->in_bytes);
 	}
 	if (c->live_due) {
-		uint32_t live[FRAME_LIVE_MAX];
-		size_t n = 0;
-
 		c->live_due = false;
-		list_for_each (it, &s->carriers)
-			if (it != &c->link)
-				live[n++] =
-					container_of(it, struct carrier, link)
-						->number;
-		p->len += frame_put_live(p->out + p->len, s->next_carrier - 1,
-					 live, n);
+		p->len += put_live(c, p->out + p->len);
 	}
 	if (c->streams_due) {
 		c->streams_due = false;
