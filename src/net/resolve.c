@@ -11,9 +11,14 @@
 #include "base/err.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "net/loop.h"
 #include "net/loop_local.h"
 
 #define RESOLVE_KNOWN_MAX 64
+/* A question that is silent for so long may have gone to a name server of
+ * another network: it is asked once more, and no oftener at a time. */
+#define STALE_US 2000000
+#define JOBS_MAX 2
 
 /* A name that is being resolved, and who waits for it. */
 struct job {
@@ -21,6 +26,7 @@ struct job {
 	struct list waiters;
 	struct loop_local *ll;
 	uv_getaddrinfo_t req;
+	uint64_t since_us;
 	char host[HOST_MAX + 1];
 };
 
@@ -124,6 +130,7 @@ static int job_start(struct loop_local *ll, const char *host, struct job **ret)
 	if (job == NULL)
 		return RW_ERR_NOMEM;
 	job->ll = ll;
+	job->since_us = loop_now_us(ll->loop);
 	job->req.data = job;
 	list_init(&job->waiters);
 	(void)str_copy(job->host, sizeof(job->host), host);
@@ -140,16 +147,19 @@ static int job_start(struct loop_local *ll, const char *host, struct job **ret)
 
 int resolve_start(struct loop_local *ll, struct resolve *r, const char *host)
 {
-	struct job *job = NULL;
-	int err;
+	const uint64_t now = loop_now_us(ll->loop);
+	struct job *job = NULL; /* the newest */
+	int err, jobs = 0;
 
 	list_for_each (it, &ll->resolving) {
 		struct job *j = container_of(it, struct job, link);
 
-		if (strcasecmp(j->host, host) == 0)
-			job = j;
+		if (strcasecmp(j->host, host) != 0)
+			continue;
+		job = j;
+		jobs++;
 	}
-	if (job == NULL) {
+	if (jobs == 0 || (jobs < JOBS_MAX && now - job->since_us > STALE_US)) {
 		err = job_start(ll, host, &job);
 		if (err < 0)
 			return err;

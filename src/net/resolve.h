@@ -2,8 +2,8 @@
 /*
  * Names to addresses, for net/dial.c. Whoever asks for a name that is being
  * resolved waits for the same answer: a name server that does not answer holds
- * one of libuv's four threads a name, not one an attempt. The last good answer
- * is remembered for callers to whom an old address does no harm.
+ * one or two of libuv's four threads a name, not one an attempt. The last good
+ * answer is remembered for callers to whom an old address does no harm.
  */
 #pragma once
 #include <netdb.h>

@@ -225,6 +225,35 @@ name_servers_that_fail_are_told_from_names_that_are_not(void **state)
 	assert_int_equal(r.err, RW_ERR_UNREACHABLE);
 }
 
+/* The machine moved while its old name server was asked: the new one is. */
+static void a_question_that_went_nowhere_is_asked_again(void **state)
+{
+	struct result old, r = { 0 };
+	uint64_t limit = loop_now_us(&loop) + 60000000;
+
+	(void)state;
+	is_silent = 1;
+	dial(&old, false);
+	while (asked == 0)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	is_silent = 0;
+	while (r.err != 0 || r.calls == 0) {
+		struct dial_params p = { .host = "relay.test",
+					 .port = listener_port(l),
+					 .timeout_ms = 500,
+					 .on_done = on_done,
+					 .user = &r };
+		struct dial *d;
+
+		r.calls = 0;
+		assert_int_equal(dial_start(&loop, &p, &d), 0);
+		run(&r);
+		assert_true(loop_now_us(&loop) < limit);
+	}
+	assert_int_equal(asked, 2);
+	assert_int_equal(old.calls, 0);
+}
+
 /* Else a few attempts would hold all of libuv's threads. */
 static void a_silent_name_server_is_asked_once(void **state)
 {
@@ -286,6 +315,7 @@ int main(void)
 		T(names_that_are_remembered_have_a_limit),
 		T(without_an_earlier_answer_there_is_none),
 		T(name_servers_that_fail_are_told_from_names_that_are_not),
+		T(a_question_that_went_nowhere_is_asked_again),
 		T(a_silent_name_server_is_asked_once),
 		T(a_v4_address_in_both_forms_is_one),
 	};
