@@ -37,8 +37,7 @@ struct boot_job {
 	char *env[BOOT_ENV_MAX + 1]; /* "NAME=value" */
 };
 
-/* Which role, for whom. is_system is only looked at where root asks. Returns
- * 0, or EXIT_FAILED after saying why not. boot_done() in either case. */
+/* Which role, and for whom. */
 struct boot_params {
 	const char *role;
 	enum boot_level level;
@@ -46,6 +45,8 @@ struct boot_params {
 	bool may_be_new;   /* it needs nothing but its folder to begin */
 	struct paths *paths;
 };
+/* Writes nothing. 0, or EXIT_FAILED after saying why not. boot_done() in
+ * either case. */
 int boot_init(struct boot_job *job, const struct boot_params *p);
 void boot_done(struct boot_job *job);
 

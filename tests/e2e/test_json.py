@@ -141,7 +141,8 @@ def config(w):
     h = w.home("configured")
     os.unlink(os.path.join(h.rigway_home, "rigway.yml"))
     o = one(h.rigway("config", "check", "--json"))
-    assert o["good"] and o["there"] and o["mistakes"] == [], o
+    assert o["good"] and o["mistakes"] == [], o
+    assert o["there"] == os.path.exists(o["file"]), o
     o = one(h.rigway("config", "check", "--json",
                      env={"RIGWAY_HOME": h.path("nothing")}))
     assert o["good"] and not o["there"] and o["mistakes"] == [], o

@@ -107,7 +107,8 @@ class Home:
 
     def is_untouched(self):
         """Whether nothing is there but what settings() wrote."""
-        return os.listdir(self.rigway_home) == ["rigway.yml"]
+        return (not os.path.exists(self.rigway_home) or
+                os.listdir(self.rigway_home) == ["rigway.yml"])
 
     def other_machine(self, machine_id):
         """Makes this home's programs believe in another machine."""
