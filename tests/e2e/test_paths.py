@@ -205,3 +205,72 @@ def test_another_machine_at_the_rigs_address_is_not_believed(net_world):
                       and p["state"] == "failed"
                       and "not a rig" in (p["text"] or "")], 40,
              "what answers there is not the rig")
+
+
+class TwoRelays:
+    """A rig of two relays; the laptop's code names the first one only."""
+
+    def __init__(self, w):
+        self.w = w.up()
+        self.second = w.home("relay2")
+        self.port = freeport()
+        self.start_second()
+        code = self.second.rigway("relay", "invite").out.strip()
+        w.rig.rigway("join", code, "--no-start")
+        self.names = [f"relay 127.0.0.1:{p}" for p in (w.relay_port, self.port)]
+        # It tells of the second when it next welcomes the laptop.
+        wait_for(self.learned, 30, "the laptop knows both relays")
+
+    def start_second(self):
+        self.proc = self.second.rigway_start("relay", "--listen",
+                                             f"127.0.0.1:{self.port}")
+        self.second.wait_port(self.port)
+
+    def learned(self):
+        self.w.laptop.rigway("reconnect")
+        return sorted(p["path"] for p in state(self.w)["paths"]) == \
+            sorted(self.names)
+
+    def kill_the_one_in_use(self):
+        at = self.names.index(path(self.w))
+        (self.w.relay_proc, self.proc)[at].kill()
+        return self.names[1 - at]
+
+
+@pytest.mark.sanitizer
+def test_when_a_relay_goes_for_good_the_other_carries_on(world):
+    w = world
+    two = TwoRelays(w)
+    d = Download(w, n=40_000_000)
+    d.goes_on()
+    other = two.kill_the_one_in_use()
+    wait_for(lambda: path(w) == other, 20, f"path {other}")
+    d.goes_on()
+    d.end()
+    # One dead relay is told, and holds up nobody.
+    r = w.laptop.json("ls")["rigs"][0]
+    assert r["online"] is True and r["path"] == other, r
+    w.laptop.rigway("reconnect")
+    assert path(w) == other
+    dead = [p for p in state(w)["paths"] if p["path"] != other]
+    assert dead[0]["state"] == "failed" and "port" in dead[0]["text"], dead
+
+
+def test_a_relay_dies_while_the_rig_is_away(world):
+    """The laptop stands in line at both; the one that is left tells it."""
+    w = world
+    two = TwoRelays(w)
+    service = w.rig.service("echo")
+    port = w.forward(service.port)
+    w.echo_through(port)
+    assert w.rig_proc.stop() == 0
+    wait_for(lambda: [p["state"] for p in state(w)["paths"]] ==
+             ["in line", "in line"], 30, "in line at both relays")
+    w.relay_proc.kill()
+    wait_for(lambda: "failed" in [p["state"] for p in state(w)["paths"]], 30)
+    assert state(w)["waits_at_relay"] is True
+    assert "the rig is away" in state(w)["text"]
+    assert w.laptop.json("ls")["rigs"][0]["online"] is False
+    w.start_rig()
+    wait_for(lambda: path(w) == two.names[1], 30, "the other relay")
+    w.echo_through(port)
