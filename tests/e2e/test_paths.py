@@ -2,6 +2,7 @@
 """A rig is reached along the best path there is, and the session moves to a
 better one while connections are open, and back when it dies."""
 import json
+import os
 import re
 
 import pytest
@@ -274,3 +275,67 @@ def test_a_relay_dies_while_the_rig_is_away(world):
     w.start_rig()
     wait_for(lambda: path(w) == two.names[1], 30, "the other relay")
     w.echo_through(port)
+
+
+PINGS = """
+import json, socket, sys, time
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+s.settimeout(30)
+took = []
+for i in range(int(sys.argv[2])):
+    t = time.monotonic()
+    s.sendall(b"k")
+    assert s.recv(1) == b"k"
+    took.append(time.monotonic() - t)
+print(json.dumps(sorted(took)))
+"""
+
+
+@pytest.fixture
+def slow_world(request):
+    """As net_world: 50 ms away, and 20 Mbit/s down to the laptop."""
+    from conftest import _world
+    from rigwaylib import net
+    from rigwaylib.world import World
+    why = net.reason_without()
+    if why:
+        pytest.skip(f"this machine has no network namespaces: {why}")
+    if not os.path.exists("/dev/net/tun"):
+        pytest.skip("this machine has no /dev/net/tun")
+    n = net.Net(delay_ms=12.5)
+    n.relay.sh("tc qdisc add dev vb root tbf rate 20mbit burst 32k "
+               "latency 100ms")
+    try:
+        yield from _world(request, World(n))
+    finally:
+        n.close()
+
+
+@pytest.mark.long
+@pytest.mark.alone
+@pytest.mark.parametrize("most", [1, 8])
+def test_keystrokes_under_bulk_on_a_slow_line(slow_world, most):
+    """Prints what a keystroke takes while two downloads fill the line, over
+    one connection and over as many as are of use."""
+    w = up(slow_world, laptop="client:\n  paths: relay\n"
+           f"session:\n  carriers_max: {most}\n")
+    echo = w.forward(w.rig.service("echo").port)
+    source = w.forward(w.rig.service("source", 0, 1 << 30).port)
+    bulk = [w.laptop.start(*proc.python(
+        proc.lib("flow.py"), "download", "127.0.0.1", source, 1 << 30))
+        for _ in range(2)]
+    at = state(w)["bytes_in"]
+    wait_for(lambda: state(w)["bytes_in"] > at + 8_000_000, 60, "bulk flows")
+    before = state(w)
+    r = w.laptop.exec(*proc.python("-c", PINGS, echo, 150), check=0,
+                      timeout=120)
+    took, after = json.loads(r.out), state(w)
+    rate = (after["bytes_in"] - before["bytes_in"]) * 8 / sum(took)
+    print(f"\nat most {most} connections ({after['carriers']} used): keystroke "
+          f"median {took[75] * 1000:.0f} ms, p95 {took[142] * 1000:.0f}, most "
+          f"{took[-1] * 1000:.0f}; bulk {rate / 1e6:.1f} Mbit/s")
+    assert 1 <= after["carriers"] <= most, after
+    assert took[75] < 1.0, took
+    for p in bulk:
+        p.kill()
