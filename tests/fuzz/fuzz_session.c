@@ -234,7 +234,7 @@ static void feed_frame(size_t k, struct reader *r)
 	static const uint8_t types[] = {
 		FRAME_OPEN,  FRAME_DATA, FRAME_FIN,  FRAME_STATE, FRAME_ASK,
 		FRAME_RESET, FRAME_END,	 FRAME_GONE, FRAME_READ,  FRAME_STREAMS,
-		FRAME_PING,  FRAME_PONG, FRAME_LIVE,
+		FRAME_PING,  FRAME_PONG, FRAME_LIVE, FRAME_WANTS, FRAME_LEAVE,
 	};
 	uint8_t out[FRAME_MAX], type = reader_u8(r);
 	uint32_t id = reader_u8(r);
@@ -272,6 +272,7 @@ static void feed_frame(size_t k, struct reader *r)
 		n = frame_put_reset(out, id, (uint16_t)v, "why");
 		break;
 	case FRAME_END: n = frame_put_end(out, id, (uint16_t)(v % 3)); break;
+	case FRAME_LEAVE: n = frame_put_empty(out, type, 0); break;
 	case FRAME_ASK:
 	case FRAME_GONE: n = frame_put_empty(out, type, id); break;
 	default:
@@ -322,6 +323,15 @@ static void use_stream(struct reader *r)
 	in_call = false;
 }
 
+/* What the spreading decides, at any time. */
+static void move(struct carrier *c, uint8_t arg)
+{
+	if ((arg & 0xf0) == 0xf0 && s->p.is_client)
+		carrier_retire(c, now);
+	else if (c->state == CARRIER_LIVE && streams[arg % STREAMS] != NULL)
+		stream_move(streams[arg % STREAMS], c);
+}
+
 static void order(struct reader *r)
 {
 	uint8_t op = reader_u8(r), arg;
@@ -353,8 +363,11 @@ static void order(struct reader *r)
 			carrier_suspect(carriers[k], 100000, now);
 		break;
 	case 9:
-		if (reader_u8(r) == 0xee)
+		arg = reader_u8(r);
+		if (arg == 0xee)
 			session_say_end(s, -20012, "replaced");
+		else if (carriers[k] != NULL)
+			move(carriers[k], arg);
 		break;
 	case 10:
 	case 11: use_stream(r); break;

@@ -100,10 +100,16 @@ static void live(void)
 		settle();
 	}
 	w = redial(w);
-	redial(NULL);
+	struct wire *w2 = redial(NULL);
+
 	for (int k = 0; k < 4; k++)
 		if (e[k] != NULL && e[k]->st != NULL) {
 			write_at(k == 3, e[k], 40000);
+			if (w2 != NULL && w2->c[k == 3] != NULL &&
+			    w2->c[k == 3]->state == CARRIER_LIVE)
+				stream_move(e[k]->st, w2->c[k == 3]);
+			if (k == 1 && w2 != NULL && w2->c[CLIENT] != NULL)
+				carrier_retire(w2->c[CLIENT], pair.now);
 			finish_at(k == 3, e[k]);
 		}
 	settle();
