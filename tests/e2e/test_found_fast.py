@@ -267,6 +267,7 @@ def test_a_machine_that_wakes_asks_at_once(far_world, clocks, side):
     """The clock that goes on in sleep has jumped: no SIGSTOP, no address, no
     traffic, only that."""
     w = far_world.up()
+    w.forward(9)  # so that it is always wanted
     took, slept = [], 0
     for _ in range(ROUNDS):
         calm(w)
@@ -285,6 +286,7 @@ def test_a_machine_that_wakes_asks_at_once(far_world, clocks, side):
 @pytest.mark.parametrize("side", ["laptop", "rig"])
 def test_a_hangup_signal_asks_at_once(far_world, side):
     w = far_world.up()
+    w.forward(9)
     took = []
     for _ in range(ROUNDS):
         calm(w)
