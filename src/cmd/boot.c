@@ -292,6 +292,7 @@ int boot_install(const struct boot_job *job, const char *by,
 	int err;
 
 	*ret_text = NULL;
+	*ret_report = NULL;
 	if (job->is_own && !others_may_run(job->program)) {
 		*ret_text = xasprintf(
 			"other accounts may not run %s, and the relay is to "
@@ -310,8 +311,10 @@ int boot_install(const struct boot_job *job, const char *by,
 	*ret_report = new_report(job);
 	json_object_set_new(*ret_report, "by", json_string(way->name));
 	err = way->install(job, *ret_report, ret_text);
-	if (err != 0)
+	if (err != 0) {
 		json_decref(*ret_report);
+		*ret_report = NULL;
+	}
 	return err;
 }
 
@@ -324,8 +327,10 @@ int boot_uninstall(const struct boot_job *job, json_t **ret_report,
 	*ret_report = new_report(job);
 	for (size_t i = 0; err == 0 && boot_ways[i] != NULL; i++)
 		err = boot_ways[i]->uninstall(job, *ret_report, ret_text);
-	if (err != 0)
+	if (err != 0) {
 		json_decref(*ret_report);
+		*ret_report = NULL;
+	}
 	return err;
 }
 
@@ -359,4 +364,10 @@ int boot_become_relay(void)
 	if (chdir("/") != 0)
 		return fail("relay", "cannot enter /");
 	return 0;
+}
+
+bool boot_relay_is_roots(void)
+{
+	return geteuid() != 0 && !self_has_home() &&
+	       access("/etc/systemd/system/rigway-relay.service", F_OK) == 0;
 }

@@ -73,8 +73,8 @@ extern const struct boot_way *const boot_ways[];
 extern const struct boot_way boot_systemd, boot_autostart, boot_cron,
 	boot_supervisor;
 
-/* Takes the first way that works, or the one called by. *ret_report is stolen
- * by the caller. As boot_way.install. */
+/* Takes the first way that works, or the one called by. *ret_report is the
+ * caller's then, and NULL on failure. As boot_way.install. */
 int boot_install(const struct boot_job *job, const char *by,
 		 json_t **ret_report, char **ret_text);
 int boot_uninstall(const struct boot_job *job, json_t **ret_report,
@@ -116,6 +116,8 @@ bool boot_at_join(struct setup *s, bool no_install);
 /* A relay that was installed by root has an account of its own: what root asks
  * it is asked by that one. 0, or EXIT_FAILED after saying why. */
 int boot_become_relay(void);
+/* Whether root installed one, and this user is another and asks for it. */
+bool boot_relay_is_roots(void);
 
 /* cmd/login.c: after a change of the kept forwards: while there are any, the
  * laptop's process starts at login, as client.start_at_login says. They say on

@@ -237,7 +237,9 @@ static int do_install(const struct install *in, const struct boot_job *job)
 	else
 		boot_print(in->who, report);
 	if (strcmp(in->role, "relay") == 0 && !in->as_json)
-		printf("  %-10s rigway relay invite\n", "codes");
+		printf("  %-10s %srigway relay invite\n", "codes",
+		       job->is_own && getenv("SUDO_UID") != NULL ? "sudo "
+								 : "");
 	const bool failed = json_is_false(json_object_get(report, "running")) &&
 			    !job->is_other;
 

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cmd/boot.h"
 #include "cmd/cmd.h"
 #include "cmd/relay_office.h"
 #include "cmd/show.h"
@@ -77,8 +78,12 @@ static int ask_files(struct office *o, json_t *request, json_t **ret)
 	if (path == NULL || key == NULL || access(key, F_OK) != 0) {
 		free(path);
 		free(key);
-		return office_fail("no relay has run here yet; 'rigway relay' "
-				   "starts one");
+		return office_fail(
+			boot_relay_is_roots()
+				? "this machine's relay belongs to root: sudo "
+				  "rigway relay ..."
+				: "no relay has run here yet; 'rigway relay' "
+				  "starts one");
 	}
 	free(key);
 	status = office_open(o);

@@ -181,6 +181,8 @@ def test_with_sudo_the_rig_of_who_typed_it_is_meant(systemd):
     code = wait_for(lambda: m.rigway("relay", "invite", check=None).out.strip(),
                     20, "a code")
     m.rigway("join", code, "--name", "desk", "--no-start", user="me")
+    r = m.rigway("relay", "invite", user="me", check=1)
+    assert "sudo rigway relay" in r.err, r.err
     sudo = {"SUDO_UID": m.run("id", "-u", "me").out.strip()}
     r = m.json("rig", "install", env=sudo)
     assert (r["user"], r["level"]) == ("me", "system"), r
