@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Loaded before a program's own libraries (LD_PRELOAD): the clock that goes on
- * in sleep is as many seconds ahead as the file boottime in RIGWAY_HOME says, so
- * that a test can let a machine sleep for as long as it likes in no time.
+ * in sleep is as many seconds ahead as the file boottime in RIGWAY_HOME says,
+ * so that a test can let a machine sleep for as long as it likes in no time.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
