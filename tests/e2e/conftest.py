@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from rigwaylib import faults  # noqa: E402
 from rigwaylib import net as netlib  # noqa: E402
 from rigwaylib import proc  # noqa: E402
 from rigwaylib.world import World  # noqa: E402
@@ -44,6 +45,21 @@ def net_world(request):
     n = netlib.Net(node2=True)
     try:
         yield from _world(request, World(n))
+    finally:
+        n.close()
+
+
+@pytest.fixture
+def path_world(request):
+    """The same, with a session along the kind of path that the test's
+    parameter names (faults.KINDS)."""
+    why = netlib.reason_without()
+    if why:
+        pytest.skip(f"this machine has no network namespaces: {why}")
+    n = faults.net_for(request.param)
+    try:
+        for w in _world(request, World(n)):
+            yield faults.bring_up(w, request.param)
     finally:
         n.close()
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from rigwaylib import faults
+from rigwaylib.poll import wait_for
 
 # What a busy machine may add to what is promised.
 MARGIN_S = 10.0
@@ -71,6 +72,18 @@ def test_the_laptop_sleeps(net_world):
 def test_the_rig_sleeps_and_the_relay_hangs(net_world):
     go_through(net_world.up(), [("asleep", "rig", 12), ("frozen", "relay", 3),
                                 ("frozen", "laptop", 3)])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path_world", ["direct", "lan"], indirect=True)
+def test_other_paths_die_as_well(path_world):
+    w = path_world
+    go_through(w, [
+        ("connections reset", "rig"), ("relay killed", "relay", 1),
+        ("black hole", "laptop", 3), ("new address", "laptop"),
+        ("asleep, mapping gone", "rig", 5)])
+    wait_for(lambda: faults.path_of(w).startswith(w.kind), 60,
+             "back on the better path")
 
 
 def test_a_fault_that_is_not_survived_is_seen(net_world):
