@@ -169,7 +169,8 @@ class Machine:
         self.boot_log = open(os.path.join(self.dir, f"boot.{self.boots}"), "w+b")
         self.boot_proc = subprocess.Popen(
             ["sh", "-c", 'echo $$ >"$1/cgroup.procs"; shift; exec "$@"', "sh",
-             cg, "setpriv", "--pdeathsig", "KILL", "--", "nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", "--",
+             cg, "setpriv", "--pdeathsig", "KILL", "--", "nsenter", "-t",
+             str(self.holder.pid), "--mount", "--root", "--",
              "unshare", "--cgroup", "--pid", "--fork", "--uts", "--ipc",
              "--net", "--mount", "--propagation", "unchanged",
              "--kill-child=KILL", "sh", "-c", _BOOT, "sh", self.dir,
@@ -207,7 +208,10 @@ class Machine:
         self.boot_log.close()
 
     def pull_the_plug(self):
-        os.kill(self.pid, signal.SIGKILL)
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.gone()
 
     def close(self):
