@@ -2,6 +2,7 @@
 """A rig with two relays: what each knows of its laptops, and leaving one."""
 import re
 
+from rigwaylib import flow
 from rigwaylib.poll import wait_for
 from rigwaylib.ports import freeport
 
@@ -84,3 +85,30 @@ def online_at(relay):
     rows = [d for d in relay.json("relay", "devices")["devices"]
             if d["role"] == "rig"]
     return rows[0]["online"]
+
+
+def path_of(laptop):
+    return laptop.json("status")["rigs"][0]["path"]
+
+
+def test_when_one_relay_goes_the_other_carries_on(world):
+    """The laptop was never at the second relay: the rig told each of the
+    other. What is open goes on, and so when they change places."""
+    w, other = joined(world)
+    wait_for(lambda: len(laptop_of(other)) == 1)
+    port = w.forward(w.rig.service("echo").port)
+    w.laptop.rigway("reconnect", check=None)
+    with flow.connect(port) as s:
+        flow.ping(s, b"through the first")
+        wait_for(lambda: str(w.relay_port) in path_of(w.laptop))
+        w.relay_proc.kill()
+        flow.ping(s, b"through the second", timeout=60)
+        assert str(other.port) in path_of(w.laptop)
+        w.start_relay()
+        wait_for(lambda: all(r["up"] for r in
+                             w.rig.json("rig", "relays")["relays"]), 40)
+        other.proc.kill()
+        flow.ping(s, b"and back", timeout=60)
+        assert str(w.relay_port) in path_of(w.laptop)
+    # A laptop that comes with a code of the relay that is there.
+    w.new_laptop()
