@@ -190,11 +190,12 @@ static int redeem(struct join *j, const struct key *key, const char *name,
 
 static int save_name(struct join *j)
 {
-	char *path = paths_state(&j->setup.paths, "rig", "name");
+	char *path;
 	int err, status = 0;
 
 	if (j->name == NULL)
 		return 0;
+	path = paths_state(&j->setup.paths, "rig", "name");
 	if (path == NULL)
 		return join_fail(paths_error(&j->setup.paths));
 	err = rig_name_save(path, j->name);

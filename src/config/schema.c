@@ -101,6 +101,8 @@ static const struct setting rows[] = {
 	  "Connections of one IPv4 address or IPv6 /64 that came straight and have not yet shown an admitted key." },
 	{ "rig.handshake_timeout", SETTING_DURATION, AT(rig.handshake_timeout_ms), 100, 2 * MINUTE, "10s",
 	  "Time in which whoever comes must say who it is." },
+	{ "rig.max_guessers", SETTING_INT, AT(rig.max_guessers), 1, 1048576, "65536",
+	  "Addresses whose wrong codes are remembered for a minute; when there are more, no code is taken from those that come straight." },
 	{ "rig.probes_per_minute", SETTING_INT, AT(rig.probes_per_minute), 1, 100000, "600",
 	  "Questions of laptops looking for this rig in their network that are answered in a minute." },
 	{ "rig.sshd_port", SETTING_INT, AT(rig.sshd_port), 0, 65535, "0",

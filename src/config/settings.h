@@ -67,6 +67,7 @@ struct settings_rig {
 	int guesses_per_minute;	      /* wrong codes, by relay or by address */
 	int max_unproven_per_address; /* an IPv4 address or IPv6 /64 */
 	uint64_t handshake_timeout_ms;
+	int max_guessers; /* such addresses, remembered */
 	int probes_per_minute;
 	int sshd_port;	       /* 0: found by itself */
 	char *sshd_config;     /* sshd's own configuration */

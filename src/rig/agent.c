@@ -239,6 +239,7 @@ static void set_rates(struct rig *rig)
 	rate_init(&rig->guesses, (uint32_t)c->guesses_per_minute, now_us);
 	strangers_init(&rig->strangers, (unsigned)c->max_unproven_per_address,
 		       (unsigned)c->guesses_per_minute);
+	rig->strangers.max_seen = (size_t)c->max_guessers;
 }
 
 static int serve_commands(struct rig *rig)

@@ -185,6 +185,28 @@ def test_wrong_codes_are_counted_by_address(world):
     assert other.read_frame(tls)[0] == WELCOME
 
 
+def greet_from(who, source, port, **kw):
+    s = socket.create_connection(("127.0.0.1", port), 10,
+                                 source_address=(source, 0))
+    tls = who.ctx.wrap_socket(s)
+    tls.sendall(hello(**kw))
+    return who.read_frame(tls)
+
+
+def test_addresses_that_guess_are_remembered_within_bounds(world):
+    code = listen(world, settings="rig:\n  max_guessers: 3\n")
+    w = world
+    other = stranger(w, "other")
+    for i in range(3):
+        refusal(greet_from(other, f"127.0.0.{20 + i}", w.port,
+                           invite=(os.urandom(16), os.urandom(32))))
+    why, text = refusal(greet_from(other, "127.0.0.30", w.port,
+                                   invite=code.invite()))
+    assert "too many wrong codes" in text
+    # Through a relay, or on the rig itself, nothing has changed.
+    w.rig.rigway("rig", "invite")
+
+
 def test_a_port_in_use_and_a_rig_that_nobody_could_reach(world):
     w = world.machines()
     busy = w.rig.service("page", 0, "x")
