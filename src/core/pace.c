@@ -204,10 +204,12 @@ static void next_round(struct pace *p, uint64_t now_us)
 }
 
 /* A round that the cap did not hold back says nothing of the rate. But if no
- * answer in it came without a queue on the way, doubling has gone too far. */
+ * answer in it came without a queue on the way, doubling has gone too far. On a
+ * short way it may as well be a process that had to wait for its turn. */
 static void free_round(struct pace *p)
 {
-	if (p->least_us != UINT64_MAX && p->least_us > p->rtt_us + slack_us(p))
+	if (p->least_us != UINT64_MAX &&
+	    p->least_us > p->rtt_us + SLACK_MOST_US)
 		p->startup = false;
 	p->round_ends = p->sent;
 	p->least_us = UINT64_MAX;
