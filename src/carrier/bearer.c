@@ -210,6 +210,11 @@ void bearer_close(struct bearer *b, int err, const char *text)
 	chan_finish(b->chan, err);
 }
 
+void bearer_cut(struct bearer *b, int err, const char *text)
+{
+	bearer_fail(b, err, text);
+}
+
 void bearer_dropped(struct carrier *c, int err, const char *text)
 {
 	struct bearer *b = carrier_user(c);

@@ -44,6 +44,9 @@ int bearer_accept(const struct bearer_params *p, const struct hello *h,
 		  bool fresh, const struct rig_info *info, struct bearer **ret);
 /* Ends it from here; on_end follows from the loop. */
 void bearer_close(struct bearer *b, int err, const char *text);
+/* The same without a last word, for a path that is dead: it would be waited
+ * for in vain. */
+void bearer_cut(struct bearer *b, int err, const char *text);
 /* For session_ops.on_drop: the bearer of a carrier the core gave up. */
 void bearer_dropped(struct carrier *c, int err, const char *text);
 /* What bearer_dial() or bearer_accept() was given as user, by the carrier. */

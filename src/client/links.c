@@ -38,7 +38,10 @@ void link_close(struct link *l, int err)
 	if (l->is_closing)
 		return;
 	l->is_closing = true;
-	bearer_close(l->bearer, err, err_text(err));
+	if (l->is_cut)
+		bearer_cut(l->bearer, err, err_text(err));
+	else
+		bearer_close(l->bearer, err, err_text(err));
 }
 
 /* How little a connection is missed. */
