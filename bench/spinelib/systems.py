@@ -246,6 +246,9 @@ class Rigway(System):
         """The environment of one of the three machines."""
         home = os.path.join(self.dir, name)
         os.makedirs(home, mode=0o700, exist_ok=True)
+        # Rig and laptop share this machine: the relay is what is measured.
+        with open(os.path.join(home, "rigway.yml"), "w") as f:
+            f.write("rig:\n  probe_port: 0\nclient:\n  paths: relay\n")
         return {"RIGWAY_HOME": home}
 
     def code(self, argv, home, label):

@@ -18,12 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/err.h"
+#include "base/file.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "cmd/demo_parts.h"
@@ -121,6 +124,22 @@ static void say(const char *text)
 
 /* -- standing up */
 
+/* All three are on one machine, where rig and laptop find each other without
+ * the relay, which is what the demo is about. */
+static bool write_settings(struct demo *d, int who)
+{
+	static const char text[] = "rig:\n  probe_port: 0\n"
+				   "client:\n  paths: relay\n";
+	char path[sizeof(d->home[0]) + 16];
+	int err = mkdir(d->home[who], 0700) < 0 ? -errno : 0;
+
+	snprintf(path, sizeof(path), "%s/rigway.yml", d->home[who]);
+	if (err == 0)
+		err = file_write_atomic(path, text, sizeof(text) - 1, 0600);
+	return err == 0 ||
+	       failed(d, "cannot write %s: %s", path, err_text(err));
+}
+
 static bool make_places(struct demo *d)
 {
 	static const char *const names[] = { "relay", "rig", "laptop" };
@@ -145,7 +164,7 @@ static bool make_places(struct demo *d)
 	d->page_port = demo_port();
 	d->local_page = demo_port();
 	d->local_ticker = demo_port();
-	return true;
+	return write_settings(d, RIG) && write_settings(d, LAPTOP);
 }
 
 /* The relay; ret_code gets the first rig's code at its very first start. */
