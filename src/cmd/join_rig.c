@@ -191,7 +191,7 @@ static int redeem(struct join *j, const struct key *key, const char *name,
 static int save_name(struct join *j)
 {
 	char *path;
-	int err, status = 0;
+	int err;
 
 	if (j->name == NULL)
 		return 0;
@@ -199,12 +199,10 @@ static int save_name(struct join *j)
 	if (path == NULL)
 		return join_fail(paths_error(&j->setup.paths));
 	err = rig_name_save(path, j->name);
-	if (err != 0) {
+	if (err != 0)
 		fprintf(stderr, "rigway join: %s: %s\n", path, err_text(err));
-		status = EXIT_FAILED;
-	}
 	free(path);
-	return status;
+	return err != 0 ? EXIT_FAILED : 0;
 }
 
 static int store_relay(struct agent_state *s, const struct rig_relay *relay)

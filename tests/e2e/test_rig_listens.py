@@ -12,6 +12,8 @@ from rigwaylib.poll import wait_for
 from rigwaylib.ports import freeport
 from rigwaylib.stranger import Code, Stranger, ask, fields, hello
 
+pytestmark = pytest.mark.sanitizer
+
 WELCOME, REFUSED = 2, 3
 
 
