@@ -19,7 +19,7 @@
 /* Bytes had to wait for the cap so lately: the carrier is full. */
 #define FULL_US 500000
 /* Below this round trip a second carrier brings nothing but work. */
-#define NEAR_US 2000
+#define NEAR_US 5000
 /* A short burst opens no carriers, a short pause closes none. */
 #define MORE_US	 1500000
 #define FEWER_US 30000000
