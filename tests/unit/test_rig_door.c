@@ -123,6 +123,7 @@ static void house_close(struct house *h)
 	calls_close(rig, NULL);
 	doors_close(rig);
 	uplink_free(rig->uplinks[0]);
+	rig->uplink_count = 0;
 	gate_free(rig->gate);
 	sessions_free(rig->sessions);
 	sshd_free(rig->sshd);
