@@ -205,6 +205,9 @@ uint64_t way_dials_settle(struct way *way)
 	}
 	goal = goal_of(way, now);
 	race_aim(&way->race, goal, way->kind, now);
+	if (goal == RACE_ANY && way->race.count == 0)
+		way_set_text(way, RW_ERR_UNREACHABLE,
+			     "client.paths leaves no path to it");
 	if (!way_is_needed(way))
 		dials_cancel(way->dials);
 	else if (goal == RACE_ANY)

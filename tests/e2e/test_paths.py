@@ -137,6 +137,21 @@ def test_a_setting_leaves_paths_out(net_world):
     assert state(w)["why"] == "client.paths allows relays only"
 
 
+def test_a_setting_may_leave_no_path_and_that_is_said(world):
+    w = world.machines()
+    w.laptop.settings(ANY)
+    port = freeport()
+    w.rig.rigway_start("rig", "--listen", f"127.0.0.1:{port}").wait_log(
+        r"^(rw1[a-z0-9]+)$")
+    code = w.client_code()
+    w.laptop.rigway("join", code)
+    w.laptop.settings("client:\n  paths: relay\n  wait: 1s\n")
+    w.laptop.rigway("daemon", "--stop")
+    w.laptop.fails("join", w.client_code(), says="client.paths does not allow")
+    w.laptop.rigway("forward", state(w)["name"], str(freeport()))
+    wait_for(lambda: "leaves no path" in (state(w)["text"] or ""), 20)
+
+
 @pytest.mark.long
 def test_a_forwarded_port_needs_no_relay(net_world):
     """What a person does at home: forwards a port of the router by hand."""
