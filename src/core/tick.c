@@ -14,21 +14,46 @@ bool carrier_is_owed(const struct carrier *c)
 	return c->ping_at != 0 || c->pace.sent > c->pace.read;
 }
 
+/* Whether another carrier was heard since c was last doubted: the path is
+ * there, and c waits for what TCP sends again only seconds later. */
+static bool is_overtaken(const struct carrier *c)
+{
+	const struct session *s = c->s;
+
+	if (!s->p.is_client || c->doubted_at <= c->last_in)
+		return false;
+	list_for_each (it, &s->carriers) {
+		const struct carrier *o =
+			container_of(it, struct carrier, link);
+
+		if (o != c && o->state == CARRIER_LIVE &&
+		    o->last_in > c->doubted_at)
+			return true;
+	}
+	return false;
+}
+
 /* While the peer owes an answer (a PONG; a READ, which comes within LAG_US), a
- * path that has died shows long before a deadline does. */
-static void tick_doubt(struct carrier *c, uint64_t *next)
+ * path that has died shows long before a deadline does. False when c was
+ * dropped. */
+static bool tick_doubt(struct carrier *c, uint64_t *next)
 {
 	struct session *s = c->s;
 	uint64_t at;
 
 	if (!carrier_is_owed(c)) {
 		c->owed_at = 0;
-		return;
+		return true;
 	}
 	if (c->owed_at == 0)
 		c->owed_at = s->now;
 	at = MAX(MAX(c->owed_at, c->last_in), c->doubted_at) + DOUBT_US +
 	     2 * c->pace.rtt_us;
+	if (s->now >= at && is_overtaken(c)) {
+		carrier_drop(c, RW_ERR_SUSPECT,
+			     "another connection answers, this one does not");
+		return false;
+	}
 	if (s->now >= at) {
 		c->doubted_at = s->now;
 		at = s->now + DOUBT_US;
@@ -36,6 +61,7 @@ static void tick_doubt(struct carrier *c, uint64_t *next)
 			s->ops->on_doubt(s, c);
 	}
 	*next = MIN(*next, at);
+	return true;
 }
 
 /* Whoever only receives is owed nothing: he asks when bytes cease. */
@@ -91,7 +117,8 @@ static bool tick_ping(struct carrier *c, uint64_t *next)
 		c->ping_asked = s->now;
 	}
 	tick_hush(c, next);
-	tick_doubt(c, next);
+	if (!tick_doubt(c, next))
+		return false;
 	*next = MIN(*next, c->ping_deadline != 0
 				   ? c->ping_deadline
 				   : c->last_in + l->ping_interval_us);

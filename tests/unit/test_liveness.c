@@ -146,6 +146,37 @@ static void an_overdue_answer_is_a_reason_for_doubt(void **state)
 	assert_int_equal(sd->drops, 0);
 }
 
+/* After an outage one connection comes back at once, and another only when TCP
+ * sends again, seconds later: what rides on that one does not wait for it. */
+static void a_connection_that_another_overtakes_is_given_up(void **state)
+{
+	struct side *sd = &pair.side[CLIENT];
+	struct seen *e = open_at(CLIENT, "a:1");
+	struct wire *w2;
+
+	(void)state;
+	settle();
+	w2 = wire_up();
+	settle();
+	advance(100000);
+	assert_int_equal(write_at(CLIENT, e, 100), 100);
+	wire_pull(w, CLIENT);
+	pair.now += 1000000;
+	tick();
+	assert_int_equal(sd->doubts, 1);
+	assert_int_equal(sd->drops, 0);
+	pair.now += 100000;
+	w2->c[CLIENT]->last_in = pair.now;
+	pair.now += 1000000;
+	tick();
+	assert_int_equal(sd->drops, 1);
+	assert_int_equal(sd->drop_err, RW_ERR_SUSPECT);
+	assert_null(w->c[CLIENT]);
+	assert_non_null(w2->c[CLIENT]);
+	settle();
+	assert_int_equal(pair.side[RIG].come[0]->bytes.len, 100);
+}
+
 /* Whoever only receives is owed nothing, and asks: once. */
 static void bytes_that_cease_are_asked_after(void **state)
 {
@@ -184,6 +215,7 @@ int main(void)
 		T(any_byte_proves_life_even_behind_a_full_queue),
 		T(a_suspect_must_prove_itself_by_its_own_deadline),
 		T(an_overdue_answer_is_a_reason_for_doubt),
+		T(a_connection_that_another_overtakes_is_given_up),
 		T(bytes_that_cease_are_asked_after),
 	};
 

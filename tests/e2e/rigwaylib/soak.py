@@ -14,7 +14,7 @@ from .poll import stays, wait_for
 
 MIB = 1 << 20
 SAMPLE_S = 1.0
-BASE_S = 5.0     # of quiet, before and after
+BASE_S = 5.0     # with nothing open, before and after
 RETURN_S = 150.0
 # What may stay: an allocator's slack and the caches that a peak has made.
 SLACK_MIB, SLACK_FDS = 8.0, 8
@@ -126,6 +126,10 @@ class Visitors:
     def touches_over(self):
         return last_line(self.touch).get("over")
 
+    def all_gone(self):
+        """Whether the silent service was told of every end."""
+        return last_line(self.silent).get("held") == 0
+
     def end(self):
         """What they did; nothing failed."""
         self.knock.p.stdin.close()
@@ -159,11 +163,12 @@ class Soak:
     def run(self):
         """Everything; returns the facts, or fails."""
         o, s = self.opt, self.samples
+        s.pass_time(BASE_S)
+        base = s.figures(1.0)
         self.traffic = faults.Traffic(self.w, **o.plan)
         visitors = Visitors(self.w, o)
+        s.mark("traffic")
         s.pass_time(BASE_S)
-        base_from = 1.0
-        base = s.figures(base_from)
         self.base_t = s.now()
         visitors.begin_touches()
         end = s.now() + o.seconds
@@ -171,7 +176,12 @@ class Soak:
             self.one_fault()
         wait_for(lambda: s.take() and visitors.touches_over(),
                  o.touches / o.touch_rate + 60, "all touches")
+        wait_for(lambda: s.take() and visitors.all_gone(), RETURN_S,
+                 "the last of what was touched has gone")
+        k, t = visitors.end()
+        total = self.traffic.end()
         self.over_t = s.now()
+        s.mark("all has ended")
         worst = s.figures(self.base_t)
 
         def returned():
@@ -185,8 +195,6 @@ class Soak:
         s.pass_time(BASE_S)
         last = s.figures(self.back_t)
         left = self.above(base)
-        k, t = visitors.end()
-        total = self.traffic.end()
         return {"left": left, "bytes": total, "knocks": k["good"], "touches": t["touched"],
                 "faults": len(self.cells), "base": base, "worst": worst,
                 "last": last, "seconds": s.now(), "seed": o.seed,
