@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "carrier/discover.h"
 
-#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,8 +76,7 @@ static void on_datagram(void *user, const uint8_t *data, size_t len,
 	char at[CHAN_ADDR_CAP];
 	uint16_t port;
 
-	if (!probe_answer_read(&d->keys, d->nonce, data, len, &port) ||
-	    port == 0)
+	if (!probe_answer_read(&d->keys, d->nonce, data, len, &port))
 		return;
 	answer_place(from, port, at);
 	for (unsigned i = 0; i < d->count; i++)
@@ -166,18 +165,10 @@ static void on_timer(void *user)
 /* The numeric address where the rig was, with its discovery's port. */
 static void set_before(struct discover *d, const char *text)
 {
-	struct sockaddr_in v4 = { .sin_family = AF_INET,
-				  .sin_port = htons(d->port) };
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6,
-				   .sin6_port = htons(d->port) };
 	struct hostport hp;
 
-	if (text == NULL || parse_hostport(text, 1, &hp) < 0)
-		return;
-	if (inet_pton(AF_INET, hp.host, &v4.sin_addr) == 1)
-		memcpy(&d->before, &v4, sizeof(v4));
-	else if (inet_pton(AF_INET6, hp.host, &v6.sin6_addr) == 1)
-		memcpy(&d->before, &v6, sizeof(v6));
+	if (text != NULL && parse_hostport(text, 1, &hp) == 0)
+		(void)sockaddr_parse(hp.host, d->port, &d->before);
 }
 
 static void open_sockets(struct discover *d)
@@ -200,7 +191,6 @@ int discover_start(const struct discover_params *params,
 		   struct discover **ret)
 {
 	struct discover *d = calloc(1, sizeof(*d));
-	int err;
 
 	if (d == NULL)
 		return RW_ERR_NOMEM;
@@ -210,11 +200,7 @@ int discover_start(const struct discover_params *params,
 	d->user = user;
 	probe_keys_init(&d->keys, &params->rig);
 	random_bytes(d->nonce, sizeof(d->nonce));
-	err = probe_write(&d->keys, d->nonce, d->question);
-	if (err < 0) {
-		free(d);
-		return err;
-	}
+	probe_write(&d->keys, d->nonce, d->question);
 	set_before(d, params->before);
 	open_sockets(d);
 	d->timer = timer_new(d->loop, on_timer, d);

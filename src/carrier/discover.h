@@ -30,7 +30,7 @@ struct discover_ops {
 	void (*on_done)(void *user, unsigned count, const char *text);
 };
 
-/* 0, or RW_ERR_CRYPTO, RW_ERR_NOMEM. Everything else comes in on_done, never
+/* 0, or RW_ERR_NOMEM. Everything else comes in on_done, never
  * from inside this call. */
 int discover_start(const struct discover_params *params,
 		   const struct discover_ops *ops, void *user,

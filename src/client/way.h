@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The way to one rig: its session, and what keeps it connected while it is
- * wanted. Dials through the relay, by client/backoff.h's schedule and several
- * at once, and the first one whose WELCOME is read wins; the others go. It
- * never opens a stream. Loop thread only.
+ * wanted. Dials along all paths that are known, as client/race.h says when, and
+ * the first one whose WELCOME is read wins; the others go, unless one is
+ * better. It never opens a stream. Loop thread only.
  *
  *	wanted by: forwards, connections, requests, a join
  *	IDLE -> DIALING <-> LIVE; ENDED when the rig ended the session for good

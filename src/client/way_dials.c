@@ -10,11 +10,13 @@
 #include "client/rigs.h"
 #include "crypto/hash.h"
 
-#define DOUBT_US                                                               \
-	300000		   /* a kicked path that is silent for so long has     \
-			    * others dialled beside it */
-#define LOOK_US	  50000	   /* a doubt may be over */
-#define RENEW_US  10000000 /* then the present connection is kept */
+/* A kicked path that is silent for so long has others dialled beside it, */
+#define DOUBT_US 300000
+/* and so often it is looked at whether it still is. */
+#define LOOK_US 50000
+/* If no new connection comes by then, the present one is kept. */
+#define RENEW_US 10000000
+/* A relay that kept a dial in line for so long was reached well until then. */
 #define WAITED_US 10000000
 
 /* The relay of the code first, then what the rig says. */
@@ -59,7 +61,6 @@ static void offer_addresses(struct way *way)
 		race_offer_search(&way->race);
 }
 
-/* Everything that is known about where the rig is. */
 void way_dials_offer(struct way *way)
 {
 	race_offers_begin(&way->race);
@@ -70,7 +71,6 @@ void way_dials_offer(struct way *way)
 	race_offers_end(&way->race, way_now(way));
 }
 
-/* A path that worked is tried again, whatever the rig says of it. */
 bool way_dials_learn(struct way *way, const struct path *p)
 {
 	struct rigs_row *row = way->row;
@@ -174,25 +174,30 @@ static void dial(struct way *way, struct path *p)
 	log_warn("%s: cannot dial: %s", way->row->name, way->text);
 }
 
+/* What a sign of life, or time, has settled. */
+static void forget_doubts(struct way *way, uint64_t now)
+{
+	if (!way_is_needed(way) || !way_is_live(way))
+		return;
+	if (way->is_renewing && now > way->renew_us + RENEW_US)
+		way->is_renewing = false;
+	if (way->doubt_us != 0 && way_links_is_heard(way, NULL))
+		way->doubt_us = 0;
+}
+
 /* What is wanted of the race now. */
-static enum race_goal goal_of(struct way *way, uint64_t now)
+static enum race_goal goal_of(const struct way *way, uint64_t now)
 {
 	if (!way_is_needed(way))
 		return RACE_OFF;
 	if (!way_is_live(way))
 		return RACE_ANY;
-	if (way->is_renewing && now > way->renew_us + RENEW_US)
-		way->is_renewing = false;
-	if (way->doubt_us != 0 && way_links_is_heard(way, NULL))
-		way->doubt_us = 0;
 	if (way->is_renewing ||
 	    (way->doubt_us != 0 && now >= way->doubt_us + DOUBT_US))
 		return RACE_ANY;
 	return way->kind == PATH_LAN ? RACE_OFF : RACE_BETTER;
 }
 
-/* Cancels the dials that are not wanted any more, and starts those that are
- * due. Returns when the next one is. */
 uint64_t way_dials_settle(struct way *way)
 {
 	uint64_t now = way_now(way), at;
@@ -203,6 +208,7 @@ uint64_t way_dials_settle(struct way *way)
 		dials_cancel(way->dials);
 		return UINT64_MAX;
 	}
+	forget_doubts(way, now);
 	goal = goal_of(way, now);
 	race_aim(&way->race, goal, way->kind, now);
 	if (goal == RACE_ANY && way->race.count == 0)

@@ -56,24 +56,43 @@ static bool cron_runs(void)
 	return found;
 }
 
-/* The whole table, "" where there is none yet. */
-static char *read_table(const struct boot_job *job)
+/* The whole table, "" where there is none yet: crontab says that by failing,
+ * but what fails otherwise must not be taken for an empty table. */
+static int read_table(const struct boot_job *job, char **ret, char **ret_text)
 {
 	struct buf out = { 0 };
-	char *text;
+	const int status = ask(job, "-l", NULL, &out);
+	const char *said = buf_text(&out);
+	const bool is_none =
+		status > 0 &&
+		(said[0] == '\0' || strcasestr(said, "no crontab") != NULL ||
+		 strcasestr(said, "no fcrontab") != NULL ||
+		 strcasestr(said, "no such file") != NULL);
+	char *line;
 
-	text = xstrdup(ask(job, "-l", NULL, &out) == 0 ? buf_text(&out) : "");
+	if (status == 0 || is_none) {
+		*ret = xstrdup(is_none ? "" : said);
+	} else {
+		line = boot_first_line(&out);
+		*ret_text = xasprintf("crontab refuses to be read: %s", line);
+		free(line);
+	}
 	buf_done(&out);
-	return text;
+	return status == 0 || is_none ? 0 : RW_ERR_NOT_ALLOWED;
 }
 
-static char *why_not(const struct boot_job *job)
+static bool has_crontab(void)
 {
 	static const char *const argv[] = { "sh", "-c", "command -v crontab",
 					    NULL };
 
+	return boot_run(argv, NULL, NULL) == 0;
+}
+
+static char *why_not(const struct boot_job *job)
+{
 	(void)job;
-	if (boot_run(argv, NULL, NULL) != 0)
+	if (!has_crontab())
 		return xstrdup("there is no crontab here");
 	if (!cron_runs())
 		return xstrdup("no cron runs here");
@@ -174,10 +193,13 @@ static int write_table(const struct boot_job *job, const char *table,
 
 static int install(const struct boot_job *job, json_t *report, char **ret_text)
 {
-	char *line = make_line(job), *old = read_table(job), *new;
+	char *line, *old, *new;
 	unsigned had;
-	int err = 0;
+	int err = read_table(job, &old, ret_text);
 
+	if (err != 0)
+		return err;
+	line = make_line(job);
 	new = edit(job, old, line, &had);
 	if (strcmp(old, new) != 0) {
 		err = write_table(job, new, ret_text);
@@ -199,10 +221,15 @@ static int install(const struct boot_job *job, json_t *report, char **ret_text)
 static int uninstall(const struct boot_job *job, json_t *report,
 		     char **ret_text)
 {
-	char *old = read_table(job), *new;
+	char *old, *new;
 	unsigned had;
-	int err = 0;
+	int err;
 
+	if (!has_crontab())
+		return 0;
+	err = read_table(job, &old, ret_text);
+	if (err != 0)
+		return err;
 	new = edit(job, old, NULL, &had);
 	if (had > 0) {
 		err = write_table(job, new, ret_text);

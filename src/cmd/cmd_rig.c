@@ -30,6 +30,13 @@ int rig_fail(const char *text)
 	return EXIT_FAILED;
 }
 
+int rig_fail_free(char *text)
+{
+	rig_fail(text != NULL ? text : "failed");
+	free(text);
+	return EXIT_FAILED;
+}
+
 int rig_misuse(const char *text, const char *word)
 {
 	fprintf(stderr, "rigway rig: '%s' %s\n", word, text);

@@ -5,11 +5,13 @@
  * status; what went wrong was printed.
  */
 #pragma once
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
 #include "cmd/setup.h"
+struct rig_reach;
 
 struct rig_typed {
 	const char *verb; /* NULL: run the agent */
@@ -29,7 +31,13 @@ int rig_remove(struct setup *s, struct rig_typed *a);
 int rig_relays(struct setup *s, struct rig_typed *a);
 int rig_leave(struct setup *s, struct rig_typed *a);
 
+/* What runs or rests here, to be closed; what is in the way was printed. */
+int rig_open(struct setup *s, struct rig_reach *ret);
+/* The end of a verb whose answer is a sentence, `text` in last; frees that. */
+int rig_say_done(json_t *last, bool is_json);
 /* Prints text after "rigway rig: "; EXIT_FAILED. */
 int rig_fail(const char *text);
+/* The same, and frees text, which may be NULL. */
+int rig_fail_free(char *text);
 /* The same for a word that is wrong; EXIT_MISUSE. */
 int rig_misuse(const char *text, const char *word);

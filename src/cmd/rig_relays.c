@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* rigway rig relays, rigway rig leave: the relays that this machine has joined,
  * whether the rig runs or not. */
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,27 +12,6 @@
 #include "cmd/show.h"
 #include "rig/admin.h"
 #include "rig/reach.h"
-
-/* Why not; text, which is freed, may be NULL. */
-static int fail_free(char *text)
-{
-	fprintf(stderr, "rigway rig: %s\n", text != NULL ? text : "failed");
-	free(text);
-	return EXIT_FAILED;
-}
-
-static int reach(struct setup *s, struct rig_reach *ret)
-{
-	const struct agent_open o = { .settings = &s->settings,
-				      .paths = &s->paths };
-	char *text = NULL;
-	int err = rig_reach(&o, ret, &text);
-
-	if (err != 0)
-		return fail_free(text);
-	free(text);
-	return 0;
-}
 
 /* The rows, as `status` of a running rig has them. */
 static int gather(struct rig_reach *r, json_t **ret, char **ret_text)
@@ -83,12 +61,12 @@ int rig_relays(struct setup *s, struct rig_typed *a)
 	size_t i;
 	int err;
 
-	if (reach(s, &r) != 0)
+	if (rig_open(s, &r) != 0)
 		return EXIT_FAILED;
 	err = gather(&r, &rows, &text);
 	rig_reach_close(&r);
 	if (err != 0)
-		return fail_free(text);
+		return rig_fail_free(text);
 	if (a->is_json) {
 		json_array_foreach(rows, i, row) json_object_del(row, "invite");
 		show_json_free(json_pack("{s:O}", "relays", rows));
@@ -130,7 +108,7 @@ int rig_leave(struct setup *s, struct rig_typed *a)
 	char *text = NULL;
 	int err;
 
-	if (reach(s, &r) != 0)
+	if (rig_open(s, &r) != 0)
 		return EXIT_FAILED;
 	if (r.fd >= 0)
 		err = rig_ask(
@@ -141,14 +119,6 @@ int rig_leave(struct setup *s, struct rig_typed *a)
 		err = leave_state(&r.state.relays, a->who, &last, &text);
 	rig_reach_close(&r);
 	if (err != 0)
-		return fail_free(text);
-	if (a->is_json) {
-		json_object_del(last, "ok");
-		show_json(last);
-	} else {
-		fprintf(stderr, "rigway rig: %s\n",
-			show_text(last, "text", ""));
-	}
-	json_decref(last);
-	return EXIT_DONE;
+		return rig_fail_free(text);
+	return rig_say_done(last, a->is_json);
 }

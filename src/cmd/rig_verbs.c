@@ -22,7 +22,7 @@
 #include "rig/register.h"
 #include "rig/removal.h"
 
-static int reach(struct setup *s, struct rig_reach *ret)
+int rig_open(struct setup *s, struct rig_reach *ret)
 {
 	const struct agent_open o = { .settings = &s->settings,
 				      .paths = &s->paths };
@@ -30,9 +30,23 @@ static int reach(struct setup *s, struct rig_reach *ret)
 	int err = rig_reach(&o, ret, &text);
 
 	if (err != 0)
-		rig_fail(text);
-	free(text);
+		rig_fail_free(text);
+	else
+		free(text);
 	return err;
+}
+
+int rig_say_done(json_t *last, bool is_json)
+{
+	if (is_json) {
+		json_object_del(last, "ok");
+		show_json(last);
+	} else {
+		fprintf(stderr, "rigway rig: %s\n",
+			show_text(last, "text", ""));
+	}
+	json_decref(last);
+	return EXIT_DONE;
 }
 
 static void say_note(const char *note)
@@ -53,12 +67,8 @@ static int invite_running(int fd, const struct rig_typed *a,
 				    (json_int_t)(a->expires_ms / 1000)),
 			  NULL, &last, &text);
 
-	if (err != 0) {
-		rig_fail(text);
-		free(text);
-		return EXIT_FAILED;
-	}
-
+	if (err != 0)
+		return rig_fail_free(text);
 	say_note(show_text(last, "note", ""));
 	show_code(show_text(last, "code", ""), a->is_json, false);
 	json_decref(last);
@@ -123,7 +133,7 @@ int rig_invite(struct setup *s, struct rig_typed *a)
 	if (a->is_guest && services[0] == '\0')
 		return rig_misuse("wants the services that the guest may reach",
 				  "--guest");
-	if (reach(s, &r) != 0)
+	if (rig_open(s, &r) != 0)
 		return EXIT_FAILED;
 
 	int status = r.fd >= 0 ? invite_running(r.fd, a, services)
@@ -147,7 +157,7 @@ static json_t *list_devices(struct setup *s)
 	char *text = NULL;
 	int err = 0;
 
-	if (reach(s, &r) != 0) {
+	if (rig_open(s, &r) != 0) {
 		json_decref(rows);
 		return NULL;
 	}
@@ -162,8 +172,7 @@ static json_t *list_devices(struct setup *s)
 	rig_reach_close(&r);
 	if (err == 0)
 		return rows;
-	rig_fail(text);
-	free(text);
+	rig_fail_free(text);
 	json_decref(rows);
 	return NULL;
 }
@@ -227,7 +236,7 @@ int rig_remove(struct setup *s, struct rig_typed *a)
 	char *text = NULL;
 	int err;
 
-	if (reach(s, &r) != 0)
+	if (rig_open(s, &r) != 0)
 		return EXIT_FAILED;
 	if (r.fd >= 0)
 		err = rig_ask(
@@ -237,16 +246,7 @@ int rig_remove(struct setup *s, struct rig_typed *a)
 	else
 		err = remove_state(&r.state, a->who, &last, &text);
 	rig_reach_close(&r);
-	if (err != 0) {
-		rig_fail(text);
-	} else if (a->is_json) {
-		json_object_del(last, "ok");
-		show_json(last);
-	} else {
-		fprintf(stderr, "rigway rig: %s\n",
-			show_text(last, "text", ""));
-	}
-	free(text);
-	json_decref(last);
-	return err == 0 ? EXIT_DONE : EXIT_FAILED;
+	if (err != 0)
+		return rig_fail_free(text);
+	return rig_say_done(last, a->is_json);
 }

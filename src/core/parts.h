@@ -24,12 +24,12 @@
 /* Ids to say GONE to on a carrier, beyond two for each stream that the peer
  * may have, before it is called hostile. */
 #define GONE_MAX 4096
-/* Idle memory is given back after so long without data. */
 /* An answer that is owed so long, and two round trips, is a reason for doubt.
  */
 #define DOUBT_US 700000
 /* Bytes that flowed and cease for so long are asked after. */
 #define HUSH_US 500000
+/* Idle memory is given back after so long without data. */
 #define IDLE_US 1000000
 
 enum carrier_state {

@@ -14,6 +14,10 @@ bool carrier_is_owed(const struct carrier *c)
 	return c->ping_at != 0 || c->pace.sent > c->pace.read;
 }
 
+/* The times of a carrier's life: each function looks after one thing of it, and
+ * *next falls to when to look again. Those that may drop the carrier and are
+ * not the last return false when they did. */
+
 /* Whether another carrier was heard since c was last doubted: the path is
  * there, and c waits for what TCP sends again only seconds later. */
 static bool is_overtaken(const struct carrier *c)
@@ -77,8 +81,6 @@ static void tick_hush(struct carrier *c, uint64_t *next)
 	}
 }
 
-/* The times of a carrier's life. Each looks after one thing of it: false when
- * the carrier was dropped. *next falls to when to look again. */
 static void tick_hello(struct carrier *c, uint64_t *next)
 {
 	if (c->s->now >= c->began + HELLO_US) {

@@ -40,8 +40,8 @@ uint64_t strangers_key(const struct sockaddr_storage *peer)
 	if (peer->ss_family == AF_INET6) {
 		const struct sockaddr_in6 *a = (const void *)peer;
 
-		/* 2^32 and up, so that it never meets a v4 address; what
-		 * begins with 32 zero bits is no global address. */
+		/* The top bit keeps it apart from every v4 address; no two
+		 * networks that are in use differ in it alone. */
 		return get_be64(a->sin6_addr.s6_addr) | UINT64_C(1) << 63;
 	}
 	if (peer->ss_family == AF_INET) {

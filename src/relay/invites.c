@@ -14,7 +14,7 @@
 #include "relay/book.h"
 
 #define ROWS_MAX 4000000
-/* How long a spent or expired invite is remembered, to say who used it,.
+/* How long a spent or expired invite is remembered, to say who used it.
  * A fleet has no more of them than may be open. */
 #define REMEMBER_S (30 * 86400)
 

@@ -311,7 +311,7 @@ static void do_leave(struct admin *a, struct local_req *r, json_t *msg)
 	struct rig *rig = a->rig;
 	const char *who = "";
 	char text[RELAYS_TEXT_CAP];
-	size_t n;
+	size_t n = 0;
 	int err;
 
 	json_unpack(msg, "{s:s}", "who", &who);

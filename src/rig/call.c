@@ -161,8 +161,11 @@ void call_answer(struct uplink *u, const struct control_call *call)
 	str_copy(k->addr, sizeof(k->addr), call->addr);
 	list_init(&k->link);
 	list_push(&rig->calls, &k->link);
-	if (call_dial(k) != 0)
+	err = call_dial(k);
+	if (err != 0) {
+		call_decline(u, call, err, err_text(err));
 		call_free(k);
+	}
 }
 
 void calls_close(struct rig *rig, const struct uplink *u)

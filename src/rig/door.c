@@ -242,7 +242,6 @@ static void door_open(struct door *d, const struct hello *h)
 
 	d->redeems = h->extra.redeems;
 	err = door_judge(d, h, text);
-
 	if (err == 0)
 		err = sessions_admit(d->rig->sessions, &a, &why);
 	if (err != 0)

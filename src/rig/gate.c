@@ -34,6 +34,7 @@ struct gate {
 	struct rig *rig;
 	struct tls_ctx *ctx;
 	struct listener *ports[GATE_PORTS_MAX]; /* as rig.listen */
+	int failed[GATE_PORTS_MAX]; /* why one is not open, as was said; 0 */
 	struct timer *retry;
 	struct list comers; /* in their handshake, oldest first */
 	size_t comer_count;
@@ -180,6 +181,9 @@ static char *explain(const struct setting_addr *at, int err)
 	const char *what = *at->host != '\0' ? at->host : "every address";
 
 	switch (err) {
+	case -EADDRNOTAVAIL:
+		return xasprintf("%s is no address of this machine (yet)",
+				 what);
 	case -EADDRINUSE:
 		return xasprintf("port %u on %s is in use by another program; "
 				 "stop it, or choose another: --listen PORT",
@@ -203,44 +207,62 @@ static void gate_say(const struct gate *g, size_t i)
 	log_info("listening on %s for laptops that come without a relay", text);
 }
 
-/* Opens what is not open. 0 also where an address is missing. */
+static int gate_try(struct gate *g, size_t i)
+{
+	const struct setting_addr *at = &g->rig->settings->rig.listen.items[i];
+	int err = listener_open(g->rig->loop, at->host, at->port, on_accept, g,
+				&g->ports[i]);
+
+	if (err == 0)
+		gate_say(g, i);
+	return err;
+}
+
+/* How that went; what is in the way is said once, and tried again. */
+static void gate_note(struct gate *g, size_t i, int err)
+{
+	char *text;
+
+	if (err != 0 && err != g->failed[i]) {
+		text = explain(&g->rig->settings->rig.listen.items[i], err);
+		log_warn("%s; trying again every %u s", text, RETRY_MS / 1000);
+		free(text);
+	}
+	g->failed[i] = err;
+	if (err != 0)
+		timer_start(g->retry, RETRY_MS);
+}
+
+static bool gate_is_missing(const struct gate *g, size_t i)
+{
+	return i < g->rig->settings->rig.listen.len && g->ports[i] == NULL;
+}
+
+/* Once it runs, nothing that is in the way ends it: it may go by itself. */
+static void on_retry(void *user)
+{
+	struct gate *g = user;
+
+	for (size_t i = 0; i < GATE_PORTS_MAX; i++)
+		if (gate_is_missing(g, i))
+			gate_note(g, i, gate_try(g, i));
+}
+
+/* 0 also where an address is missing (yet). */
 static int gate_listen(struct gate *g, char **ret_err)
 {
 	const struct setting_addrs *at = &g->rig->settings->rig.listen;
-	bool is_missing = false;
 
 	for (size_t i = 0; i < at->len && i < GATE_PORTS_MAX; i++) {
-		const struct setting_addr *a = &at->items[i];
-		int err;
+		int err = gate_try(g, i);
 
-		if (g->ports[i] != NULL)
-			continue;
-		err = listener_open(g->rig->loop, a->host, a->port, on_accept,
-				    g, &g->ports[i]);
-		if (err == 0) {
-			gate_say(g, i);
-		} else if (err == -EADDRNOTAVAIL) {
-			is_missing = true;
-			log_warn("%s is no address of this machine (yet); "
-				 "trying again every %u s",
-				 a->host, RETRY_MS / 1000);
-		} else {
-			*ret_err = explain(a, err);
+		if (err != 0 && err != -EADDRNOTAVAIL) {
+			*ret_err = explain(&at->items[i], err);
 			return err;
 		}
+		gate_note(g, i, err);
 	}
-	if (is_missing)
-		timer_start(g->retry, RETRY_MS);
 	return 0;
-}
-
-static void on_retry(void *user)
-{
-	char *text = NULL;
-
-	if (gate_listen(user, &text) != 0)
-		log_error("%s", text);
-	free(text);
 }
 
 uint16_t gate_port(const struct gate *g, size_t i)

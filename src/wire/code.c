@@ -53,7 +53,6 @@ static bool code_addr_is_valid(const char *addr)
 /* The rules both directions keep; PROTOCOL.md, section 12. */
 static bool code_is_valid(const struct code *c)
 {
-
 	if (c->kind != CODE_RIG && c->kind != CODE_CLIENT)
 		return false;
 	if (c->relay_count > CODE_RELAYS_MAX || c->addr_count > CODE_ADDRS_MAX)

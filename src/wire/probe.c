@@ -36,15 +36,14 @@ static bool mac_is_right(const struct secret *key, const uint8_t *data,
 	return mem_eq_ct(mac, data + mac_at, HASH_LEN);
 }
 
-int probe_write(const struct probe_keys *k,
-		const uint8_t nonce[PROBE_NONCE_LEN],
-		uint8_t out[static PROBE_LEN])
+void probe_write(const struct probe_keys *k,
+		 const uint8_t nonce[PROBE_NONCE_LEN],
+		 uint8_t out[static PROBE_LEN])
 {
 	memcpy(out, ask_magic, MAGIC_LEN);
 	memcpy(out + NONCE_AT, nonce, PROBE_NONCE_LEN);
 	memset(out + NONCE_AT + PROBE_NONCE_LEN, 0, PAD_LEN);
 	hmac_sha256(&k->probe, out, ASK_MAC_AT, out + ASK_MAC_AT);
-	return PROBE_LEN;
 }
 
 bool probe_read(const struct probe_keys *k, const uint8_t *data, size_t len,
@@ -57,16 +56,15 @@ bool probe_read(const struct probe_keys *k, const uint8_t *data, size_t len,
 	return true;
 }
 
-int probe_answer_write(const struct probe_keys *k,
-		       const uint8_t nonce[PROBE_NONCE_LEN], uint16_t port,
-		       uint8_t out[static PROBE_ANSWER_LEN])
+void probe_answer_write(const struct probe_keys *k,
+			const uint8_t nonce[PROBE_NONCE_LEN], uint16_t port,
+			uint8_t out[static PROBE_ANSWER_LEN])
 {
 	CHECK(port != 0);
 	memcpy(out, answer_magic, MAGIC_LEN);
 	memcpy(out + NONCE_AT, nonce, PROBE_NONCE_LEN);
 	put_be16(out + PORT_AT, port);
 	hmac_sha256(&k->answer, out, ANS_MAC_AT, out + ANS_MAC_AT);
-	return PROBE_ANSWER_LEN;
 }
 
 bool probe_answer_read(const struct probe_keys *k,

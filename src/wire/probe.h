@@ -29,16 +29,16 @@ struct probe_keys {
 void probe_keys_init(struct probe_keys *k, const struct pin *rig);
 
 /* Writes PROBE_LEN bytes; the nonce is random, a new one each time. */
-int probe_write(const struct probe_keys *k,
-		const uint8_t nonce[PROBE_NONCE_LEN],
-		uint8_t out[static PROBE_LEN]);
+void probe_write(const struct probe_keys *k,
+		 const uint8_t nonce[PROBE_NONCE_LEN],
+		 uint8_t out[static PROBE_LEN]);
 /* Whether this asks for the rig of k. */
 bool probe_read(const struct probe_keys *k, const uint8_t *data, size_t len,
 		uint8_t ret_nonce[PROBE_NONCE_LEN]);
 /* Writes PROBE_ANSWER_LEN bytes: port is where the rig listens (TCP). */
-int probe_answer_write(const struct probe_keys *k,
-		       const uint8_t nonce[PROBE_NONCE_LEN], uint16_t port,
-		       uint8_t out[static PROBE_ANSWER_LEN]);
+void probe_answer_write(const struct probe_keys *k,
+			const uint8_t nonce[PROBE_NONCE_LEN], uint16_t port,
+			uint8_t out[static PROBE_ANSWER_LEN]);
 /* Whether this answers the question that had this nonce. */
 bool probe_answer_read(const struct probe_keys *k,
 		       const uint8_t nonce[PROBE_NONCE_LEN],
