@@ -14,9 +14,10 @@ bool carrier_is_owed(const struct carrier *c)
 	return c->ping_at != 0 || c->pace.sent > c->pace.read;
 }
 
-/* The times of a carrier's life: each function looks after one thing of it, and
- * *next falls to when to look again. Those that may drop the carrier and are
- * not the last return false when they did. */
+/* --- the times of a carrier's life ---
+ *
+ * Each function looks after one thing of it, and *next falls to when to look
+ * again. False: the carrier was dropped. */
 
 /* Whether another carrier was heard since c was last doubted: the path is
  * there, and c waits for what TCP sends again only seconds later. */
