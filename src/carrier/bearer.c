@@ -226,6 +226,11 @@ void bearer_dropped(struct carrier *c, int err, const char *text)
 	chan_close(b->chan, err);
 }
 
+uint64_t bearer_rtt_us(const struct bearer *b)
+{
+	return b->chan != NULL ? chan_rtt_us(b->chan) : 0;
+}
+
 void *bearer_user(const struct carrier *c)
 {
 	const struct bearer *b = carrier_user(c);

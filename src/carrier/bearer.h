@@ -49,5 +49,8 @@ void bearer_close(struct bearer *b, int err, const char *text);
 void bearer_cut(struct bearer *b, int err, const char *text);
 /* For session_ops.on_drop: the bearer of a carrier the core gave up. */
 void bearer_dropped(struct carrier *c, int err, const char *text);
+/* As chan_rtt_us(): to whoever holds the connection's other end, which may be a
+ * relay. */
+uint64_t bearer_rtt_us(const struct bearer *b);
 /* What bearer_dial() or bearer_accept() was given as user, by the carrier. */
 void *bearer_user(const struct carrier *c);

@@ -444,6 +444,7 @@ static void tear_down(struct daemon *d)
 		forwards_close(&d->forwards);
 	if (d->directory != NULL)
 		directory_free(d->directory);
+	verbs_end(d);
 	if (d->rigs.path != NULL)
 		release_rigs(d);
 	local_free(d->local);
@@ -467,6 +468,7 @@ int daemon_run(int ready_fd, bool standby)
 
 	d->is_standby = standby;
 	d->lock_fd = -1;
+	list_init(&d->looks);
 	list_init(&d->joins);
 	list_init(&d->orders);
 	list_init(&d->forwards.rows);

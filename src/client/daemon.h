@@ -33,6 +33,7 @@ struct daemon {
 	struct forwards forwards;
 	struct directory *directory; /* who is online */
 	struct local *local;
+	struct list looks;  /* client/verbs.c: ls, status */
 	struct list joins;  /* client/join.c */
 	struct list orders; /* client/orders.c: held forwards */
 	char *ssh_config;   /* client/ssh_config.c: these two files */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -23,6 +24,7 @@ struct place {
 	bool is_asked;	  /* an answer is owed */
 	bool is_listing;  /* and the request is out */
 	bool is_answered; /* the last question was */
+	int64_t answered; /* unix seconds, the last time; 0: never */
 	char text[RELAY_TEXT_MAX + 1];
 	struct relay_row *rows, *fresh;
 	size_t row_count, fresh_count;
@@ -181,6 +183,7 @@ static void place_answered(struct place *p, int err, const char *text)
 	p->is_answered = err == 0;
 	str_copy(p->text, sizeof(p->text), err == 0 ? "" : text);
 	if (err == 0) {
+		p->answered = time(NULL);
 		free(p->rows);
 		p->rows = p->fresh;
 		p->row_count = p->fresh_count;
@@ -429,4 +432,21 @@ bool directory_knows(const struct directory *d, const struct rigs_row *rig,
 					 : "its relay's address is wrong";
 	}
 	return false;
+}
+
+int64_t directory_asked(const struct directory *d, const struct rigs_row *rig)
+{
+	const char(*at)[HOSTPORT_CAP];
+	const struct pin *relay;
+	int64_t last = 0;
+	size_t count;
+
+	for (size_t i = 0; (relay = relay_of(rig, i, &at, &count)) != NULL;
+	     i++) {
+		const struct place *p = find_place(d, relay);
+
+		if (p != NULL)
+			last = MAX(last, p->answered);
+	}
+	return last;
 }

@@ -38,3 +38,5 @@ const struct relay_row *directory_find(const struct directory *d,
  * *ret. */
 bool directory_knows(const struct directory *d, const struct rigs_row *rig,
 		     const char **ret);
+/* When one of them last answered, in unix seconds; 0: not lately. */
+int64_t directory_asked(const struct directory *d, const struct rigs_row *rig);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -42,7 +43,11 @@ static void visit_begins(struct visit *p)
 
 static void on_connected(void *user)
 {
-	visit_begins(user);
+	struct visit *p = user;
+
+	visit_begins(p);
+	if (p->fw != NULL)
+		p->fw->worked = time(NULL);
 }
 
 /* A page that reloads by itself fails often: one line every few seconds. */
@@ -57,6 +62,13 @@ static void log_failure(struct forward *fw, const char *text)
 		 fw->rig->name, fw->spec.port, fw->spec.target.to, text);
 }
 
+static void note_failure(struct forward *fw, const char *text)
+{
+	fw->failed = time(NULL);
+	str_copy(fw->failure, sizeof(fw->failure), text);
+	log_failure(fw, text);
+}
+
 static void on_done(void *user, int err, const char *text)
 {
 	struct visit *p = user;
@@ -66,7 +78,7 @@ static void on_done(void *user, int err, const char *text)
 	if (p->fw != NULL) {
 		p->fw->conn_count--;
 		if (err != 0)
-			log_failure(p->fw, text);
+			note_failure(p->fw, text);
 	}
 	free(p);
 }

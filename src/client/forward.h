@@ -44,6 +44,9 @@ struct forward {
 	int waiting_count; /* of them: for the rig */
 	uint64_t conn_total;
 	uint64_t log_us; /* when a failure was last logged */
+	/* What the rig's side said: unix seconds, 0: never. */
+	int64_t worked, failed;
+	char failure[200];
 };
 
 /* Reads the file and opens every port in it; a port that cannot be opened is

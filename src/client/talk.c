@@ -11,6 +11,7 @@
 #include "base/detach.h"
 #include "base/check.h"
 #include "base/err.h"
+#include "base/format.h"
 #include "client/self.h"
 #include "config/paths.h"
 #include "net/local.h"
@@ -124,24 +125,30 @@ struct exchange {
 	bool is_answered; /* at least one line came */
 };
 
-/* Borrows msg. 0, or why there is no last line. */
-static int exchange(int fd, const json_t *msg, talk_on_line *on_line,
-		    void *user, struct exchange *ret)
+struct question {
+	const json_t *msg; /* borrowed */
+	int timeout_ms;	   /* for each line; -1: never */
+	talk_on_line *on_line;
+	void *user;
+};
+
+/* 0, or why there is no last line. */
+static int exchange(int fd, const struct question *q, struct exchange *ret)
 {
-	int err = local_ask(fd, msg), passed;
+	int err = local_ask(fd, q->msg), passed;
 	json_t *line;
 
 	*ret = (struct exchange){ 0 };
 	while (err == 0) {
-		err = local_next(fd, -1, &line, &passed);
+		err = local_next(fd, q->timeout_ms, &line, &passed);
 		if (err < 0)
 			break;
 		ret->is_answered = true;
 		if (err == 1)
 			ret->status = last_status(line);
-		else if (on_line != NULL)
-			ret->status = on_line(user, line, passed);
-		if (passed >= 0 && (err == 1 || on_line == NULL))
+		else if (q->on_line != NULL)
+			ret->status = q->on_line(q->user, line, passed);
+		if (passed >= 0 && (err == 1 || q->on_line == NULL))
 			close(passed);
 		json_decref(line);
 		if (err == 0 && ret->status != 0)
@@ -157,36 +164,68 @@ static int ended(int err)
 	return 1;
 }
 
+/* It is there, and says nothing. */
+static int hangs(int fd, int timeout_ms)
+{
+	char waited[FORMAT_CAP];
+	pid_t pid = local_peer(fd);
+
+	fprintf(stderr,
+		"rigway: the background process (%ld) has not answered for %s: "
+		"it was stopped, or hangs. What it last knew is not shown. "
+		"'kill -CONT %ld' lets a stopped one go on; 'kill -KILL %ld' "
+		"ends it, and the next command starts it anew\n",
+		(long)pid, format_duration((uint64_t)timeout_ms, waited),
+		(long)pid, (long)pid);
+	return 1;
+}
+
 int talk_on(int fd, json_t *msg, talk_on_line *on_line, void *user)
 {
+	const struct question q = { msg, -1, on_line, user };
 	struct exchange ex;
-	int err = exchange(fd, msg, on_line, user, &ex);
+	int err = exchange(fd, &q, &ex);
 
 	json_decref(msg);
 	return err < 0 ? ended(err) : ex.status;
 }
 
-int talk(json_t *msg, talk_on_line *on_line, void *user)
+/* A process that is just ending may still take the call: the next one is asked
+ * then, once. */
+static int ask_twice(const struct question *q)
 {
 	struct exchange ex = { .status = 1 };
 	int err = 0;
 
-	/* A process that is just ending may still take the call: the next one
-	 * is asked then, once. */
 	for (int tries = 0; tries < 2; tries++) {
-		int fd = talk_connect(true);
+		int fd = talk_connect(true), status = 1;
 
-		if (fd < 0) {
-			json_decref(msg);
+		if (fd < 0)
 			return 1;
-		}
-		err = exchange(fd, msg, on_line, user, &ex);
+		err = exchange(fd, q, &ex);
+		if (err == RW_ERR_TIMEOUT)
+			status = hangs(fd, q->timeout_ms);
 		close(fd);
+		if (err == RW_ERR_TIMEOUT)
+			return status;
 		if (err == 0 || ex.is_answered)
 			break;
 	}
-	json_decref(msg);
 	return err < 0 ? ended(err) : ex.status;
+}
+
+int talk_within(int timeout_ms, json_t *msg, talk_on_line *on_line, void *user)
+{
+	const struct question q = { msg, timeout_ms, on_line, user };
+	int status = ask_twice(&q);
+
+	json_decref(msg);
+	return status;
+}
+
+int talk(json_t *msg, talk_on_line *on_line, void *user)
+{
+	return talk_within(-1, msg, on_line, user);
 }
 
 int talk_gather(void *user, json_t *line, int fd)

@@ -24,6 +24,10 @@ typedef int talk_on_line(void *user, json_t *line, int fd);
  * whose error is printed. A process that ends before its first answer is
  * replaced and asked again, once. */
 int talk(json_t *msg, talk_on_line *on_line, void *user);
+/* The same for a question that is answered at once or within a few seconds: a
+ * process that is silent for so long is told of, and the status is 1. */
+int talk_within(int timeout_ms, json_t *msg, talk_on_line *on_line, void *user);
+#define TALK_LOOK_MS 6000 /* the longest look: relays 3 s, rigs 2 s */
 /* The same on an open connection that talk_connect() made; fd stays open. */
 int talk_on(int fd, json_t *msg, talk_on_line *on_line, void *user);
 /* A talk_on_line that puts the lines' objects into the json array *user. */

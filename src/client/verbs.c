@@ -19,8 +19,12 @@
 #include "client/passfd.h"
 #include "net/local.h"
 #include "net/loop.h"
+#include "net/wake.h"
 
+#define STOPPING	 "rigway is stopping; try again"
 #define RENEW_TIMEOUT_MS 12000
+#define LOOK_MS		 10
+#define LOOK_MAX_US	 2000000
 
 /* NULL where the member is missing or no string. */
 static const char *get_str(const json_t *msg, const char *key)
@@ -55,15 +59,87 @@ struct rigs_row *verbs_rig(struct daemon *d, struct local_req *r,
 
 /* -- looking */
 
-struct ls {
+/* Before anything is told, every rig that is connected is asked, and is given a
+ * moment to answer. */
+struct look {
+	struct list link; /* daemon.looks */
 	struct daemon *d;
-	struct local_req *req;
+	struct local_req *req; /* NULL once the asker left */
+	void (*tell)(struct daemon *d, struct local_req *r);
+	struct timer *timer;
+	uint64_t until_us; /* 0: nobody was asked yet */
+	bool lists;	   /* asks the relays, too */
 };
 
-static void ls_gone(struct local_req *r, void *user)
+static void look_gone(struct local_req *r, void *user)
 {
 	(void)r;
-	((struct ls *)user)->req = NULL;
+	((struct look *)user)->req = NULL;
+}
+
+static bool all_answered(const struct daemon *d)
+{
+	list_for_each (it, &d->rigs.rows)
+		if (!way_has_answered(
+			    container_of(it, struct rigs_row, link)->way))
+			return false;
+	return true;
+}
+
+static void look_free(struct look *k)
+{
+	list_del(&k->link);
+	timer_free(k->timer);
+	free(k);
+}
+
+static void look_listed(void *user)
+{
+	timer_start(((struct look *)user)->timer, 0);
+}
+
+/* From the loop's timer: had this process stood still, what waits in its
+ * sockets was read by now, and is no news. */
+static void look_ask(struct look *k)
+{
+	wake_look(k->d->wake);
+	list_for_each (it, &k->d->rigs.rows)
+		way_ask(container_of(it, struct rigs_row, link)->way);
+	k->until_us = loop_now_us(&k->d->loop) + LOOK_MAX_US;
+	if (k->lists)
+		directory_ask(k->d->directory, look_listed, k);
+	else
+		look_listed(k);
+}
+
+static void look_on_timer(void *user)
+{
+	struct look *k = user;
+
+	if (k->req != NULL && k->until_us == 0) {
+		look_ask(k);
+		return;
+	}
+	if (k->req != NULL && loop_now_us(&k->d->loop) < k->until_us &&
+	    !all_answered(k->d)) {
+		timer_start(k->timer, LOOK_MS);
+		return;
+	}
+	if (k->req != NULL)
+		k->tell(k->d, k->req);
+	look_free(k);
+}
+
+static void look_start(struct daemon *d, struct local_req *r, bool lists,
+		       void (*tell)(struct daemon *d, struct local_req *r))
+{
+	struct look *k = xcalloc(1, sizeof(*k));
+
+	*k = (struct look){ .d = d, .req = r, .tell = tell, .lists = lists };
+	list_push(&d->looks, &k->link);
+	k->timer = timer_new(&d->loop, look_on_timer, k);
+	local_set_gone(r, look_gone, k);
+	timer_start(k->timer, 0);
 }
 
 static void reply_rigs(struct daemon *d, struct local_req *r,
@@ -79,31 +155,20 @@ static void reply_rigs(struct daemon *d, struct local_req *r,
 	}
 }
 
-static void ls_answered(void *user)
+static void tell_ls(struct daemon *d, struct local_req *r)
 {
-	struct ls *ls = user;
-
-	if (ls->req != NULL) {
-		reply_rigs(ls->d, ls->req, report_ls);
-		local_end(ls->req, true, 0, NULL);
-	}
-	free(ls);
+	reply_rigs(d, r, report_ls);
+	local_end(r, true, 0, NULL);
 }
 
 static void do_ls(struct daemon *d, struct local_req *r, json_t *msg)
 {
-	struct ls *ls = xcalloc(1, sizeof(*ls));
-
 	(void)msg;
-	ls->d = d;
-	ls->req = r;
-	local_set_gone(r, ls_gone, ls);
-	directory_ask(d->directory, ls_answered, ls);
+	look_start(d, r, true, tell_ls);
 }
 
-static void do_status(struct daemon *d, struct local_req *r, json_t *msg)
+static void tell_status(struct daemon *d, struct local_req *r)
 {
-	(void)msg;
 	local_reply_json(r, json_pack("{s:o}", "daemon", report_daemon(d)));
 	reply_rigs(d, r, report_status);
 	list_for_each (it, &d->forwards.rows)
@@ -112,6 +177,12 @@ static void do_status(struct daemon *d, struct local_req *r, json_t *msg)
 					   report_forward(container_of(
 						   it, struct forward, link))));
 	local_end(r, true, 0, NULL);
+}
+
+static void do_status(struct daemon *d, struct local_req *r, json_t *msg)
+{
+	(void)msg;
+	look_start(d, r, false, tell_status);
 }
 
 static json_t *rig_only(const struct daemon *d, const struct rigs_row *row)
@@ -346,6 +417,17 @@ static void do_stop(struct daemon *d, struct local_req *r, json_t *msg)
 	daemon_stop(d);
 }
 
+void verbs_end(struct daemon *d)
+{
+	list_for_each_safe (it, &d->looks) {
+		struct look *k = container_of(it, struct look, link);
+
+		if (k->req != NULL)
+			local_end(k->req, false, 1, STOPPING);
+		look_free(k);
+	}
+}
+
 static const struct verb {
 	const char *name;
 	void (*run)(struct daemon *d, struct local_req *r, json_t *msg);
@@ -369,7 +451,7 @@ void verbs_on_request(struct local_req *r, json_t *msg, void *user)
 	const char *name = get_str(msg, "do");
 
 	if (d->is_stopping) {
-		local_end(r, false, 1, "rigway is stopping; try again");
+		local_end(r, false, 1, STOPPING);
 		return;
 	}
 	for (size_t i = 0; name != NULL && i < ARRAY_LEN(verbs); i++)

@@ -12,6 +12,8 @@ struct rigs_row;
 
 /* user is the struct daemon. */
 void verbs_on_request(struct local_req *r, json_t *msg, void *user);
+/* Ends the looks that wait. */
+void verbs_end(struct daemon *d);
 /* The rig that msg's "rig" means; ends r and returns NULL when there is
  * none. */
 struct rigs_row *verbs_rig(struct daemon *d, struct local_req *r,

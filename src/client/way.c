@@ -65,6 +65,10 @@ static void on_live(struct session *s, struct carrier *c,
 	carrier_suspect(c, way->env->limits.ping_timeout_us, way_now(way));
 	if (!way_is_live(way)) {
 		way->since = time(NULL);
+		if (way->cut_at != 0 && way->cut_back_s < 0) {
+			way->cut_back_s = MAX(way->since - way->cut_at, 0);
+			way->resumed += !welcome->fresh;
+		}
 		log_info("%s: connected%s", way->row->name,
 			 welcome->fresh ? "" : ", nothing was lost");
 	}
@@ -116,6 +120,8 @@ void way_end_session(struct way *way, int err, const char *text)
 {
 	way_set_text(way, err, text);
 	way->is_ended = is_final(err);
+	if (way_is_live(way))
+		way_links_cut(way, way->text);
 	way->is_doomed = true;
 	way->since = time(NULL);
 	if (way_is_live(way))
@@ -419,32 +425,4 @@ struct session *way_session(const struct way *way)
 struct rigs_row *way_row(const struct way *way)
 {
 	return way->row;
-}
-
-void way_report(const struct way *way, struct way_report *ret)
-{
-	uint64_t now = way_now(way);
-	const struct link *l = links_newest(&way->links, 0);
-
-	*ret = (struct way_report){
-		.state = way_state(way),
-		.text = way->text,
-		.next_dial_ms = UINT64_MAX,
-		.dials = dials_count(way->dials),
-		.waits_at_relay = race_waits_in_line(&way->race),
-		.since = way->since,
-		.path = way_is_live(way) ? way->label : "",
-		.peer_addr = l != NULL ? l->peer_addr : "",
-		.links = links_live(&way->links, 0) +
-			 links_waiting(&way->links, 0),
-		.wants = way->wants,
-		.is_checking = way_is_live(way) && way->doubt_us != 0 &&
-			       !way_links_is_heard(way, NULL),
-		.cut = way->cut,
-		.cut_at = way->cut_at,
-	};
-	if (way->race.goal == RACE_ANY && way->race.next_us != UINT64_MAX)
-		ret->next_dial_ms = way->race.next_us > now
-					    ? (way->race.next_us - now) / 1000
-					    : 0;
 }

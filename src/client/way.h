@@ -89,6 +89,12 @@ void way_renew(struct way *way);
 void way_pair(struct way *way, const uint8_t invite_id[INVITE_ID_LEN],
 	      const uint8_t secret[INVITE_SECRET_LEN]);
 void way_unpair(struct way *way);
+/* Somebody wants to know how it is: unless it is proven just now, a live one is
+ * asked for a sign of life, */
+void way_ask(struct way *way);
+/* which has come since, or there is nothing to wait for. An answer that takes
+ * 1.5 s makes it one that is checked. */
+bool way_has_answered(const struct way *way);
 enum way_state way_state(const struct way *way);
 const char *way_state_name(enum way_state state);
 /* NULL while there is none; may change whenever the loop runs. */
@@ -106,9 +112,24 @@ struct way_report {
 	const char *peer_addr; /* the rig's as the relay sees it; "" */
 	unsigned links;
 	unsigned wants;
-	bool is_checking; /* live, and asked since anything was heard */
-	const char *cut;  /* why the path was last lost; "" */
-	int64_t cut_at;	  /* unix seconds; 0: never */
+	/* Live, but not shown as that: no byte came for longer than a ping and
+	 * its answer may take, or none since it was asked. */
+	bool is_checking;
+	uint64_t heard_ms;   /* ago, inside the session; UINT64_MAX: never */
+	uint64_t hop_rtt_us; /* to the relay, or to the rig where there is
+			      * none; 0: unknown */
+	unsigned resumed;    /* the session went on after a cut, so often */
+	unsigned moved;	     /* and went over to another path */
+	const char *cut;     /* why the path was last lost; "" */
+	int64_t cut_at;	     /* unix seconds; 0: never */
+	int64_t cut_after_s; /* it had been connected for so long */
+	int64_t cut_back_s;  /* and was again after that; -1: not yet */
+	uint32_t given_up;   /* connections, the last time that it was away */
+	int64_t given_up_at; /* for too long; unix seconds; 0: never */
+	uint64_t keep_s;     /* how long they are kept; 0: not known */
+	bool keeps_less;     /* client.keep_absent says so, not the rig */
+	uint64_t kept_ms;    /* what is left of that; UINT64_MAX: it does not
+			      * run */
 };
 void way_report(const struct way *way, struct way_report *ret);
 

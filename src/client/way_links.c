@@ -2,6 +2,7 @@
 /* Which of the session's connections are kept: docs/decisions/010. */
 #include "client/way_local.h"
 
+#include <errno.h>
 #include <time.h>
 
 #include "base/check.h"
@@ -56,8 +57,15 @@ static void use(struct way *way, const struct link *l)
 	bool is_move = way_is_live(way) && way->path != l->path;
 	bool is_cut = way->is_renewing || way->doubt_us != 0;
 
-	if (is_move)
+	if (is_move) {
 		note_rtt(way);
+		way->moved++;
+	}
+	if (way_is_live(way) && way->doubt_us != 0) {
+		way_links_cut(way, "no answer came any more");
+		way->cut_back_s = 0;
+		way->resumed++;
+	}
 	list_for_each (it, &way->links.all) {
 		struct link *o = container_of(it, struct link, link);
 
@@ -105,17 +113,25 @@ static bool go_back(struct way *way)
 	return way_is_live(way);
 }
 
+void way_links_cut(struct way *way, const char *text)
+{
+	way->cut_at = time(NULL);
+	way->cut_after_s = MAX(way->cut_at - way->since, 0);
+	way->cut_back_s = -1;
+	str_copy(way->cut, sizeof(way->cut), text);
+}
+
 /* The path is down: from here on the clock of backoff.h runs. */
 static void outage(struct way *way)
 {
 	way->path = 0;
 	way->doubt_us = 0;
 	way->is_renewing = false;
+	if (!way->is_doomed)
+		way_links_cut(way, way->text);
 	way->since = time(NULL);
 	if (way->is_doomed)
 		return;
-	way->cut_at = way->since;
-	str_copy(way->cut, sizeof(way->cut), way->text);
 	race_begin(&way->race, way_now(way));
 }
 
@@ -128,15 +144,20 @@ void way_links_extra_failed(struct way *way)
 	way->extra_at_us = way_now(way) + pause_us;
 }
 
+/* What the system calls it tells nobody more than that. */
+static bool is_cut(int err)
+{
+	return err == RW_ERR_TRUNCATED || err == -EPIPE || err == -ECONNRESET;
+}
+
 static void on_link_end(void *user, const struct link *l, int err,
 			const char *text)
 {
 	struct way *way = user;
 
-	if (!l->is_closing && !l->is_old && !way->is_ended) {
+	if (!l->is_closing && !l->is_old && !way->is_ended && !way->is_doomed) {
 		way_set_text(way, err,
-			     err == RW_ERR_TRUNCATED ? "the connection was cut"
-						     : text);
+			     is_cut(err) ? "the connection was cut" : text);
 		race_failed(&way->race, l->path, err, way->text, time(NULL));
 		if (l->is_live)
 			log_info("%s: connection lost: %s", way->row->name,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the way's files share: way.c has the session and who wants it,
- * way_dials.c what is dialled, way_links.c which connections are kept. One set
+ * way_dials.c what is dialled, way_links.c which connections are kept, and
+ * way_report.c what is told. One set
  * of flags, and settle() in way.c is the one place that acts on them, outside
  * of everybody's callbacks. Nothing else includes this.
  */
@@ -37,8 +38,12 @@ struct way {
 	int err;
 	char text[WAY_TEXT_CAP];
 	int64_t since;
+	uint64_t asked_us; /* by way_check(); 0: never */
+	unsigned resumed, moved;
 	char cut[WAY_TEXT_CAP]; /* why the path was last lost */
 	int64_t cut_at;		/* unix seconds; 0: never */
+	int64_t cut_after_s;	/* of being connected */
+	int64_t cut_back_s;	/* -1: it still is */
 	unsigned extra_fails;	/* of dials for one more along the path */
 	uint64_t extra_at_us;	/* not before */
 	bool is_unsettled;	/* settle() is to run again */
@@ -105,4 +110,6 @@ void way_links_settle(struct way *way);
 /* As many along the path in use as the core has use for. Returns when to look
  * again. */
 uint64_t way_links_settle_extra(struct way *way);
+/* The path in use is lost, whether or not there is another one. */
+void way_links_cut(struct way *way, const char *text);
 void way_links_extra_failed(struct way *way);

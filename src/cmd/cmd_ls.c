@@ -18,7 +18,7 @@ static const char *online_word(const json_t *rig)
 
 	return json_is_true(online)    ? "yes"
 	       : json_is_false(online) ? "no"
-				       : "?";
+				       : "unknown";
 }
 
 static const char *rtt_text(const json_t *rig, char out[static FORMAT_CAP])
@@ -46,13 +46,13 @@ static void print_table(const json_t *rigs)
 		name_w = n > name_w ? n : name_w;
 		path_w = p > path_w ? p : path_w;
 	}
-	printf("%-*s  ONLINE  %-*s  %-9s  SINCE\n", name_w, "NAME", path_w,
+	printf("%-*s  ONLINE   %-*s  %-9s  SINCE\n", name_w, "NAME", path_w,
 	       "PATH", "RTT");
 	json_array_foreach(rigs, i, rig)
 	{
 		const char *note = show_text(rig, "note", NULL);
 
-		printf("%-*s  %-6s  %-*s  %-9s  %s%s%s%s\n", name_w,
+		printf("%-*s  %-7s  %-*s  %-9s  %s%s%s%s\n", name_w,
 		       show_text(rig, "name", ""), online_word(rig), path_w,
 		       show_text(rig, "path", "-"), rtt_text(rig, rtt),
 		       show_text(rig, "since", "-"), note != NULL ? "  (" : "",
@@ -112,7 +112,8 @@ int cmd_ls(int argc, char **argv)
 	if (only_names)
 		return print_names();
 	lines = json_array();
-	status = talk(json_pack("{s:s}", "do", "ls"), talk_gather, lines);
+	status = talk_within(TALK_LOOK_MS, json_pack("{s:s}", "do", "ls"),
+			     talk_gather, lines);
 	rigs = pick(lines, "rig");
 	if (status == 0 && as_json) {
 		all = json_pack("{s:O}", "rigs", rigs);

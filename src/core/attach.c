@@ -320,6 +320,15 @@ void carrier_suspect(struct carrier *c, uint64_t deadline_us, uint64_t now_us)
 	session_wake(c->s);
 }
 
+void carrier_ping(struct carrier *c, uint64_t now_us)
+{
+	if (c->state != CARRIER_LIVE)
+		return;
+	c->s->now = now_us;
+	c->ping_due = true;
+	session_wake(c->s);
+}
+
 uint64_t carrier_heard_us(const struct carrier *c)
 {
 	return c->last_in;

@@ -63,6 +63,7 @@ static void on_pong(struct carrier *c, uint64_t token)
 	if (token != c->ping_token || c->ping_at == 0)
 		return;
 	pace_rtt(&c->pace, MAX(c->s->now - c->ping_at, 1), c->s->now);
+	c->s->answered = MAX(c->s->answered, c->ping_at);
 	c->ping_at = c->ping_deadline = 0;
 }
 

@@ -89,6 +89,8 @@ struct session {
 	uint64_t keep_us;	   /* client: how long all this is kept */
 	bool keeps_less;	   /* client: shorter than the rig does */
 	uint64_t absent_at;	   /* client: without a carrier; 0 not */
+	uint32_t given_up;	   /* client: streams that were kept so long */
+	uint64_t given_up_at;	   /* the last time; 0 never */
 	struct list carriers;
 	uint32_t carrier_count;
 	uint16_t slots;		 /* bits of carrier.slot in use */
@@ -112,6 +114,7 @@ struct session {
 	uint64_t data_at;  /* when bytes last moved */
 	uint32_t attached; /* carriers that became live */
 	uint64_t bytes_in, bytes_out, last_heard;
+	uint64_t answered; /* when the last answered ping left */
 	bool woken, ending;
 	struct refused bye;
 	uint8_t scratch[FRAME_MAX];

@@ -270,6 +270,12 @@ void session_stats(const struct session *s, struct session_stats *ret)
 		.bytes_in = s->bytes_in,
 		.bytes_out = s->bytes_out,
 		.last_heard_us = s->last_heard,
+		.answered_us = s->answered,
+		.keep_us = s->keep_us,
+		.keeps_less = s->keeps_less,
+		.absent_us = s->absent_at,
+		.given_up = s->given_up,
+		.given_up_us = s->given_up_at,
 	};
 	list_for_each (it, &s->streams) {
 		const struct stream *st = container_of(it, struct stream, all);

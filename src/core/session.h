@@ -106,6 +106,9 @@ size_t carrier_output(struct carrier *c, const uint8_t **ret, uint64_t now_us);
 void carrier_close(struct carrier *c, uint64_t now_us);
 /* Prove it alive within deadline_us or drop it (after waking, roaming). */
 void carrier_suspect(struct carrier *c, uint64_t deadline_us, uint64_t now_us);
+/* Sends it a ping now, beside those that silence brings; what it finds out
+ * stands in session_stats. */
+void carrier_ping(struct carrier *c, uint64_t now_us);
 /* When bytes last came in on it, or it was suspected (or began). */
 uint64_t carrier_heard_us(const struct carrier *c);
 /* Client: c is not needed any more. Everything moves to the other carriers,
@@ -150,5 +153,17 @@ struct session_stats {
 	uint32_t full;		/* streams that take no more until then */
 	uint64_t rtt_us;	/* least of the live carriers; 0 unknown */
 	uint64_t last_heard_us; /* when any byte last came in; 0 never */
+	/* When the last ping left that was answered: what was read may have
+	 * lain in the kernel while this process stood still, this cannot. 0
+	 * never */
+	uint64_t answered_us;
+	/* Client: how long all this is kept without a carrier (0: no rig has
+	 * said so yet), whether the own limit is the shorter one, and since
+	 * when that runs (0: it does not). */
+	uint64_t keep_us;
+	bool keeps_less;
+	uint64_t absent_us;
+	uint32_t given_up;    /* client: streams ended by that, */
+	uint64_t given_up_us; /* the last time; 0 never */
 };
 void session_stats(const struct session *s, struct session_stats *ret);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What happens because time passes: pings, deadlines, what lags behind, and
  * what users are told outside of their own calls. */
-#include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "base/format.h"
@@ -200,7 +200,7 @@ void session_keep(struct session *s, uint32_t rig_keep_s)
  * of stays, and is opened when it is back. */
 static void tick_absent(struct session *s, uint64_t *next)
 {
-	char text[STREAM_TEXT_MAX] = "the rig was not reached for the ";
+	struct buf text = { 0 };
 	char keep[FORMAT_CAP];
 
 	if (s->absent_at == 0)
@@ -210,16 +210,22 @@ static void tick_absent(struct session *s, uint64_t *next)
 		return;
 	}
 	s->absent_at = 0;
-	strcat(text, format_duration(s->keep_us / 1000, keep));
-	strcat(text, s->keeps_less ? " that client.keep_absent keeps"
-				   : " that it keeps");
-	strcat(text, " connections");
+	s->given_up = 0;
+	buf_printf(&text,
+		   "the rig was not reached for the %s that %s connections",
+		   format_duration(s->keep_us / 1000, keep),
+		   s->keeps_less ? "client.keep_absent keeps" : "it keeps");
 	list_for_each_safe (it, &s->streams) {
 		struct stream *st = container_of(it, struct stream, all);
 
-		if (st != s->control && st->sent_open)
-			stream_reset(st, RW_ERR_TIMEOUT, text);
+		if (st == s->control || !st->sent_open)
+			continue;
+		s->given_up += !st->closed;
+		stream_reset(st, RW_ERR_TIMEOUT, buf_text(&text));
 	}
+	if (s->given_up > 0)
+		s->given_up_at = s->now;
+	buf_done(&text);
 }
 
 uint64_t session_tick(struct session *s, uint64_t now_us)

@@ -56,6 +56,8 @@ void local_end_json(struct local_req *r, bool ok, int exit_status,
  * RW_ERR_NOT_FOUND when no such process runs, RW_ERR_PERM when another user
  * serves there, -errno. */
 int local_connect(const char *path);
+/* The process that serves there; 0 where the system does not tell. */
+pid_t local_peer(int fd);
 /* Sends one request; msg is borrowed. RW_ERR_LIMIT, RW_ERR_GONE, -errno. */
 int local_ask(int fd, const json_t *msg);
 /* Waits for the next line, at most timeout_ms (-1: for ever). *ret is the

@@ -27,6 +27,16 @@ static int ask_check_peer(int fd)
 	return cred.uid == geteuid() ? 0 : RW_ERR_PERM;
 }
 
+pid_t local_peer(int fd)
+{
+	struct ucred cred = { .pid = 0 };
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return 0;
+	return cred.pid;
+}
+
 int local_connect(const char *path)
 {
 	int fd, r = dial_unix(path, &fd);

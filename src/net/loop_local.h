@@ -104,6 +104,8 @@ union sock {
 int sock_open(uv_loop_t *loop, union sock *s, int fd);
 /* Keepalive of TCP: first probe after idle_s; harmless elsewhere. */
 void sock_keepalive(int fd, unsigned idle_s);
+/* As chan_rtt_us(); one file a system. */
+uint64_t sock_rtt_us(int fd);
 /* What UV_EOF really is: 0, or the error that waits in the socket. After a
  * short read, libuv takes POLLHUP for the end without asking further; a reset
  * looks like that, too. */

@@ -20,7 +20,7 @@ static uint64_t awake_us(void)
 }
 
 /* Lets a tick pass, and returns how long it took beyond its time. */
-static uint64_t wake_look(struct wake *w)
+static uint64_t pass(struct wake *w)
 {
 	const uint64_t awake = w->p.awake_us(), always = w->p.always_us();
 	uint64_t passed = awake - w->awake_us;
@@ -37,10 +37,15 @@ static uint64_t wake_look(struct wake *w)
 static void on_tick(void *user)
 {
 	struct wake *w = user;
-	const uint64_t away_ms = wake_look(w);
+	const uint64_t away_ms = pass(w);
 
 	if (away_ms >= WAKE_LATE_MS)
 		w->p.on_wake(w->p.user, away_ms);
+}
+
+void wake_look(struct wake *w)
+{
+	on_tick(w);
 }
 
 struct wake *wake_new(const struct wake_params *params)
@@ -56,7 +61,7 @@ struct wake *wake_new(const struct wake_params *params)
 		w->p.tick_ms = WAKE_TICK_MS;
 	w->timer = timer_new(w->p.loop, on_tick, w);
 	timer_unref(w->timer);
-	wake_look(w);
+	pass(w);
 	return w;
 }
 

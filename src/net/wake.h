@@ -31,6 +31,9 @@ struct wake_params {
 
 /* Ends the process when memory is out. It does not keep uv_run() going. */
 struct wake *wake_new(const struct wake_params *params);
+/* Somebody is about to be told how things are: looks at once, rather than at
+ * the next tick. on_wake may run inside. */
+void wake_look(struct wake *w);
 /* on_wake runs no more; fine inside of it. NULL is fine. */
 void wake_free(struct wake *w);
 
