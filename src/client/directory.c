@@ -306,6 +306,35 @@ static void place_free(struct place *p)
 	free(p);
 }
 
+static bool is_named(const struct directory *d, const struct pin *relay)
+{
+	const char(*at)[HOSTPORT_CAP];
+	const struct pin *other;
+	size_t count;
+
+	list_for_each (it, &d->rigs->rows) {
+		const struct rigs_row *rig =
+			container_of(it, struct rigs_row, link);
+
+		for (size_t i = 0;
+		     (other = relay_of(rig, i, &at, &count)) != NULL; i++)
+			if (pin_eq(other, relay))
+				return true;
+	}
+	return false;
+}
+
+/* A rig that names other relays each time would have them all dialled. */
+static void drop_unnamed(struct directory *d)
+{
+	list_for_each_safe (it, &d->places) {
+		struct place *p = container_of(it, struct place, link);
+
+		if (!is_named(d, &p->relay))
+			place_free(p);
+	}
+}
+
 static void linger_over(void *user)
 {
 	struct directory *d = user;
@@ -364,6 +393,7 @@ void directory_ask(struct directory *d, void (*on_done)(void *user), void *user)
 {
 	struct question *q = xcalloc(1, sizeof(*q));
 
+	drop_unnamed(d);
 	q->all = d;
 	q->on_done = on_done;
 	q->user = user;

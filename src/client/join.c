@@ -411,18 +411,19 @@ void join_start(struct daemon *d, const char *text, const char *name,
 	list_push(&d->joins, &j->link);
 	local_set_gone(r, on_gone, j);
 	err = j->code.relay_count > 0 ? redeem_start(j) : 0;
-	/* The rig itself is the judge of the code; who can reach it needs no
-	 * relay. */
-	if (err < 0)
+	if (err < 0) {
 		join_fail(j, "%s", err_text(err));
-	else if (j->code.addr_count > 0 && d->env.paths != WAY_PATHS_RELAY) {
+	} else if (j->code.addr_count > 0 && d->env.paths != WAY_PATHS_RELAY) {
+		/* The rig itself is the judge of the code; who can reach it
+		 * needs no relay. */
 		if (ask_rig(j))
 			pair(j);
-	} else if (j->code.relay_count == 0)
+	} else if (j->code.relay_count == 0) {
 		join_fail(j,
 			  "%s is reached without a relay, and client.paths "
 			  "does not allow that",
 			  j->code.rig_name);
+	}
 }
 
 void join_end_all(struct daemon *d)

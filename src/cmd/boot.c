@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/fnv.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "client/self.h"
@@ -78,14 +79,10 @@ static const struct passwd *find_owner(const struct boot_params *p)
 
 /* -- the job --------------------------------------------------------------- */
 
-/* FNV-1a: tells the names of several homes' services apart. */
+/* Tells the names of several homes' services apart. */
 static uint32_t hash_of(const char *text)
 {
-	uint32_t h = UINT32_C(0x811c9dc5);
-
-	for (; *text != '\0'; text++)
-		h = (h ^ (unsigned char)*text) * UINT32_C(0x01000193);
-	return h;
+	return (uint32_t)fnv_add(FNV_BEGIN, text, strlen(text));
 }
 
 /* The path as systemd reads it, with the machine's id as %m where it is that.

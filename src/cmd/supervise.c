@@ -209,9 +209,9 @@ int cmd_supervise(int argc, char **argv)
 	while (++at < argc)
 		s.argv[n++] = argv[at];
 	err = find_files(&s, role);
-	if (err == RW_ERR_BUSY)
+	if (err == RW_ERR_BUSY) {
 		err = 0; /* one is there already */
-	else if (err == 0) {
+	} else if (err == 0) {
 		write_pid(s.lock);
 		watch_signals(&s);
 		if (ready_fd >= 0) {
@@ -229,6 +229,16 @@ int cmd_supervise(int argc, char **argv)
 
 /* -- for the other commands ------------------------------------------------ */
 
+/* The RIGWAY_HOME that it was installed for; NULL: the usual places. */
+static const char *home_of(const struct boot_job *job)
+{
+	static const char name[] = "RIGWAY_HOME=";
+
+	if (job->env[0] == NULL || !str_has_prefix(job->env[0], name))
+		return NULL;
+	return job->env[0] + strlen(name);
+}
+
 int supervise_start(const struct boot_job *job, bool *ret_started,
 		    char **ret_text)
 {
@@ -237,13 +247,7 @@ int supervise_start(const struct boot_job *job, bool *ret_started,
 	const struct detach_params p = {
 		.program = job->program,
 		.argv = argv,
-		.home = getenv("RIGWAY_HOME") != NULL &&
-					str_has_prefix(job->env[0] != NULL
-							       ? job->env[0]
-							       : "",
-						       "RIGWAY_HOME=")
-				? job->env[0] + strlen("RIGWAY_HOME=")
-				: NULL,
+		.home = home_of(job),
 		.log = job->log,
 	};
 	int fd = -1, err = file_lock(job->supervisor, &fd);

@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/fnv.h"
 #include "base/mem.h"
 
 #define MACHINE_ID_LEN 32
@@ -47,14 +48,10 @@ __attribute__((format(printf, 2, 3))) static void fail(struct paths *p,
 	va_end(ap);
 }
 
-/* FNV-1a, 64 bits: names folders of our own, so nobody gains by a collision. */
+/* Names folders of our own. */
 static uint64_t hash_of(const char *text)
 {
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	for (; *text != '\0'; text++)
-		h = (h ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-	return h;
+	return fnv_add(FNV_BEGIN, text, strlen(text));
 }
 
 /* The id in that file, to be freed, or NULL. systemd's page machine-id(5): 32

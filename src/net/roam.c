@@ -2,9 +2,11 @@
 #include "net/roam.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/fnv.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/loop.h"
@@ -47,29 +49,15 @@ void roam_note(struct roam *r)
 
 /* -- comparing */
 
-/* FNV-1a. */
-static uint64_t hash_bytes(uint64_t h, const void *data, size_t len)
-{
-	const uint8_t *p = data;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ p[i]) * UINT64_C(0x100000001b3);
-	return h;
-}
-
 static uint64_t hash_addr(const uv_interface_address_t *a)
 {
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
+	uint64_t h = fnv_add(FNV_BEGIN, a->name, strlen(a->name));
 
 	if (a->address.address4.sin_family == AF_INET)
-		h = hash_bytes(h, &a->address.address4.sin_addr,
+		return fnv_add(h, &a->address.address4.sin_addr,
 			       sizeof(a->address.address4.sin_addr));
-	else
-		h = hash_bytes(h, &a->address.address6.sin6_addr,
-			       sizeof(a->address.address6.sin6_addr));
-	for (const char *c = a->name; *c != '\0'; c++)
-		h = hash_bytes(h, c, 1);
-	return h;
+	return fnv_add(h, &a->address.address6.sin6_addr,
+		       sizeof(a->address.address6.sin6_addr));
 }
 
 /* Of all addresses of interfaces that are up, in any order. */

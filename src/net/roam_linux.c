@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/fnv.h"
 #include "net/loop_local.h"
 #include "net/roam_local.h"
 
@@ -48,13 +49,11 @@ struct thing {
 	uint8_t addr[16];
 };
 
+/* Never 0. */
 static uint64_t hash(const void *data, size_t len)
 {
-	const uint8_t *p = data;
-	uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+	const uint64_t h = fnv_add(FNV_BEGIN, data, len);
 
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ p[i]) * UINT64_C(0x100000001b3);
 	return h != 0 ? h : 1;
 }
 

@@ -11,6 +11,11 @@ static void on_done(void *user)
 	*(bool *)user = true;
 }
 
+static const struct conn *control_of(struct world *w, const struct dev *dev)
+{
+	return relay_present(w->relay, key_pin(dev->key))->control;
+}
+
 /* A relay may list whom it likes: strangers take no room, and nothing away from
  * those who are known here. */
 static void rows_of_strangers_are_not_kept(void **state)
@@ -65,6 +70,11 @@ static void rows_of_strangers_are_not_kept(void **state)
 	memset(&row.pin, 0, sizeof(row.pin));
 	put_be32(row.pin.b, 7);
 	assert_null(directory_find(d, &row));
+	/* A relay that no rig names any more is left at the next question. */
+	assert_non_null(control_of(&w, &laptop));
+	row.relay_count = 0;
+	directory_ask(d, on_done, &is_done);
+	until(&w, control_of(&w, &laptop) == NULL);
 	directory_free(d);
 	way_release(row.way, on_done, &is_released);
 	until(&w, is_released);
