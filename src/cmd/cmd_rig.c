@@ -156,11 +156,9 @@ static int take_words(struct rig_typed *a, int argc, char **argv)
 			return rig_misuse("is one word too many", argv[1]);
 		if (argc == 0 || argv[0][0] == '\0') {
 			rig_fail(removes ? "whom? 'rigway rig devices' lists "
-					   "names "
-					   "and fingerprints"
+					   "names and fingerprints"
 					 : "which relay? 'rigway rig relays' "
-					   "lists "
-					   "them");
+					   "lists them");
 			return command_misuse("rig");
 		}
 		a->who = argv[0];
