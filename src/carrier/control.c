@@ -630,6 +630,23 @@ void control_stop(struct control *c)
 	control_leave(c);
 }
 
+void control_report(const struct control *c, struct control_report *ret)
+{
+	const uint64_t now = loop_now_us(c->loop);
+	const uint64_t silent = now - MIN(now, c->heard_us);
+
+	*ret = (struct control_report){
+		.is_up = c->chan != NULL &&
+			 silent <= (RELAY_PING_MS + RELAY_PONG_MS + 1000) *
+					   (uint64_t)1000,
+		.heard_ms = c->heard_us != 0 ? silent / 1000 : UINT64_MAX,
+		.rtt_us = c->rtt_us,
+		.next_ms = UINT64_MAX,
+	};
+	if (c->chan == NULL && !c->is_final && c->next_us > now)
+		ret->next_ms = (c->next_us - now) / 1000;
+}
+
 bool control_is_up(const struct control *c)
 {
 	return c->chan != NULL;

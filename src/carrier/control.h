@@ -76,6 +76,13 @@ int control_start(const struct control_params *params,
  * RW_ERR_CANCELLED within this call). Safe in its callbacks. */
 void control_stop(struct control *c);
 bool control_is_up(const struct control *c);
+struct control_report {
+	bool is_up;	   /* and heard of within what a ping may take */
+	uint64_t heard_ms; /* ago; UINT64_MAX: never */
+	uint64_t rtt_us;   /* of the last ping; 0: unknown */
+	uint64_t next_ms;  /* until the next dial; UINT64_MAX: none is due */
+};
+void control_report(const struct control *c, struct control_report *ret);
 /* Down: dial now, and often for the next 60 s. Up: prove within 1.8 s that the
  * relay is still there. After sleep or an address change. */
 void control_kick(struct control *c);

@@ -128,9 +128,9 @@ static int take_option(struct rig_typed *a, int opt)
 /* The words that are no options: a verb, and what it is about. */
 static int take_words(struct rig_typed *a, int argc, char **argv)
 {
-	static const char *const verbs[] = { "invite",	 "devices", "remove",
-					     "relays",	 "leave",   "install",
-					     "uninstall" };
+	static const char *const verbs[] = { "invite",	"devices",  "status",
+					     "remove",	"relays",   "leave",
+					     "install", "uninstall" };
 
 	if (argc == 0)
 		return 0;
@@ -289,6 +289,8 @@ static int run(struct setup *s, struct rig_typed *a)
 		return rig_invite(s, a);
 	if (strcmp(a->verb, "devices") == 0)
 		return rig_devices(s, a);
+	if (strcmp(a->verb, "status") == 0)
+		return rig_status(s, a);
 	if (strcmp(a->verb, "relays") == 0)
 		return rig_relays(s, a);
 	if (strcmp(a->verb, "leave") == 0)

@@ -32,9 +32,9 @@ static const struct command_option relay_options[] = {
 	JSON,
 	END,
 };
-static const char *const rig_verbs[] = { "invite",    "devices", "remove",
-					 "relays",    "leave",	 "install",
-					 "uninstall", NULL };
+static const char *const rig_verbs[] = { "invite",  "devices",	 "status",
+					 "remove",  "relays",	 "leave",
+					 "install", "uninstall", NULL };
 static const struct command_option rig_options[] = {
 	{ "name", "NAME", "what the laptops call this machine" },
 	{ "listen", "PORT", "let laptops come here without a relay" },
@@ -148,7 +148,8 @@ const struct command commands[] = {
 	  "run a relay on a public machine", cmd_relay, relay_verbs,
 	  relay_options, relay_more },
 	{ "rig",
-	  "[invite | devices | remove DEVICE | relays | leave RELAY | install "
+	  "[invite | devices | status | remove DEVICE | relays | leave RELAY | "
+	  "install "
 	  "| uninstall] "
 	  "[OPTION...]",
 	  "run this GPU machine's agent", cmd_rig, rig_verbs, rig_options,

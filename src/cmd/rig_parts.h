@@ -27,6 +27,8 @@ struct rig_typed {
 int rig_invite(struct setup *s, struct rig_typed *a);
 int rig_devices(struct setup *s, struct rig_typed *a);
 int rig_remove(struct setup *s, struct rig_typed *a);
+/* rig_status.c: only of one that runs. */
+int rig_status(struct setup *s, struct rig_typed *a);
 /* rig_relays.c: the relays that this machine has joined. */
 int rig_relays(struct setup *s, struct rig_typed *a);
 int rig_leave(struct setup *s, struct rig_typed *a);

@@ -153,9 +153,9 @@ struct session_stats {
 	uint32_t full;		/* streams that take no more until then */
 	uint64_t rtt_us;	/* least of the live carriers; 0 unknown */
 	uint64_t last_heard_us; /* when any byte last came in; 0 never */
-	/* When the last ping left that was answered: what was read may have
-	 * lain in the kernel while this process stood still, this cannot. 0
-	 * never */
+	/* When the last ping (or HELLO) left that was answered: what was read
+	 * may have lain in the kernel while this process stood still, this
+	 * cannot. 0 never */
 	uint64_t answered_us;
 	/* Client: how long all this is kept without a carrier (0: no rig has
 	 * said so yet), whether the own limit is the shorter one, and since

@@ -16,7 +16,7 @@
 #include "rig/removal.h"
 #include "rig/rig.h"
 #include "rig/sessions.h"
-#include "rig/sshd.h"
+#include "rig/status.h"
 #include "rig/uplink.h"
 
 struct admin {
@@ -141,9 +141,8 @@ static void do_devices(struct admin *a, struct local_req *r, json_t *msg)
 		if (dev->role == DEVICE_REMOVED)
 			continue;
 		local_reply_json(
-			r,
-			admin_device_json(
-				dev, p != NULL && session_is_live(p->session)));
+			r, admin_device_json(
+				   dev, p != NULL && status_is_proven(rig, p)));
 	}
 	local_end(r, true, 0, NULL);
 }
@@ -190,58 +189,10 @@ json_t *admin_relay_json(const struct rig_relay *relay, bool is_up,
 			 "invite", invite, "up", is_up, "text", text);
 }
 
-static json_t *relay_json(const struct uplink *u)
-{
-	return admin_relay_json(uplink_relay(u), uplink_is_up(u),
-				uplink_text(u));
-}
-
-static json_t *session_json(const struct rig *rig, const struct peer *p)
-{
-	const struct device *dev = devices_find(&rig->devices, &p->pin);
-	struct session_stats st;
-	char pin[PIN_SHORT_LEN + 1];
-	bool relayed = false;
-	const char *path = peer_path(p, &relayed);
-
-	session_stats(p->session, &st);
-	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "path",
-		path == NULL ? "none"
-		: relayed    ? "relay"
-			     : "direct",
-		"at", path != NULL ? path : "", "name",
-		dev != NULL ? dev->name : "", "fingerprint",
-		pin_short(&p->pin, pin), "connected",
-		session_is_live(p->session), "streams", (json_int_t)st.streams,
-		"bytes_in", (json_int_t)st.bytes_in, "bytes_out",
-		(json_int_t)st.bytes_out, "rtt_us", (json_int_t)st.rtt_us);
-}
-
 static void do_status(struct admin *a, struct local_req *r, json_t *msg)
 {
-	const struct rig *rig = a->rig;
-	json_t *relays = json_array(), *sessions = json_array();
-	char pin[PIN_TEXT_LEN + 1], shown[PIN_SHORT_LEN + 1];
-
 	(void)msg;
-	for (size_t i = 0; i < rig->uplink_count; i++)
-		json_array_append_new(relays, relay_json(rig->uplinks[i]));
-	for (const struct peer *p = NULL;
-	     (p = sessions_next(rig->sessions, p)) != NULL;)
-		json_array_append_new(sessions, session_json(rig, p));
-	local_end_json(r, true, 0, NULL,
-		       json_pack("{s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:I, "
-				 "s:I, s:I}",
-				 "name", rig->name, "fingerprint",
-				 pin_short(key_pin(rig->key), shown), "key",
-				 pin_text(key_pin(rig->key), pin), "sshd_port",
-				 (int)sshd_port(rig->sshd), "devices",
-				 (json_int_t)devices_admitted(&rig->devices),
-				 "relays", relays, "sessions", sessions, "woke",
-				 (json_int_t)rig->woke, "slept_ms",
-				 (json_int_t)rig->away_ms, "moved",
-				 (json_int_t)rig->moved));
+	local_end_json(r, true, 0, NULL, status_json(a->rig));
 }
 
 /* -- join, wait ----------------------------------------------------------- */

@@ -142,6 +142,8 @@ static void leg_on_end(void *user, int err, const char *text)
 		timer_start(p->timer, 0);
 		return;
 	}
+	p->since = p->left_at = rig_now();
+	str_copy(p->left, sizeof(p->left), err != 0 ? text : "it left");
 	log_info("%s: not connected any more (%s); its streams are kept",
 		 p->label, err != 0 ? text : "it left");
 	timer_start(p->timer, p->rig->settings->rig.keep_absent_ms);
@@ -379,9 +381,11 @@ int sessions_admit(struct sessions *s, const struct arrival *a,
 			peer_end(s, p, 0, "");
 		return err;
 	}
-	if (was_away)
+	if (was_away) {
+		p->since = rig_now();
 		log_info("%s: %s", p->label,
 			 fresh ? "connected" : "connected again");
+	}
 	return 0;
 }
 

@@ -26,7 +26,10 @@ struct uplink {
 	size_t index; /* in rig->relays.rows */
 	struct control *control;
 	char text[RELAY_TEXT_MAX + 1]; /* why it is not up; "" not known yet */
-	struct timer *vouch;	       /* until it may be asked again */
+	bool was_up;
+	int64_t since, cut_at;	      /* unix seconds: up or not; 0: never */
+	char cut[RELAY_TEXT_MAX + 1]; /* why it was last lost */
+	struct timer *vouch;	      /* until it may be asked again */
 	uint64_t vouch_ms;
 	bool is_vouching; /* the answer for one device is awaited */
 };
@@ -201,6 +204,8 @@ static void on_up(void *user, const char *fleet, const char *relay_name,
 	struct uplink *u = user;
 
 	u->text[0] = '\0';
+	u->was_up = true;
+	u->since = rig_now();
 	log_info("connected to the relay %s (fleet %s) from %s",
 		 relay_name[0] != '\0' ? relay_name : row_of(u)->addr[0], fleet,
 		 your_addr);
@@ -225,6 +230,11 @@ static void on_down(void *user, int err, const char *text, uint64_t next_try_ms)
 		snprintf(when, sizeof(when), "in %s",
 			 format_duration(next_try_ms, wait));
 	str_copy(u->text, sizeof(u->text), text);
+	if (u->was_up) {
+		u->was_up = false;
+		u->since = u->cut_at = rig_now();
+		str_copy(u->cut, sizeof(u->cut), text);
+	}
 	if (next_try_ms == CONTROL_NEVER)
 		log_error("the relay %s: %s; another rigway with this rig's "
 			  "key is running: stop it, then start this one anew",
@@ -276,6 +286,7 @@ int uplink_new(struct rig *rig, size_t index, struct uplink **ret)
 	u->index = index;
 	u->vouch = timer_new(rig->loop, on_vouch_timer, u);
 	u->vouch_ms = VOUCH_MS;
+	u->since = rig_now();
 
 	int err = uplink_start(u);
 
@@ -336,6 +347,17 @@ bool uplink_is_up(const struct uplink *u)
 const char *uplink_text(const struct uplink *u)
 {
 	return uplink_is_up(u) ? "" : u->text;
+}
+
+void uplink_report(const struct uplink *u, struct uplink_report *ret)
+{
+	*ret = (struct uplink_report){
+		.since = u->since,
+		.cut_at = u->cut_at,
+		.cut = u->cut,
+	};
+	if (u->control != NULL)
+		control_report(u->control, &ret->control);
 }
 
 const struct rig_relay *uplink_relay(const struct uplink *u)

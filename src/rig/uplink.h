@@ -21,6 +21,13 @@ void uplink_free(struct uplink *u);
 bool uplink_is_up(const struct uplink *u);
 /* Why it is not up, a sentence part; "" while it is, and at the start. */
 const char *uplink_text(const struct uplink *u);
+struct uplink_report {
+	struct control_report control;
+	int64_t since;	 /* unix seconds: up, or not */
+	const char *cut; /* why it was last lost; "" */
+	int64_t cut_at;	 /* unix seconds; 0: never */
+};
+void uplink_report(const struct uplink *u, struct uplink_report *ret);
 const struct rig_relay *uplink_relay(const struct uplink *u);
 struct rig *uplink_rig(const struct uplink *u);
 struct control *uplink_control(const struct uplink *u);

@@ -171,7 +171,7 @@ def test_while_the_relay_is_dead_and_when_it_is_back(world):
     assert r["resumed"] == 1 and r["cut_back_s"] is not None, r
     assert r["cut"] == "the connection was cut", r
     text = words(w)
-    has(r"^    last cut     \S+ ago, .*the connection was cut; back", text)
+    has(r"^    last cut     .*: the connection was cut; back", text)
     has(r"^    resumed      1 time, and nothing was lost", text)
 
 
@@ -216,3 +216,32 @@ def test_who_removed_this_laptop(world, who):
     has("^    next         nothing until 'rigway reconnect desk'", text)
     row = row_of(w)
     assert row["online"] is not True and row["note"] == r["text"], row
+
+
+def test_the_rig_tells_its_side(net_world):
+    w = net_world.up()
+    w.forward(w.rig.service("echo").port)
+    wait_state(w, "connected")
+    s = w.rig.json("rig", "status")
+    relay, = s["relays"]
+    assert relay["up"] and relay["since"] and relay["heard_ms"] <= 10000, relay
+    assert relay["cut"] is None and s["listens"] == [], s
+    p, = s["sessions"]
+    assert p["state"] == "connected" and p["heard_ms"] <= 10000, p
+    assert p["path"] == "relay" and p["kept_until"] is None, p
+    text = w.rig.rigway("rig", "status").out
+    has(r"^relay \S+: connected since .*proven ", text)
+    has(r"^laptop .*: connected since .*proven ", text)
+    # The relay goes, and then the laptop is away: since when, why, how long.
+    w.relay_proc.kill()
+    s = wait_for(lambda: (lambda s: s if not s["relays"][0]["up"] and
+                          s["sessions"][0]["state"] == "away" else None)(
+        w.rig.json("rig", "status")), 30)
+    assert s["relays"][0]["cut"] and s["relays"][0]["cut_at"], s
+    assert s["sessions"][0]["cut"] and s["sessions"][0]["kept_until"], s
+    text = w.rig.rigway("rig", "status").out
+    has(r"^relay \S+: away since .*\n    trouble    ", text)
+    has(r"^    last cut   (\S+ ago|just now): ", text)
+    has(r"^    kept       until 20.*\(rig.keep_absent\)", text)
+    w.rig_proc.stop()
+    w.rig.fails("rig", "status", says="not running")

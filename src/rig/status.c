@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include "rig/status.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/str.h"
+#include "rig/admin.h"
+#include "rig/discovery.h"
+#include "rig/gate.h"
+#include "rig/rig.h"
+#include "rig/sessions.h"
+#include "rig/sshd.h"
+#include "rig/uplink.h"
+
+/* What was not proven within its deadline is not connected. */
+static const char *peer_state(const struct rig *rig, const struct peer *p,
+			      uint64_t heard_ms)
+{
+	const struct session_limits *l = &rig->limits;
+
+	if (!session_is_live(p->session))
+		return "away";
+	return heard_ms <= (l->ping_interval_us + l->ping_timeout_us) / 1000 +
+				       1000
+		       ? "connected"
+		       : "checking";
+}
+
+static uint64_t heard_ms_of(const struct rig *rig, const struct peer *p)
+{
+	const uint64_t now = loop_now_us(rig->loop);
+	struct session_stats st;
+
+	session_stats(p->session, &st);
+	return (now - MIN(now, st.last_heard_us)) / 1000;
+}
+
+bool status_is_proven(const struct rig *rig, const struct peer *p)
+{
+	return strcmp(peer_state(rig, p, heard_ms_of(rig, p)), "connected") ==
+	       0;
+}
+
+static void set_time(json_t *o, const char *key, int64_t unix_s)
+{
+	char text[FORMAT_CAP];
+
+	json_object_set_new(o, key,
+			    unix_s > 0
+				    ? json_string(format_time_utc(unix_s, text))
+				    : json_null());
+}
+
+static void set_ms(json_t *o, const char *key, uint64_t ms)
+{
+	json_object_set_new(o, key,
+			    ms == UINT64_MAX ? json_null()
+					     : json_integer((json_int_t)ms));
+}
+
+static void set_cut(json_t *o, const char *cut, int64_t at)
+{
+	json_object_set_new(o, "cut",
+			    cut[0] != '\0' ? json_string(cut) : json_null());
+	set_time(o, "cut_at", at);
+}
+
+/* Up: heard of within the time of a ping and its answer. */
+static json_t *relay_json(const struct uplink *u)
+{
+	struct uplink_report r;
+	json_t *o;
+
+	uplink_report(u, &r);
+	o = admin_relay_json(uplink_relay(u), r.control.is_up, uplink_text(u));
+	set_time(o, "since", r.since);
+	set_ms(o, "heard_ms", r.control.heard_ms);
+	set_ms(o, "next_dial_ms", r.control.next_ms);
+	json_object_set_new(o, "rtt_us",
+			    json_integer((json_int_t)r.control.rtt_us));
+	set_cut(o, r.cut, r.cut_at);
+	return o;
+}
+
+static json_t *session_json(const struct rig *rig, const struct peer *p)
+{
+	const struct device *dev = devices_find(&rig->devices, &p->pin);
+	struct session_stats st;
+	char pin[PIN_SHORT_LEN + 1];
+	bool relayed = false;
+	const char *path = peer_path(p, &relayed), *state;
+	uint64_t heard_ms;
+	json_t *o;
+
+	session_stats(p->session, &st);
+	heard_ms = heard_ms_of(rig, p);
+	state = peer_state(rig, p, heard_ms);
+	o = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "path",
+		      path == NULL ? "none"
+		      : relayed	   ? "relay"
+				   : "direct",
+		      "at", path != NULL ? path : "", "name",
+		      dev != NULL ? dev->name : "", "fingerprint",
+		      pin_short(&p->pin, pin), "connected",
+		      strcmp(state, "connected") == 0, "streams",
+		      (json_int_t)st.streams, "bytes_in",
+		      (json_int_t)st.bytes_in, "bytes_out",
+		      (json_int_t)st.bytes_out, "rtt_us",
+		      (json_int_t)st.rtt_us);
+	json_object_set_new(o, "state", json_string(state));
+	json_object_set_new(o, "carriers", json_integer(st.carriers));
+	set_time(o, "since", p->since);
+	set_ms(o, "heard_ms", heard_ms);
+	set_cut(o, p->left, p->left_at);
+	set_time(o, "kept_until",
+		 strcmp(state, "away") != 0
+			 ? 0
+			 : p->since +
+				   (int64_t)(rig->settings->rig.keep_absent_ms /
+					     1000));
+	return o;
+}
+
+/* The ports at which laptops come straight. */
+static json_t *ports_json(const struct rig *rig)
+{
+	json_t *ports = json_array();
+
+	for (size_t i = 0; rig->gate != NULL && i < GATE_PORTS_MAX; i++)
+		if (gate_port(rig->gate, i) != 0)
+			json_array_append_new(
+				ports, json_integer(gate_port(rig->gate, i)));
+	return ports;
+}
+
+json_t *status_json(const struct rig *rig)
+{
+	json_t *relays = json_array(), *sessions = json_array();
+	char pin[PIN_TEXT_LEN + 1], shown[PIN_SHORT_LEN + 1];
+
+	for (size_t i = 0; i < rig->uplink_count; i++)
+		json_array_append_new(relays, relay_json(rig->uplinks[i]));
+	for (const struct peer *p = NULL;
+	     (p = sessions_next(rig->sessions, p)) != NULL;)
+		json_array_append_new(sessions, session_json(rig, p));
+	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:I, "
+			 "s:I, s:I, s:o, s:i}",
+			 "name", rig->name, "fingerprint",
+			 pin_short(key_pin(rig->key), shown), "key",
+			 pin_text(key_pin(rig->key), pin), "sshd_port",
+			 (int)sshd_port(rig->sshd), "devices",
+			 (json_int_t)devices_admitted(&rig->devices), "relays",
+			 relays, "sessions", sessions, "woke",
+			 (json_int_t)rig->woke, "slept_ms",
+			 (json_int_t)rig->away_ms, "moved",
+			 (json_int_t)rig->moved, "listens", ports_json(rig),
+			 "probe_port", (int)discovery_port(rig->discovery));
+}
