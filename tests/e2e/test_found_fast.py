@@ -5,6 +5,7 @@ test prints what it measured; what is asserted has a margin for busy machines.
 """
 import glob
 import os
+import re
 import signal
 import time
 
@@ -274,7 +275,8 @@ def test_a_machine_that_wakes_asks_at_once(far_world, clocks, side):
         slept += 600
         log = Log(getattr(w, side), w.rig_proc if side == "rig" else None)
         took.append(found(w, side, lambda h: clocks(h, slept), LOST[side]))
-        assert "awake after 10m" in log.text()
+        # The two clocks are read one after the other.
+        assert re.search("awake after (10m|9m59s)", log.text())
         w.wait_online()
     soon(f"the {side} woke, path gone: found after", took, FOUND_S)
     woke = w.laptop.json("status")["daemon"]["woke"]
