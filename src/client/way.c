@@ -328,11 +328,6 @@ void way_unwant(struct way *way)
 	way_settle_soon(way);
 }
 
-bool way_is_wanted(const struct way *way)
-{
-	return way->wants > 0;
-}
-
 void way_watch(struct way *way, struct way_watch *w)
 {
 	list_push(&way->watches, &w->link);

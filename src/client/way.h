@@ -72,7 +72,6 @@ void way_release(struct way *way, void (*on_released)(void *user), void *user);
 /* Counted. While down, a new want dials at once. */
 void way_want(struct way *way);
 void way_unwant(struct way *way);
-bool way_is_wanted(const struct way *way);
 void way_watch(struct way *way, struct way_watch *w);
 
 /* Where the rig is was learned anew (its row): dialled soon. */

@@ -106,8 +106,6 @@ int supervise_stop(const char *lock, bool *ret_stopped, char **ret_text);
 int boot_command(const char *role, int argc, char **argv);
 /* "install" or "uninstall" among a command's words, as an index; or 0. */
 int boot_is_meant(int argc, char **argv);
-/* The report for people. */
-void boot_print(const char *who, const json_t *report);
 /* For join: makes the rig start with the machine, which starts it now as well,
  * and says so on stderr. False where that is not wanted (also under a
  * RIGWAY_HOME) or cannot be; then nothing was started. */

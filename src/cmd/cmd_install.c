@@ -145,7 +145,7 @@ static const char *what_it_is(const json_t *report)
 		       : "a service of this user";
 }
 
-void boot_print(const char *who, const json_t *report)
+static void print_installed(const char *who, const json_t *report)
 {
 	const json_t *running = json_object_get(report, "running");
 
@@ -235,7 +235,7 @@ static int do_install(const struct install *in, const struct boot_job *job)
 	if (in->as_json)
 		show_json(report);
 	else
-		boot_print(in->who, report);
+		print_installed(in->who, report);
 	if (strcmp(in->role, "relay") == 0 && !in->as_json)
 		printf("  %-10s %srigway relay invite\n", "codes",
 		       job->is_own && getenv("SUDO_UID") != NULL ? "sudo "

@@ -241,7 +241,8 @@ static void elect_primary(struct session *s)
 		struct carrier *c = container_of(it, struct carrier, link);
 
 		if (c->state == CARRIER_LIVE &&
-		    (best == NULL || (best->retires && !c->retires)))
+		    (best == NULL ||
+		     (carrier_retires(best) && !carrier_retires(c))))
 			best = c;
 	}
 	if (best != NULL) {

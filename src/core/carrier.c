@@ -95,7 +95,7 @@ static int on_wants(struct carrier *c, uint64_t wants)
 /* At the rig: the client has left c, and lets it go when we have, too. */
 static int on_leave(struct carrier *c)
 {
-	if (c->s->p.is_client && !c->retires)
+	if (c->s->p.is_client && !carrier_retires(c))
 		return RW_ERR_PROTO;
 	c->peer_left = true;
 	if (!c->s->p.is_client)

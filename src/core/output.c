@@ -190,10 +190,9 @@ static void put_asks(struct carrier *c, struct pack *p)
 /* After all that rode here: the peer hears it last. */
 static void put_leave(struct carrier *c, struct pack *p)
 {
-	if (!c->leave_due || !spread_is_empty(c) || !has_room(p))
+	if (c->leave != CARRIER_RETIRES || !spread_is_empty(c) || !has_room(p))
 		return;
-	c->leave_due = false;
-	c->left = true;
+	c->leave = CARRIER_LEFT;
 	p->len += frame_put_empty(p->out + p->len, FRAME_LEAVE, 0);
 }
 

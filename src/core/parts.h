@@ -37,6 +37,13 @@ enum carrier_state {
 	CARRIER_LIVE,  /* both ends may send */
 };
 
+/* How far this side is with letting go of a carrier. */
+enum carrier_leave {
+	CARRIER_STAYS,
+	CARRIER_RETIRES, /* all moves away; LEAVE follows the last of it */
+	CARRIER_LEFT,	 /* LEAVE was said */
+};
+
 struct carrier {
 	struct session *s;
 	void *user;
@@ -68,18 +75,21 @@ struct carrier {
 	bool flowed;	     /* bytes came; if they cease, it is asked why */
 	bool live_due;	     /* client: another carrier is gone */
 	bool bye_due;
-	uint32_t riders;    /* open streams whose ride it is */
-	uint32_t bulks;	    /* of them, those that fill it (spread.c) */
-	uint64_t held_at;   /* when bytes last had to wait for the cap */
-	bool retires;	    /* everything moves away from it */
-	bool leave_due;	    /* LEAVE is to be sent once nothing rides here */
-	bool left;	    /* and was */
-	bool peer_left;	    /* the peer's came */
+	uint32_t riders;  /* open streams whose ride it is */
+	uint32_t bulks;	  /* of them, those that fill it (spread.c) */
+	uint64_t held_at; /* when bytes last had to wait for the cap */
+	enum carrier_leave leave;
+	bool peer_left;	    /* the peer's LEAVE came */
 	uint64_t retire_at; /* when it goes whatever still rides on it */
 	bool wants_due;	    /* rig: WANTS */
 	uint32_t *gone;	    /* ids to say GONE to */
 	size_t gone_count, gone_cap;
 };
+
+static inline bool carrier_retires(const struct carrier *c)
+{
+	return c->leave != CARRIER_STAYS;
+}
 
 struct session {
 	struct session_params p;

@@ -135,7 +135,7 @@ static void take_ride(struct stream *st, struct carrier *c, uint64_t received)
 	st->asked = NULL;
 	st->fin_sent = received > st->out.end;
 	st->next = MAX(MIN(received, st->out.end), st->out.base);
-	if (c->retires)
+	if (carrier_retires(c))
 		spread_woke(st);
 }
 

@@ -35,7 +35,7 @@ void spread_init(struct session *s)
 
 static bool is_usable(const struct carrier *c)
 {
-	return c->state == CARRIER_LIVE && !c->retires;
+	return c->state == CARRIER_LIVE && !carrier_retires(c);
 }
 
 static unsigned count_usable(const struct session *s)
@@ -107,10 +107,10 @@ void spread_woke(struct stream *st)
 
 	if (c == NULL || st->to != NULL)
 		return;
-	if (c->retires && to == NULL)
+	if (carrier_retires(c) && to == NULL)
 		to = least(s, c, false);
-	if (to != NULL &&
-	    (c->retires || (c->bulks > 0 && !list_is_linked(&st->bulk))))
+	if (to != NULL && (carrier_retires(c) ||
+			   (c->bulks > 0 && !list_is_linked(&st->bulk))))
 		stream_move(st, to);
 }
 
@@ -247,7 +247,7 @@ static void look(struct session *s)
 	if (n > 0 && count_usable(s) > 1)
 		balance(s);
 	if (s->primary != NULL && sp->light != NULL &&
-	    (s->primary->bulks > 0 || s->primary->retires))
+	    (s->primary->bulks > 0 || carrier_retires(s->primary)))
 		choose_primary(s, sp->light);
 	wish(s,
 	     n == 0 || is_near(s) ? 1 : MIN(n + 1, s->p.limits.carriers_max));
@@ -289,9 +289,9 @@ void spread_lives(struct session *s)
 	list_for_each (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
 
-		any |= c->retires;
-		if (c->retires) {
-			c->retires = false;
+		any |= carrier_retires(c);
+		if (carrier_retires(c)) {
+			c->leave = CARRIER_STAYS;
 			spread_retire(c);
 		}
 	}
@@ -310,7 +310,7 @@ void spread_gone(struct session *s, struct carrier *c)
 void spread_left(struct carrier *c)
 {
 	c->riders--;
-	if (c->retires && c->riders == 0)
+	if (carrier_retires(c) && c->riders == 0)
 		session_wake(c->s);
 }
 
@@ -320,9 +320,9 @@ void spread_retire(struct carrier *c)
 	struct session *s = c->s;
 	struct carrier *to;
 
-	if (c->retires)
+	if (carrier_retires(c))
 		return;
-	c->retires = c->leave_due = true;
+	c->leave = CARRIER_RETIRES;
 	c->retire_at = s->now + RETIRE_US;
 	if (s->spread.light == c)
 		s->spread.light = NULL;
@@ -350,9 +350,10 @@ bool spread_retire_tick(struct carrier *c, uint64_t *next)
 {
 	struct session *s = c->s;
 
-	if (!c->retires || !s->p.is_client || count_usable(s) == 0)
+	if (!carrier_retires(c) || !s->p.is_client || count_usable(s) == 0)
 		return true;
-	if ((c->left && c->peer_left) || s->now >= c->retire_at) {
+	if ((c->leave == CARRIER_LEFT && c->peer_left) ||
+	    s->now >= c->retire_at) {
 		carrier_drop(c, RW_ERR_CLOSING, "it is not needed any more");
 		return false;
 	}

@@ -293,6 +293,15 @@ size_t stream_spans(struct stream *st, struct stream_span *ret, size_t max)
 	return n;
 }
 
+/* on_eof is to run from session_tick(). */
+static void stream_eof_later(struct stream *st)
+{
+	st->eof_due = true;
+	if (!list_is_linked(&st->room))
+		list_push(&st->s->roomy, &st->room);
+	session_wake(st->s);
+}
+
 void stream_consume(struct stream *st, size_t len)
 {
 	if (st->closed || len == 0)
@@ -315,14 +324,6 @@ void stream_tell(struct stream *st)
 		if (st->ops != NULL && st->ops->on_room != NULL)
 			st->ops->on_room(st);
 	}
-}
-
-void stream_eof_later(struct stream *st)
-{
-	st->eof_due = true;
-	if (!list_is_linked(&st->room))
-		list_push(&st->s->roomy, &st->room);
-	session_wake(st->s);
 }
 
 /* --- the end --- */

@@ -93,7 +93,6 @@ void stream_due(struct stream *st, uint8_t bits, struct carrier *c);
 void stream_run(struct stream *st);
 bool stream_wants_run(const struct stream *st);
 void stream_room_check(struct stream *st);
-void stream_eof_later(struct stream *st);
 void stream_tell(struct stream *st);
 
 /* ride.c: which carrier carries its bytes. */
