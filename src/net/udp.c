@@ -144,7 +144,8 @@ uint16_t udp_port(const struct udp *u)
 	return ntohs(v4.sin_port);
 }
 
-int udp_join(struct udp *u, const char *group, unsigned iface)
+static int group_change(struct udp *u, int what, const char *group,
+			unsigned iface)
 {
 	struct group_req req = { .gr_interface = iface };
 	const int level = u->family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
@@ -152,11 +153,20 @@ int udp_join(struct udp *u, const char *group, unsigned iface)
 
 	if (r < 0)
 		return r;
-	if (setsockopt(udp_fd(u), level, MCAST_JOIN_GROUP, &req, sizeof(req)) <
-		    0 &&
-	    errno != EADDRINUSE)
-		return -errno;
-	return 0;
+	r = setsockopt(udp_fd(u), level, what, &req, sizeof(req));
+	return r < 0 ? -errno : 0;
+}
+
+int udp_join(struct udp *u, const char *group, unsigned iface)
+{
+	int r = group_change(u, MCAST_JOIN_GROUP, group, iface);
+
+	return r == -EADDRINUSE ? 0 : r;
+}
+
+int udp_leave(struct udp *u, const char *group, unsigned iface)
+{
+	return group_change(u, MCAST_LEAVE_GROUP, group, iface);
 }
 
 int udp_send(struct udp *u, const struct sockaddr *to, const void *data,

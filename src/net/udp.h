@@ -36,6 +36,8 @@ uint16_t udp_port(const struct udp *u);
 /* Hears what is sent to the group on the network of this interface. 0, also
  * when it does already, or -errno. */
 int udp_join(struct udp *u, const char *group, unsigned iface);
+/* Also for an interface that is gone. 0 or -errno. */
+int udp_leave(struct udp *u, const char *group, unsigned iface);
 /* 0 or -errno. */
 int udp_send(struct udp *u, const struct sockaddr *to, const void *data,
 	     size_t len);

@@ -25,6 +25,8 @@ struct ear {
 	struct discovery *discovery;
 	struct udp *many; /* hears the group */
 	struct udp *own;  /* hears questions to this rig's own address */
+	unsigned joined[IFACES_MAX]; /* where many hears it */
+	size_t joined_count;
 };
 
 struct discovery {
@@ -70,7 +72,59 @@ static void on_own(void *user, const uint8_t *data, size_t len,
 	answer(e->own, e->discovery, data, len, from);
 }
 
-/* A network that is joined already does no harm. */
+/* Whether the ear's group can be heard at that interface. */
+static bool ear_has_iface(const struct ear *e, const struct iface_addr *list,
+			  size_t n, unsigned iface)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i].index == iface && list[i].has_multicast &&
+		    list[i].addr.ss_family == e->family)
+			return true;
+	return false;
+}
+
+static bool ear_is_joined(const struct ear *e, unsigned iface)
+{
+	for (size_t i = 0; i < e->joined_count; i++)
+		if (e->joined[i] == iface)
+			return true;
+	return false;
+}
+
+/* An interface that is gone keeps its place among the few that a socket may
+ * have (20 on Linux) until it is left. */
+static void ear_leave_gone(struct ear *e, const struct iface_addr *list,
+			   size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < e->joined_count; i++)
+		if (ear_has_iface(e, list, n, e->joined[i]))
+			e->joined[kept++] = e->joined[i];
+		else
+			(void)udp_leave(e->many, e->group, e->joined[i]);
+	e->joined_count = kept;
+}
+
+static void ear_rejoin(struct ear *e, const struct iface_addr *list, size_t n)
+{
+	ear_leave_gone(e, list, n);
+	for (size_t i = 0; i < n; i++) {
+		const unsigned iface = list[i].index;
+		int err;
+
+		if (e->joined_count == IFACES_MAX || ear_is_joined(e, iface) ||
+		    !ear_has_iface(e, list, n, iface))
+			continue;
+		err = udp_join(e->many, e->group, iface);
+		if (err == 0)
+			e->joined[e->joined_count++] = iface;
+		else
+			log_debug("no discovery by multicast in %s: %s",
+				  list[i].name, err_text(err));
+	}
+}
+
 void discovery_rejoin(struct discovery *d)
 {
 	struct iface_addr list[IFACES_MAX];
@@ -79,11 +133,8 @@ void discovery_rejoin(struct discovery *d)
 	if (d == NULL)
 		return;
 	for (size_t e = 0; e < ARRAY_LEN(d->ears); e++)
-		for (size_t i = 0; i < n && d->ears[e].many != NULL; i++)
-			if (list[i].addr.ss_family == d->ears[e].family &&
-			    list[i].has_multicast)
-				(void)udp_join(d->ears[e].many,
-					       d->ears[e].group, list[i].index);
+		if (d->ears[e].many != NULL)
+			ear_rejoin(&d->ears[e], list, n);
 }
 
 /*
@@ -136,8 +187,12 @@ struct discovery *discovery_new(struct rig *rig)
 	probe_keys_init(&d->keys, key_pin(rig->key));
 	rate_init(&d->rate, (uint32_t)s->probes_per_minute,
 		  loop_now_us(rig->loop));
-	d->ears[0] = (struct ear){ AF_INET, PROBE_GROUP4, d, NULL, NULL };
-	d->ears[1] = (struct ear){ AF_INET6, PROBE_GROUP6, d, NULL, NULL };
+	d->ears[0] = (struct ear){ .family = AF_INET,
+				   .group = PROBE_GROUP4,
+				   .discovery = d };
+	d->ears[1] = (struct ear){ .family = AF_INET6,
+				   .group = PROBE_GROUP6,
+				   .discovery = d };
 	for (size_t i = 0; i < ARRAY_LEN(d->ears); i++)
 		ear_open(&d->ears[i], rig->loop, (uint16_t)s->probe_port);
 	discovery_rejoin(d);

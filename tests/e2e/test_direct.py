@@ -184,12 +184,23 @@ def test_whoever_is_in_the_network_may_ask_for_the_rig(net_world):
     assert who6.startswith("fe80:") and port6 == port
     assert ask("00" * 32, "239.255.82.87") == ["silence"]
     assert ask(pin, "192.168.50.2")[1] == port
-    # A network that comes later is heard, too.
+    # A network that comes later is heard, too, and however many came and
+    # went before: a socket hears 20 at a time.
+    w.net.rig.sh("for i in $(seq 24); do ip link add d$i type veth peer name "
+                 "e$i; ip addr add 10.77.$i.1/24 dev d$i; ip link set d$i up; "
+                 "done")
+    wait_for(lambda: groups(w.net.rig) == 20, 20)
+    w.net.rig.sh("for i in $(seq 24); do ip link del d$i; done")
     w.net.node2.sh("ip link add vz type veth peer name vz "
                    f"netns {w.net.rig.pid}; ip addr add 10.9.0.2/24 dev vz; "
                    "ip link set vz up; ip route add 239.255.82.87 dev vz")
     w.net.rig.sh("ip addr add 10.9.0.1/24 dev vz; ip link set vz up")
     wait_for(lambda: ask(pin, "239.255.82.87")[0] == "10.9.0.1", 20)
+
+
+def groups(ns):
+    """In how many IPv4 networks discovery's group is heard there."""
+    return ns.sh("cat /proc/net/igmp").count("5752FFEF")
 
 
 @pytest.mark.parametrize("hairpin", ["refused", "silent"])
