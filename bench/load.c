@@ -9,6 +9,8 @@
  *   load bulk up|down|both STREAMS PORT SERVICE SECONDS WARMUP MAX_BYTES
  *   load conns AT_A_TIME PORT SECONDS
  *   load echo SIZE PORT SECONDS
+ *   load keys EVERY_MS PORT SECONDS
+ *   load count PORT
  *
  * A connection's first byte says what the service does with it: 'E' echoes
  * (that byte too), 'U' swallows, 'D' sends without end, 'Q' answers with the
@@ -17,7 +19,12 @@
  * bulk counts at the receiving end, so that what lies in queues on the way
  * is not taken for delivered. It prints "begin", then "end BYTES SECONDS", and
  * keeps the bytes flowing until its stdin ends: whoever runs it can look at
- * the processes on the way at both moments.
+ * the processes on the way at both moments. SERVICE 0: the service is on
+ * another machine, and what is sent is counted there: count answers each line
+ * on stdin with the bytes swallowed so far and the time in nanoseconds.
+ *
+ * echo waits for each answer before it asks again; keys does not, as a person
+ * who types does not.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -42,7 +49,9 @@ enum {
 	CHUNK = 256 * 1024, /* one read or write of a bulk stream */
 	EVENTS = 64,
 	SLOTS_MAX = 64,
-	ERRORS_MAX = 50,    /* failed connections before conns gives up */
+	ERRORS_MAX = 50, /* failed connections before conns gives up */
+	KEYS_MAX = 4096,
+	KEY_SIZE = 32,
 	SILENCE_MS = 10000, /* nothing at all for so long: the way is dead */
 };
 
@@ -328,9 +337,12 @@ static void bulk_run(struct bulk *b, double seconds, uint64_t max_bytes)
 	struct epoll_event ev[EVENTS];
 
 	for (;;) {
-		int n = epoll_wait(b->ep, ev, EVENTS, SILENCE_MS);
+		double left_ms = (seconds - seconds_since(start)) * 1000;
+		int n = epoll_wait(b->ep, ev, EVENTS,
+				   left_ms < SILENCE_MS ? (int)left_ms + 1
+							: SILENCE_MS);
 
-		if (n == 0)
+		if (n == 0 && left_ms >= SILENCE_MS)
 			die_plain("nothing moved for 10 s");
 		for (int i = 0; i < n; i++) {
 			if (ev[i].data.ptr == NULL)
@@ -345,7 +357,8 @@ static void bulk_run(struct bulk *b, double seconds, uint64_t max_bytes)
 
 static uint64_t bulk_delivered(const struct bulk *b)
 {
-	return b->received + query(b->service).swallowed;
+	return b->received +
+	       (b->service != 0 ? query(b->service).swallowed : 0);
 }
 
 static void bulk_open(struct bulk *b, const char *dir, int port)
@@ -552,6 +565,84 @@ static int cmd_echo(int size, int port, double seconds)
 	return 0;
 }
 
+/* ---- keys ---- */
+
+/* Keystrokes that have not come back yet, and what they all took. */
+struct keys {
+	uint64_t sent_ns[KEYS_MAX]; /* a ring */
+	size_t sent, back;
+	size_t part; /* of the next to come back */
+	struct times took;
+};
+
+static void keys_read(struct keys *k, int fd)
+{
+	char in[4096];
+	ssize_t n = recv(fd, in, sizeof(in), MSG_DONTWAIT);
+
+	if (n <= 0)
+		die("keys read");
+	k->part += (size_t)n;
+	for (; k->part >= KEY_SIZE; k->part -= KEY_SIZE, k->back++)
+		times_add(&k->took, now_ns() - k->sent_ns[k->back % KEYS_MAX]);
+}
+
+static void keys_write(struct keys *k, int fd)
+{
+	static const char key[KEY_SIZE];
+
+	if (k->sent - k->back == KEYS_MAX)
+		die_plain("too many keystrokes have not come back");
+	k->sent_ns[k->sent++ % KEYS_MAX] = now_ns();
+	if (write(fd, key, sizeof(key)) != sizeof(key))
+		die("keys write");
+}
+
+/* Types for so long, then waits for all that has not come back. */
+static int cmd_keys(int every_ms, int port, double seconds)
+{
+	static struct keys k;
+	int fd = dial(port, 'E');
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	char first;
+	uint64_t start;
+
+	if (recv(fd, &first, 1, MSG_WAITALL) != 1)
+		die("the first byte did not come back");
+	start = now_ns();
+	for (;;) {
+		double now_ms = seconds_since(start) * 1000;
+		double due_ms = (double)k.sent * every_ms;
+		bool typing = due_ms < seconds * 1000;
+
+		if (!typing && k.back == k.sent)
+			break;
+		if (typing && now_ms >= due_ms) {
+			keys_write(&k, fd);
+			continue;
+		}
+		int n = poll(&pfd, 1,
+			     typing ? (int)(due_ms - now_ms) + 1 : SILENCE_MS);
+
+		if (n > 0)
+			keys_read(&k, fd);
+		else if (n == 0 && !typing)
+			die_plain("keystrokes did not come back");
+	}
+	times_print(&k.took, seconds_since(start), 0);
+	return 0;
+}
+
+static int cmd_count(int port)
+{
+	char line[64];
+
+	while (fgets(line, sizeof(line), stdin) != NULL)
+		printf("%llu %llu\n", (unsigned long long)query(port).swallowed,
+		       (unsigned long long)now_ns());
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *cmd = argc > 1 ? argv[1] : "";
@@ -566,11 +657,17 @@ int main(int argc, char **argv)
 		return cmd_conns(atoi(argv[2]), atoi(argv[3]), atof(argv[4]));
 	if (strcmp(cmd, "echo") == 0 && argc == 5)
 		return cmd_echo(atoi(argv[2]), atoi(argv[3]), atof(argv[4]));
+	if (strcmp(cmd, "keys") == 0 && argc == 5)
+		return cmd_keys(atoi(argv[2]), atoi(argv[3]), atof(argv[4]));
+	if (strcmp(cmd, "count") == 0 && argc == 3)
+		return cmd_count(atoi(argv[2]));
 	fputs("usage: load serve PORT\n"
 	      "       load bulk up|down|both STREAMS PORT SERVICE SECONDS "
 	      "WARMUP MAX_BYTES\n"
 	      "       load conns AT_A_TIME PORT SECONDS\n"
-	      "       load echo SIZE PORT SECONDS\n",
+	      "       load echo SIZE PORT SECONDS\n"
+	      "       load keys EVERY_MS PORT SECONDS\n"
+	      "       load count PORT\n",
 	      stderr);
 	return 2;
 }

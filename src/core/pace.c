@@ -280,6 +280,18 @@ void pace_rtt(struct pace *p, uint64_t rtt_us, uint64_t now_us)
 	}
 }
 
+/* With the age of what is known: so all drain at the same time, and then see
+ * the way without the others' queue. */
+void pace_share(struct pace *p, const struct pace *other, uint64_t now_us)
+{
+	if (p->drains || other->drains || other->rtt_us == 0 ||
+	    now_us - other->rtt_at_us > RTT_KEEP_US ||
+	    (p->rtt_us != 0 && p->rtt_us <= other->rtt_us))
+		return;
+	p->rtt_us = other->rtt_us;
+	p->rtt_at_us = other->rtt_at_us;
+}
+
 static void set_cap(struct pace *p, uint64_t got)
 {
 	uint64_t rate = rate_most(p);

@@ -70,3 +70,6 @@ bool pace_sent(struct pace *p, uint32_t len, uint64_t now_us);
 bool pace_read(struct pace *p, uint64_t read, uint64_t now_us);
 /* A round trip seen otherwise (ping). */
 void pace_rtt(struct pace *p, uint64_t rtt_us, uint64_t now_us);
+/* What a carrier beside it, along the same way, knows of its least round trip,
+ * if that is less: of a carrier that came when a queue stood already. */
+void pace_share(struct pace *p, const struct pace *other, uint64_t now_us);

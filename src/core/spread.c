@@ -238,11 +238,34 @@ static void wish(struct session *s, unsigned n)
 	session_wake(s);
 }
 
+/* All go the same way. One that was dialled beside bulk has never seen it
+ * without a queue, and would add a queue of its own to that. */
+static void share_round_trip(struct session *s)
+{
+	const struct carrier *least = NULL;
+
+	list_for_each (it, &s->carriers) {
+		const struct carrier *c =
+			container_of(it, struct carrier, link);
+
+		if (is_usable(c) && c->pace.rtt_us != 0 && !c->pace.drains &&
+		    (least == NULL || c->pace.rtt_us < least->pace.rtt_us))
+			least = c;
+	}
+	list_for_each (it, &s->carriers) {
+		struct carrier *c = container_of(it, struct carrier, link);
+
+		if (least != NULL && is_usable(c))
+			pace_share(&c->pace, &least->pace, s->now);
+	}
+}
+
 static void look(struct session *s)
 {
 	struct spread *sp = &s->spread;
 	unsigned n = count_bulk(s);
 
+	share_round_trip(s);
 	choose_light(s);
 	if (n > 0 && count_usable(s) > 1)
 		balance(s);

@@ -315,6 +315,33 @@ static void a_ping_gives_a_round_trip_too(void **state)
 	assert_int_equal(pace.rtt_us, 3000);
 }
 
+/* One that was dialled when others' bytes stood in the queue. */
+static void a_carrier_beside_it_knows_the_round_trip_better(void **state)
+{
+	struct pace late;
+
+	(void)state;
+	begin(2500000, 20000, 16384);
+	run(3000000);
+	uint64_t seen = pace.rtt_at_us;
+
+	pace_init(&late, 16384);
+	pace_rtt(&late, 200000, now);
+	pace_share(&late, &pace, now);
+	assert_int_equal(late.rtt_us, pace.rtt_us);
+	assert_int_equal(late.rtt_at_us, seen); /* they look again together */
+	pace_rtt(&late, 1000, now);
+	pace_share(&late, &pace, now);
+	assert_int_equal(late.rtt_us, 1000); /* only what is less */
+
+	pace_init(&late, 16384);
+	pace_share(&late, &pace, seen + 11000000);
+	assert_int_equal(late.rtt_us, 0); /* too old */
+	pace.drains = true;
+	pace_share(&late, &pace, now);
+	assert_int_equal(late.rtt_us, 0); /* in doubt */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -334,6 +361,8 @@ int main(void)
 		cmocka_unit_test(a_path_that_gets_longer_is_noticed),
 		cmocka_unit_test(the_least_may_be_much),
 		cmocka_unit_test(a_ping_gives_a_round_trip_too),
+		cmocka_unit_test(
+			a_carrier_beside_it_knows_the_round_trip_better),
 	};
 
 	return cmocka_run_group_tests_name("pace", tests, NULL, NULL);
