@@ -95,15 +95,12 @@ static void set_ms(json_t *o, const char *key, uint64_t ms)
 static void add_proof(json_t *o, const struct daemon *d,
 		      const struct way_report *r)
 {
-	const struct session_limits *l = &d->env.limits;
-
 	set_ms(o, "heard_ms", r->heard_ms);
 	set_time(o, "proven",
 		 r->heard_ms == UINT64_MAX
 			 ? 0
 			 : (int64_t)time(NULL) - (int64_t)(r->heard_ms / 1000));
-	set_int(o, "deadline_ms",
-		(l->ping_interval_us + l->ping_timeout_us) / 1000 + 1000);
+	set_int(o, "deadline_ms", session_proof_us(&d->env.limits) / 1000);
 }
 
 /* A connection has no other proof: it is asked for one before this. */

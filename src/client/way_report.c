@@ -9,7 +9,6 @@
 #define FRESH_US  1000000 /* so recent a sign of life is enough */
 #define STALE_US  300000  /* what came earlier is read by then */
 #define ANSWER_US 1500000 /* whoever asks waits a little longer than this */
-#define GRACE_US  1000000 /* beyond a ping and its answer */
 
 /* Whether there was a sign of life since us: a ping that left later was
  * answered, or bytes go on to come. Those of the first moment may have waited
@@ -45,7 +44,6 @@ bool way_has_answered(const struct way *way)
 /* Whether "connected" is more than was proven lately. */
 static bool is_unproven(const struct way *way)
 {
-	const struct session_limits *l = &way->env->limits;
 	struct session_stats st = { .last_heard_us = 0 };
 	uint64_t now = way_now(way);
 
@@ -55,8 +53,7 @@ static bool is_unproven(const struct way *way)
 		return true;
 	if (way->session != NULL)
 		session_stats(way->session, &st);
-	return now > st.last_heard_us + l->ping_interval_us +
-			     l->ping_timeout_us + GRACE_US;
+	return now > st.last_heard_us + session_proof_us(&way->env->limits);
 }
 
 static void report_session(const struct way *way, struct way_report *ret)

@@ -35,6 +35,9 @@ struct session_limits {
 	uint64_t ping_timeout_us;  /* a ping's own deadline */
 };
 #define CARRIERS_MAX 8
+/* Whoever is silent for longer is not proven to be there: a ping and its answer
+ * had their time, and a second on top for busy machines. */
+uint64_t session_proof_us(const struct session_limits *l);
 
 struct session_ops {
 	/* The peer opened a stream: stream_take() it now, or leave it and it

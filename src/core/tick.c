@@ -14,6 +14,11 @@ bool carrier_is_owed(const struct carrier *c)
 	return c->ping_at != 0 || c->pace.sent > c->pace.read;
 }
 
+uint64_t session_proof_us(const struct session_limits *l)
+{
+	return l->ping_interval_us + l->ping_timeout_us + 1000000;
+}
+
 /* --- the times of a carrier's life ---
  *
  * Each function looks after one thing of it, and *next falls to when to look

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "rig/status.h"
 
-#include <string.h>
-
 #include "base/check.h"
 #include "base/str.h"
 #include "rig/admin.h"
@@ -13,19 +11,17 @@
 #include "rig/sshd.h"
 #include "rig/uplink.h"
 
-/* What was not proven within its deadline is not connected. */
-static const char *peer_state(const struct rig *rig, const struct peer *p,
-			      uint64_t heard_ms)
-{
-	const struct session_limits *l = &rig->limits;
-
-	if (!session_is_live(p->session))
-		return "away";
-	return heard_ms <= (l->ping_interval_us + l->ping_timeout_us) / 1000 +
-				       1000
-		       ? "connected"
-		       : "checking";
-}
+/* In order of how much is known of it. */
+enum peer_state {
+	PEER_AWAY,     /* without a connection */
+	PEER_CHECKING, /* with one that was silent for too long */
+	PEER_CONNECTED,
+};
+static const char *const state_names[] = {
+	[PEER_AWAY] = "away",
+	[PEER_CHECKING] = "checking",
+	[PEER_CONNECTED] = "connected",
+};
 
 static uint64_t heard_ms_of(const struct rig *rig, const struct peer *p)
 {
@@ -36,10 +32,18 @@ static uint64_t heard_ms_of(const struct rig *rig, const struct peer *p)
 	return (now - MIN(now, st.last_heard_us)) / 1000;
 }
 
+static enum peer_state peer_state(const struct rig *rig, const struct peer *p)
+{
+	if (!session_is_live(p->session))
+		return PEER_AWAY;
+	return heard_ms_of(rig, p) <= session_proof_us(&rig->limits) / 1000
+		       ? PEER_CONNECTED
+		       : PEER_CHECKING;
+}
+
 bool status_is_proven(const struct rig *rig, const struct peer *p)
 {
-	return strcmp(peer_state(rig, p, heard_ms_of(rig, p)), "connected") ==
-	       0;
+	return peer_state(rig, p) == PEER_CONNECTED;
 }
 
 static void set_time(json_t *o, const char *key, int64_t unix_s)
@@ -89,13 +93,11 @@ static json_t *session_json(const struct rig *rig, const struct peer *p)
 	struct session_stats st;
 	char pin[PIN_SHORT_LEN + 1];
 	bool relayed = false;
-	const char *path = peer_path(p, &relayed), *state;
-	uint64_t heard_ms;
+	const char *path = peer_path(p, &relayed);
+	const enum peer_state state = peer_state(rig, p);
 	json_t *o;
 
 	session_stats(p->session, &st);
-	heard_ms = heard_ms_of(rig, p);
-	state = peer_state(rig, p, heard_ms);
 	o = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "path",
 		      path == NULL ? "none"
 		      : relayed	   ? "relay"
@@ -103,18 +105,18 @@ static json_t *session_json(const struct rig *rig, const struct peer *p)
 		      "at", path != NULL ? path : "", "name",
 		      dev != NULL ? dev->name : "", "fingerprint",
 		      pin_short(&p->pin, pin), "connected",
-		      strcmp(state, "connected") == 0, "streams",
+		      (int)(state == PEER_CONNECTED), "streams",
 		      (json_int_t)st.streams, "bytes_in",
 		      (json_int_t)st.bytes_in, "bytes_out",
 		      (json_int_t)st.bytes_out, "rtt_us",
 		      (json_int_t)st.rtt_us);
-	json_object_set_new(o, "state", json_string(state));
+	json_object_set_new(o, "state", json_string(state_names[state]));
 	json_object_set_new(o, "carriers", json_integer(st.carriers));
 	set_time(o, "since", p->since);
-	set_ms(o, "heard_ms", heard_ms);
+	set_ms(o, "heard_ms", heard_ms_of(rig, p));
 	set_cut(o, p->left, p->left_at);
 	set_time(o, "kept_until",
-		 strcmp(state, "away") != 0
+		 state != PEER_AWAY
 			 ? 0
 			 : p->since +
 				   (int64_t)(rig->settings->rig.keep_absent_ms /
