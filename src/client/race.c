@@ -387,6 +387,9 @@ bool race_is_lost(const struct race *r)
 			is_refused = true;
 		else if (!p->has_failed && !p->is_search)
 			return false;
+		/* One relay's word is not another's, which may just restart. */
+		else if (p->kind == PATH_RELAY && p->worked != 0)
+			return false;
 	}
 	return is_refused;
 }

@@ -62,6 +62,26 @@ def test_what_a_relays_owner_took_out_stays_out(world):
     w.echo_through(w.forward(w.rig.service("echo").port))
 
 
+def test_one_relays_no_ends_nothing_while_the_other_restarts(world):
+    w, other = joined(world)
+    wait_for(lambda: len(laptop_of(other)) == 1)
+    port = w.forward(w.rig.service("echo").port)
+    w.laptop.rigway("reconnect", check=None)
+    with flow.connect(port) as s:
+        flow.ping(s, b"through the first")
+        # The laptop knows both by now.
+        other.rigway("relay", "remove", laptop_of(other)[0]["fingerprint"])
+        w.relay_proc.kill()
+        wait_for(lambda: sum("relay" in t for t in tried(w.laptop)) == 2)
+        w.start_relay()
+        flow.ping(s, b"and back", timeout=60)
+
+
+def tried(laptop):
+    text = laptop.rigway("status", check=None).out
+    return re.findall(r"^ +(?:tried|also) +(.*)$", text, re.M)
+
+
 def test_a_rig_leaves_a_relay(world):
     w, other = joined(world)
     w.rig.fails("rig", "leave", "nowhere.example.org", says=r"rig relays")

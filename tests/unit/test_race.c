@@ -198,6 +198,20 @@ static void a_relay_that_says_no_is_asked_seldom(void **state)
 	assert_false(race_is_lost(&race));
 }
 
+static void one_relays_no_is_not_that_of_one_that_worked(void **state)
+{
+	(void)state;
+	offer(false, false, true);
+	race_works(&race, path_at(RELAY_B)->id, 1);
+	race_begin(&race, START);
+	dialled(0, 600);
+	race_failed(&race, path_at(RELAY_A)->id, RW_ERR_NOT_ALLOWED, "no", 2);
+	race_failed(&race, path_at(RELAY_B)->id, RW_ERR_TIMEOUT, "hole", 2);
+	assert_false(race_is_lost(&race));
+	race_failed(&race, path_at(RELAY_B)->id, RW_ERR_NOT_ALLOWED, "no", 3);
+	assert_true(race_is_lost(&race));
+}
+
 static void better_paths_are_looked_for_with_growing_pauses(void **state)
 {
 	(void)state;
@@ -318,6 +332,7 @@ int main(void)
 		ROW(the_path_that_worked_is_asked_each_half_second),
 		ROW(one_in_line_is_not_polled_and_holds_up_nobody),
 		ROW(a_relay_that_says_no_is_asked_seldom),
+		ROW(one_relays_no_is_not_that_of_one_that_worked),
 		ROW(better_paths_are_looked_for_with_growing_pauses),
 		ROW(what_was_just_asked_is_not_asked_again),
 		ROW(an_answer_on_this_network_is_dialled_at_once),
