@@ -116,7 +116,8 @@ class Place:
                 (w.relay, AT_RELAY, f"{RIG}:{AT_RIG}"),
                 (w.laptop, FRONT, f"{RELAY}:{AT_RELAY}")):
             home.start("socat", "-b", "65536",
-                       f"TCP-LISTEN:{here},fork,reuseaddr,nodelay",
+                       f"TCP-LISTEN:{here},fork,reuseaddr,nodelay,"
+                       "backlog=128",
                        f"TCP:{there},nodelay", env=mark)
             home.wait_port(here)
         return lambda: proc.end(proc.find(**mark))
