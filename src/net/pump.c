@@ -32,6 +32,10 @@
 /* Arrived bytes up to this many are written at once. */
 #define PUMP_SMALL	 4096
 #define PUMP_HALF_IDLE_S 60
+/* Bytes that the kernel keeps for a program that does not read. Its own limit
+ * is 4 MiB, of memory that all TCP of a machine shares: with some hundreds of
+ * such programs it drops what arrives anywhere, our own carriers' too. */
+#define PUMP_UNSENT (256 * 1024)
 
 struct pump {
 	union sock sock;
@@ -468,6 +472,8 @@ int pump_new(uv_loop_t *loop, int fd, struct stream *st,
 	}
 	p->st = st;
 	pump_set_reset(p, true);
+	if (sock_is_tcp(&p->sock))
+		sock_unsent_max(fd, PUMP_UNSENT);
 	loop_conn_add(p->ll, &p->item, pump_shut);
 	stream_take(st, &pump_ops_of_stream, p);
 	/* Bytes may have come before the socket was there. */

@@ -28,6 +28,11 @@ void sock_keepalive(int fd, unsigned idle_s)
 	sock_set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
 }
 
+void sock_unsent_max(int fd, int bytes)
+{
+	sock_set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes);
+}
+
 static int sock_domain(int fd)
 {
 	int domain = 0;

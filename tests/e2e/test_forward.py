@@ -330,29 +330,44 @@ def test_a_timeout_is_told_from_a_refusal(net_world):
     assert "refused" not in r.err and "time" in r.err.lower(), repr(r)
 
 
+def fill(held):
+    """Writes all that goes now; returns how many bytes that were."""
+    sent = 0
+    for s in held:
+        try:
+            while True:
+                sent += s.send(bytes(65536))
+        except BlockingIOError:
+            pass
+    return sent
+
+
 def test_three_hundred_stalled_streams_do_not_stop_the_next(world):
+    """Stalled means that nothing moves any more, from the program's socket to
+    the service's. Buffers are small there: the kernel's default would be over
+    a gigabyte in all, and where TCP has no memory left, nothing gets on."""
     w = world.up()
-    hold = w.rig.service("hold")
+    hold = w.rig.service("hold", 0, "16384")
     echo = w.rig.service("echo")
     port, eport = w.forward(hold.port), w.forward(echo.port)
     held = []
+
+    def session():
+        rig = w.laptop.json("status")["rigs"][0]
+        return rig["full"], rig["held"], rig["bytes_out"]
+    before = None
+
+    def all_stuck():
+        nonlocal before
+        sent, now = fill(held), session()
+        stuck = sent == 0 and now[0] == len(held) and now == before
+        before = now
+        return stuck
     try:
         for _ in range(300):
-            s = flow.connect(port)
+            s = flow.connect(port, sndbuf=16384)
             s.setblocking(False)
             held.append(s)
-        stuck = set()
-
-        def all_stuck():
-            for s in held:
-                if s in stuck:
-                    continue
-                try:
-                    for _ in range(16):
-                        s.send(bytes(65536))
-                except BlockingIOError:
-                    stuck.add(s)
-            return len(stuck) == len(held)
         wait_for(all_stuck, 60, "all streams are full")
         t0 = time.monotonic()
         w.echo_through(eport, b"x" * 100_000)

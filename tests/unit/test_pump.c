@@ -450,6 +450,33 @@ static void a_slow_reader_holds_the_writer_back(void **state)
 	free(data);
 }
 
+/* What a program does not read waits in the session, whose memory has limits,
+ * and not in the kernel: there all connections of the machine share it. */
+static void the_kernel_keeps_little_for_a_slow_reader(void **state)
+{
+	const size_t len = 40 * 1000 * 1000;
+	uint8_t *data = sample(len);
+	size_t left = 0;
+	int still = 0, room = 64 * 1024;
+
+	(void)state;
+	rig_reads = false;
+	start(true);
+	assert_int_equal(
+		setsockopt(rig.fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)),
+		0);
+	client.send = data;
+	client.send_len = len;
+	RUN_UNTIL((still = client.send_len == left ? still + 1 : 0,
+		   left = client.send_len, still > 2000));
+	assert_true(pump_bytes_out(rig.pump) > 0);
+	assert_true(pump_bytes_out(rig.pump) < 1000 * 1000);
+	rig_reads = true;
+	RUN_UNTIL(rig.got.len == len);
+	assert_memory_equal(rig.got.data + rig.got.off, data, len);
+	free(data);
+}
+
 static void reset(int *fd)
 {
 	struct linger now = { 1, 0 };
@@ -644,6 +671,7 @@ int main(void)
 		T(bytes_cross_both_ways_over_a_socketpair),
 		T(the_answer_follows_the_questions_end),
 		T(a_slow_reader_holds_the_writer_back),
+		T(the_kernel_keeps_little_for_a_slow_reader),
 		T(a_reset_is_a_reset_at_the_other_side),
 		T(a_reset_under_load_is_no_end_of_file),
 		T(an_abort_resets_both_programs),

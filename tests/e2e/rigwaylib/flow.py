@@ -18,8 +18,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from rigwaylib.servers import CHUNK, chunk, pattern, pattern_hash  # noqa: E402
 
 
-def connect(port, host="127.0.0.1", timeout=20.0):
+def connect(port, host="127.0.0.1", timeout=20.0, sndbuf=None):
     s = socket.create_connection((host, port), timeout)
+    if sndbuf is not None:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return s
 

@@ -8,7 +8,8 @@ network namespace:
   servers.py source HOST PORT N [RATE]  sends N bytes of the pattern and ends
   servers.py page   HOST PORT TEXT      a web page
   servers.py eof    HOST PORT    reads all until the end, then sends it all back
-  servers.py hold   HOST PORT    accepts, never reads, never writes
+  servers.py hold   HOST PORT [N]  accepts, never reads, never writes; with a
+                                 receive buffer of N bytes
   servers.py reset  HOST PORT N  sends N bytes, then resets
 
 Prints "ready PORT" when it listens, and for each finished connection one line.
@@ -134,6 +135,8 @@ def serve(kind, host, port, args):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     ls = socket.socket(family, socket.SOCK_STREAM)
     ls.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if kind is hold and args:
+        ls.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(args[0]))
     ls.bind((host, port))
     ls.listen(1024)
     say("ready", ls.getsockname()[1])
