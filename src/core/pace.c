@@ -19,6 +19,7 @@
 #define JUMPS_MOST     64
 #define TRIAL_PAUSE    4 /* such times, after a try upwards in vain */
 #define CAP_FIRST      (64 * 1024)
+#define DRY_MOST       (1024 * 1024)
 #define CAP_MOST       (UINT64_C(256) * 1024 * 1024)
 
 void pace_init(struct pace *p, uint32_t cap_min)
@@ -50,6 +51,7 @@ bool pace_sent(struct pace *p, uint32_t len, uint64_t now_us)
 	if (p->sent == p->read)
 		p->read_at_us = p->sent_at_us = now_us;
 	p->sent += len;
+	p->sent_read = p->read;
 	if (p->mark_count == PACE_MARKS)
 		return false;
 	/* A mark every quarter of what may be in flight, and whenever none is
@@ -178,6 +180,9 @@ static void trial_round(struct pace *p, uint64_t now_us)
 
 static void next_round(struct pace *p, uint64_t now_us)
 {
+	if (!p->was_dry)
+		p->dry_cap -= p->dry_cap / 8;
+	p->was_dry = false;
 	p->jumps -= p->jumps / 8;
 	if (p->most_us > p->least_us + p->rtt_us / 2 + slack_us(p))
 		p->jumps += JUMPS_MOST / 8;
@@ -223,9 +228,28 @@ static bool is_stuck(struct pace *p, uint64_t now_us)
 {
 	uint64_t calm = p->rtt_us + slack_us(p);
 
-	if (p->took_us < MAX(2 * calm, STUCK_US))
+	if (p->took_us < MAX(2 * calm, STUCK_US) || p->is_dry)
 		p->calm_at_us = now_us;
 	return now_us - p->calm_at_us > MAX(4 * calm, 4 * STUCK_US);
+}
+
+/*
+ * On a short way it is the processes that wait for their turn, when the machine
+ * is busy: much longer than the round trip, which then says nothing of how much
+ * is worth sending. But when the cap was used up, and all of it but a rest is
+ * read before more can go, then no queue stood on the way, and whoever is to
+ * read had nothing to do: half as much again goes the next time.
+ */
+static void find_dry(struct pace *p, uint64_t read)
+{
+	uint64_t flown = p->sent - p->sent_read;
+
+	p->is_dry = p->rtt_us <= FAR_US && !p->drains && flown >= p->cap &&
+		    p->sent - read <= flown / 4;
+	if (!p->is_dry)
+		return;
+	p->was_dry = true;
+	p->dry_cap = MIN(MAX(p->dry_cap, flown + flown / 2), DRY_MOST);
 }
 
 static void take_sample(struct pace *p, const struct pace_mark *m,
@@ -252,11 +276,14 @@ static void take_sample(struct pace *p, const struct pace_mark *m,
 	p->sent_at_us = m->at_us;
 
 	/* A queue already: there is no more to be found by doubling. */
-	if (took > MAX(2 * (p->rtt_us + slack_us(p)), STUCK_US / 2))
+	if (took > MAX(2 * (p->rtt_us + slack_us(p)), STUCK_US / 2) &&
+	    !p->is_dry)
 		p->startup = false;
-	if (is_stuck(p, now_us))
+	if (is_stuck(p, now_us)) {
+		p->dry_cap = 0;
 		for (int i = 0; i < PACE_ROUNDS; i++)
 			p->rate[i] = rate;
+	}
 	if (rate > p->rate[p->round])
 		p->rate[p->round] = rate;
 }
@@ -308,6 +335,8 @@ static void set_cap(struct pace *p, uint64_t got)
 		 * more. The rate alone would not find it, since the cap sets
 		 * the rate. */
 		cap = MAX(cap, p->cap + got / 8);
+	if (!p->drains)
+		cap = MAX(cap, p->dry_cap);
 	/* A longer round trip alone lets no more go than was delivered. */
 	cap = MIN(cap, p->cap + got);
 	p->cap = MIN(MAX(cap, p->cap_min), CAP_MOST);
@@ -323,6 +352,7 @@ bool pace_read(struct pace *p, uint64_t read, uint64_t now_us)
 		return true;
 	uint64_t got = read - p->read;
 
+	find_dry(p, read);
 	p->read = read;
 	while (p->mark_count > 0 && p->marks[p->mark_first].sent <= read) {
 		const struct pace_mark *m = &p->marks[p->mark_first];

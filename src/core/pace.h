@@ -40,6 +40,10 @@ struct pace {
 	uint64_t most_us;    /* the longest */
 	uint8_t jumps; /* rounds lately, in which they differed much: to 64 */
 	bool had_room; /* the round before saw an empty queue */
+	uint64_t sent_read; /* read, as known when the last frame left */
+	uint64_t dry_cap; /* least cap, while all is read before more can go */
+	bool is_dry;	  /* as the last answer said */
+	bool was_dry;	  /* as one of this round did */
 	uint64_t calm_at_us;	/* when a round trip was last about as short */
 	uint64_t drained_at_us; /* while drains: when it was done; 0 not yet */
 	uint64_t took_us;	/* the round trip of the last answered mark */

@@ -24,6 +24,8 @@ struct path {
 	unsigned lost;		    /* each so manieth is sent again; 0: none */
 	unsigned sent;
 	uint64_t last_at; /* nothing is read before what went before it */
+	uint64_t turn;	  /* the reader waits so long, or half, for its turn */
+	uint64_t turn_at; /* its next one */
 };
 
 static struct pace pace;
@@ -55,6 +57,17 @@ static void path_state(void)
 	assert_true(pace_read(&pace, path.arrived, now));
 }
 
+static bool is_readers_turn(void)
+{
+	static uint32_t seed;
+
+	if (now < path.turn_at)
+		return false;
+	seed = seed * 1664525 + 1013904223;
+	path.turn_at = now + path.turn / 2 + (seed >> 8) % (path.turn / 2 + 1);
+	return true;
+}
+
 /* One bulk sender for so long; returns bytes read per second. */
 static uint64_t run(uint64_t us)
 {
@@ -67,6 +80,8 @@ static uint64_t run(uint64_t us)
 			path_send(PIECE, mark);
 		}
 		now += 100;
+		if (!is_readers_turn())
+			continue;
 		while (path.count > 0 &&
 		       path.way[path.first].at + path.delay <= now) {
 			path.arrived = path.way[path.first].read;
@@ -178,6 +193,43 @@ static void a_path_that_gets_slower_is_noticed(void **state)
 	path.most_queue = 0;
 	run(5000000);
 	assert_true(path.most_queue < 100000);
+}
+
+/* Where all is on one busy machine, or on two side by side, each process waits
+ * for its turn, now and then for long. That is no queue on the way. */
+static void a_reader_that_waits_for_its_turn_is_no_queue(void **state)
+{
+	(void)state;
+	begin(500000000, 50, 32768);
+	run(1000000);
+	for (int i = 0; i < 5; i++) {
+		path.turn = 60000;
+		path.turn_at = now + 300000; /* and at first it stands still */
+		run(3000000);
+		assert_true(run(2000000) >= 10000000);
+		path.turn = 0;
+		path.turn_at = now + 1000000;
+		run(1500000);
+		assert_true(run(2000000) >= 10000000);
+	}
+}
+
+/* But where the way itself is slow, the queue is its, busy reader or not. */
+static void a_slow_short_way_has_a_short_queue(void **state)
+{
+	static const uint64_t turns[] = { 0, 5000, 30000 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(turns); i++) {
+		begin(100000000, 500, 16384);
+		path.turn = turns[i];
+		run(3000000);
+		path.rate = 1000000;
+		run(10000000);
+		path.most_queue = 0;
+		run(5000000);
+		assert_true(path.most_queue < 40000 + 2 * turns[i]);
+	}
 }
 
 static void what_was_never_sent_cannot_be_read(void **state)
@@ -352,6 +404,8 @@ int main(void)
 		cmocka_unit_test(the_queue_on_the_path_stays_short),
 		cmocka_unit_test(a_path_that_gets_faster_is_noticed),
 		cmocka_unit_test(a_path_that_gets_slower_is_noticed),
+		cmocka_unit_test(a_reader_that_waits_for_its_turn_is_no_queue),
+		cmocka_unit_test(a_slow_short_way_has_a_short_queue),
 		cmocka_unit_test(what_was_never_sent_cannot_be_read),
 		cmocka_unit_test(marks_are_few_and_never_missing),
 		cmocka_unit_test(each_mark_gives_its_own_round_trip),
