@@ -465,7 +465,7 @@ static void a_relay_that_does_not_read_is_left(void **state)
 	dev_open(&rig, &w);
 	fake_control(&f, &rig);
 	w.late = false;
-	timer_start(w.guard, WAIT_MS);
+	timer_start(w.guard, 6 * WAIT_MS); /* a hundred thousand records */
 	while (rig.downs == 0 && !w.late) {
 		uint8_t *out = buf_peek(&f.out, &len);
 		ssize_t sent = len > 0 ? send(f.fd, out, len,
