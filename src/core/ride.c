@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which carrier carries a stream's bytes: PROTOCOL.md, section 5.1. A stream
- * without a ride asks where it is to go on. One that moves asks on the new
+ * without a ride asks where it is to go on. One that moves changes over at once
+ * when all that has left is known to have arrived. Else it asks on the new
  * carrier while the old one still carries it, and changes over when the answer
- * is as good as all that has left. If much is in flight it stops first, and a
- * question on the old carrier, behind the last byte, brings the answer that all
- * has arrived: so hardly anything is sent twice.
+ * is as good as that. If much is in flight it stops first, and a question on
+ * the old carrier, behind the last byte, brings the answer that all has
+ * arrived: so hardly anything is sent twice.
  */
 #include "base/check.h"
 #include "core/parts.h"
@@ -113,20 +114,6 @@ static uint64_t in_flight(const struct stream *st, uint64_t received)
 	return left - MIN(received, left);
 }
 
-/* Begins to move st's bytes to c, a live carrier that is not its ride. */
-void stream_move(struct stream *st, struct carrier *c)
-{
-	if (st->closed || !st->known || st->ride == NULL || st->ride == c ||
-	    st->to == c)
-		return;
-	st->to = c;
-	if (in_flight(st, st->peer_received) > TWICE_MAX) {
-		st->stopped = true;
-		list_del(&st->run);
-	}
-	stream_ask(st, st->stopped ? st->ride : c);
-}
-
 /* Goes on riding on c, at what the peer stated there. */
 static void take_ride(struct stream *st, struct carrier *c, uint64_t received)
 {
@@ -137,6 +124,28 @@ static void take_ride(struct stream *st, struct carrier *c, uint64_t received)
 	st->next = MAX(MIN(received, st->out.end), st->out.base);
 	if (carrier_retires(c))
 		spread_woke(st);
+}
+
+/* Begins to move st's bytes to c, a live carrier that is not its ride. */
+void stream_move(struct stream *st, struct carrier *c)
+{
+	uint64_t left;
+
+	if (st->closed || !st->known || st->ride == NULL || st->ride == c ||
+	    st->to == c)
+		return;
+	left = in_flight(st, st->peer_received);
+	if (left == 0) {
+		take_ride(st, c, st->peer_received);
+		stream_run(st);
+		return;
+	}
+	st->to = c;
+	if (left > TWICE_MAX) {
+		st->stopped = true;
+		list_del(&st->run);
+	}
+	stream_ask(st, st->stopped ? st->ride : c);
 }
 
 /* The peer stated on c how much it has received. */
@@ -152,8 +161,9 @@ void stream_stated(struct stream *st, struct carrier *c, uint64_t received)
 		st->stopped = true;
 		list_del(&st->run);
 		stream_ask(st, st->ride);
-	} else if (!st->stopped || in_flight(st, st->peer_received) == 0) {
-		/* All has arrived; or the answer went elsewhere. */
-		stream_ask(st, st->to);
+	} else if (in_flight(st, st->peer_received) == 0) {
+		take_ride(st, st->to, st->peer_received);
+	} else if (!st->stopped) {
+		stream_ask(st, st->to); /* the answer went elsewhere */
 	}
 }

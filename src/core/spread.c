@@ -25,7 +25,9 @@
 #define FEWER_US 30000000
 /* So long no carrier need be free of bulk: one more may be on its way. */
 #define CROWDED_US 2000000
-#define RETIRE_US  10000000
+/* So long after the last one that came, those that are wanted still may. */
+#define COMING_US 500000
+#define RETIRE_US 10000000
 
 void spread_init(struct session *s)
 {
@@ -260,6 +262,14 @@ static void share_round_trip(struct session *s)
 	}
 }
 
+/* After a cut carriers come one by one: who would move to each of them would
+ * stand still again and again. */
+static bool more_are_coming(const struct session *s)
+{
+	return count_usable(s) < s->spread.wants &&
+	       s->now - s->spread.lived_at < COMING_US;
+}
+
 static void look(struct session *s)
 {
 	struct spread *sp = &s->spread;
@@ -267,7 +277,7 @@ static void look(struct session *s)
 
 	share_round_trip(s);
 	choose_light(s);
-	if (n > 0 && count_usable(s) > 1)
+	if (n > 0 && count_usable(s) > 1 && !more_are_coming(s))
 		balance(s);
 	if (s->primary != NULL && sp->light != NULL &&
 	    (s->primary->bulks > 0 || carrier_retires(s->primary)))
@@ -309,6 +319,7 @@ void spread_lives(struct session *s)
 {
 	bool any = !list_is_empty(&s->spread.bulks);
 
+	s->spread.lived_at = s->now;
 	list_for_each (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
 

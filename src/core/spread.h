@@ -18,6 +18,7 @@ struct spread {
 	struct list bulks;     /* streams that sent much lately */
 	struct carrier *light; /* free of bulk: for the others; or NULL */
 	uint64_t at;	       /* when to look again; 0: nothing to see */
+	uint64_t lived_at;     /* when a carrier last came */
 	uint64_t crowded_at;   /* since when every carrier has bulk; 0 */
 	unsigned wants;	       /* carriers that this side could use */
 	bool wish_more;	       /* it finds that it could use more (or less) */

@@ -349,6 +349,77 @@ static void a_stream_moves_when_all_that_left_has_arrived(void **state)
 	assert_true(carried(CLIENT) < e->st->out.end * 101 / 100);
 }
 
+/* The answer behind the last byte is enough: it stands still for one round trip
+ * and not for two. */
+static void a_busy_stream_that_moves_stops_for_one_round_trip(void **state)
+{
+	struct seen *e;
+	unsigned steps = 0;
+
+	(void)state;
+	up(2);
+	open_all(CLIENT, &e, 1);
+	flow(CLIENT, &e, 1, 10 * WAY_US);
+	stream_move(e->st, w[1]->c[CLIENT]);
+	assert_true(e->st->stopped);
+	while (e->st->peer_received < e->st->next) {
+		assert_ptr_equal(e->st->ride, w[0]->c[CLIENT]);
+		step();
+		assert_true(++steps < 10);
+	}
+	assert_ptr_equal(e->st->ride, w[1]->c[CLIENT]);
+	assert_false(e->st->stopped);
+	check_all(&e, pair.side[RIG].come, 1);
+}
+
+static void a_stream_with_nothing_on_its_way_moves_at_once(void **state)
+{
+	struct seen *e;
+
+	(void)state;
+	up(2);
+	open_all(CLIENT, &e, 1);
+	write_at(CLIENT, e, 100);
+	for (int k = 0; k < 10; k++)
+		step();
+	stream_move(e->st, w[1]->c[CLIENT]);
+	assert_ptr_equal(e->st->ride, w[1]->c[CLIENT]);
+	write_at(CLIENT, e, 100);
+	step();
+	step();
+	check_got(pair.side[RIG].come[0], 200);
+}
+
+/* As after a cut: nobody stands still for each of them. */
+static void carriers_that_come_one_by_one_move_a_stream_once(void **state)
+{
+	struct seen *e[STREAMS];
+	struct carrier *ride[STREAMS];
+	unsigned moves[STREAMS] = { 0 };
+
+	(void)state;
+	up(1);
+	open_all(CLIENT, e, STREAMS);
+	flow(CLIENT, e, STREAMS, 3000000);
+	assert_int_equal(session_wants_carriers(client()), STREAMS + 1);
+	for (unsigned i = 0; i < STREAMS; i++)
+		ride[i] = e[i]->st->ride;
+	for (unsigned k = 0; k < 200; k++) {
+		if (k % 10 == 0)
+			up(MIN(2 + k / 10, STREAMS + 1));
+		flow(CLIENT, e, STREAMS, WAY_US);
+		for (unsigned i = 0; i < STREAMS; i++) {
+			moves[i] += ride[i] != e[i]->st->ride;
+			ride[i] = e[i]->st->ride;
+		}
+	}
+	for (unsigned i = 0; i < STREAMS; i++)
+		assert_true(moves[i] <= 1);
+	for (unsigned k = 0; k < wires; k++)
+		assert_true(riders(CLIENT, e, STREAMS, w[k]) <= 1);
+	check_all(e, pair.side[RIG].come, STREAMS);
+}
+
 static void a_light_stream_goes_on_while_it_moves(void **state)
 {
 	struct seen *e;
@@ -603,6 +674,9 @@ int main(void)
 		T(there_is_always_a_carrier_without_bulk),
 		T(a_move_survives_the_death_of_either_carrier),
 		T(a_stream_moves_when_all_that_left_has_arrived),
+		T(a_busy_stream_that_moves_stops_for_one_round_trip),
+		T(a_stream_with_nothing_on_its_way_moves_at_once),
+		T(carriers_that_come_one_by_one_move_a_stream_once),
 		T(a_light_stream_goes_on_while_it_moves),
 		T(a_stream_that_ends_while_it_moves_ends),
 		T(carriers_are_wanted_for_the_clients_bulk),
