@@ -229,8 +229,15 @@ void session_lives(struct session *s, struct carrier *c)
 	spread_lives(s);
 }
 
+/* Whether c was silent while the other one was heard: after an outage it may
+ * stay so for seconds, until TCP sends again. */
+bool carrier_is_staler(const struct carrier *c, const struct carrier *than)
+{
+	return c->last_in + DOUBT_US < than->last_in;
+}
+
 /* After a carrier went: the oldest live one takes over its part. One that
- * retires does only while there is no other. */
+ * retires, or was silent for longer, does only while there is no other. */
 static void elect_primary(struct session *s)
 {
 	struct carrier *best = NULL;
@@ -240,9 +247,12 @@ static void elect_primary(struct session *s)
 	list_for_each (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
 
-		if (c->state == CARRIER_LIVE &&
-		    (best == NULL ||
-		     (carrier_retires(best) && !carrier_retires(c))))
+		if (c->state != CARRIER_LIVE)
+			continue;
+		if (best == NULL ||
+		    (carrier_retires(best) && !carrier_retires(c)) ||
+		    (carrier_retires(best) == carrier_retires(c) &&
+		     carrier_is_staler(best, c)))
 			best = c;
 	}
 	if (best != NULL) {

@@ -93,7 +93,8 @@ void stream_leave(struct stream *st, struct carrier *c)
 		stream_run(st);
 	}
 	if (st->ride == c) {
-		if (st->to != NULL)
+		if (st->to != NULL &&
+		    (home == NULL || !carrier_is_staler(st->to, home)))
 			home = st->to;
 		stream_ride(st, NULL);
 	}

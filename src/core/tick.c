@@ -43,6 +43,24 @@ static bool is_overtaken(const struct carrier *c)
 	return false;
 }
 
+/* c is overtaken: those that were as silent, but owed nothing, are asked, so
+ * that no stream goes over to another dead one. */
+static void ask_silent(const struct carrier *c)
+{
+	struct session *s = c->s;
+
+	list_for_each (it, &s->carriers) {
+		struct carrier *o = container_of(it, struct carrier, link);
+
+		if (o == c || o->state != CARRIER_LIVE ||
+		    o->last_in > c->doubted_at || o->doubted_at > o->last_in)
+			continue;
+		o->ping_due = true;
+		o->doubted_at = s->now;
+		session_wake(s);
+	}
+}
+
 /* While the peer owes an answer (a PONG; a READ, which comes within LAG_US), a
  * path that has died shows long before a deadline does. False when c was
  * dropped. */
@@ -60,6 +78,7 @@ static bool tick_doubt(struct carrier *c, uint64_t *next)
 	at = MAX(MAX(c->owed_at, c->last_in), c->doubted_at) + DOUBT_US +
 	     2 * c->pace.rtt_us;
 	if (s->now >= at && is_overtaken(c)) {
+		ask_silent(c);
 		carrier_drop(c, RW_ERR_SUSPECT,
 			     "another connection answers, this one does not");
 		return false;
@@ -104,7 +123,7 @@ static bool tick_ping(struct carrier *c, uint64_t *next)
 	/* Any byte proves life, also while the ping waits in a full queue. */
 	if (c->ping_deadline != 0 && c->last_in > c->ping_asked) {
 		c->ping_deadline = 0;
-		c->ping_due = false;
+		c->ping_due &= c->pace.rtt_us == 0; /* the first one stays */
 	}
 	if (c->ping_deadline != 0 && s->now >= c->ping_deadline) {
 		carrier_drop(c, RW_ERR_SUSPECT,

@@ -177,6 +177,45 @@ static void a_connection_that_another_overtakes_is_given_up(void **state)
 	assert_int_equal(pair.side[RIG].come[0]->bytes.len, 100);
 }
 
+/* What rides on a connection that is given up goes where something was heard,
+ * and not to the oldest or to where it was about to move; and the other silent
+ * ones are asked. */
+static void after_an_outage_streams_go_where_something_is_heard(void **state)
+{
+	struct side *sd = &pair.side[CLIENT];
+	struct seen *e = open_at(CLIENT, "a:1");
+	struct wire *silent, *heard;
+	struct frame f;
+
+	(void)state;
+	settle();
+	silent = wire_up();
+	heard = wire_up();
+	advance(100000);
+	assert_int_equal(write_at(CLIENT, e, 100), 100);
+	wire_pull(w, CLIENT);
+	stream_move(e->st, silent->c[CLIENT]);
+	pair.now += 1000000;
+	tick();
+	assert_int_equal(sd->doubts, 1);
+	pair.now += 1000000;
+	heard->c[CLIENT]->last_in = pair.now;
+	tick();
+	assert_null(w->c[CLIENT]);
+	assert_ptr_equal(sd->s->primary, heard->c[CLIENT]);
+	assert_ptr_equal(e->st->asked, heard->c[CLIENT]);
+	wire_pull(silent, CLIENT);
+	assert_true(on_its_way(silent, RIG, FRAME_PING, &f));
+	pair.now += 100000;
+	heard->c[CLIENT]->last_in = pair.now;
+	pair.now += 1000000;
+	tick();
+	assert_null(silent->c[CLIENT]);
+	assert_non_null(heard->c[CLIENT]);
+	settle();
+	assert_int_equal(pair.side[RIG].come[0]->bytes.len, 100);
+}
+
 /* Whoever only receives is owed nothing, and asks: once. */
 static void bytes_that_cease_are_asked_after(void **state)
 {
@@ -216,6 +255,7 @@ int main(void)
 		T(a_suspect_must_prove_itself_by_its_own_deadline),
 		T(an_overdue_answer_is_a_reason_for_doubt),
 		T(a_connection_that_another_overtakes_is_given_up),
+		T(after_an_outage_streams_go_where_something_is_heard),
 		T(bytes_that_cease_are_asked_after),
 	};
 
