@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which carrier carries a stream's bytes: PROTOCOL.md, section 5.1. A stream
- * without a ride asks where it is to go on. One that moves changes over at once
- * when all that has left is known to have arrived. Else it asks on the new
+ * without a ride asks where it is to go on. One that moves asks on the new
  * carrier while the old one still carries it, and changes over when the answer
- * is as good as that. If much is in flight it stops first, and a question on
- * the old carrier, behind the last byte, brings the answer that all has
- * arrived: so hardly anything is sent twice.
+ * is as good as all that has left: the new one may be dead, and then nothing is
+ * lost. If much is in flight it stops first, and a question on the old carrier,
+ * behind the last byte, brings the answer that all has arrived: then it changes
+ * over. So hardly anything is sent twice.
  */
 #include "base/check.h"
 #include "core/parts.h"
@@ -130,19 +130,11 @@ static void take_ride(struct stream *st, struct carrier *c, uint64_t received)
 /* Begins to move st's bytes to c, a live carrier that is not its ride. */
 void stream_move(struct stream *st, struct carrier *c)
 {
-	uint64_t left;
-
 	if (st->closed || !st->known || st->ride == NULL || st->ride == c ||
 	    st->to == c)
 		return;
-	left = in_flight(st, st->peer_received);
-	if (left == 0) {
-		take_ride(st, c, st->peer_received);
-		stream_run(st);
-		return;
-	}
 	st->to = c;
-	if (left > TWICE_MAX) {
+	if (in_flight(st, st->peer_received) > TWICE_MAX) {
 		st->stopped = true;
 		list_del(&st->run);
 	}
@@ -162,9 +154,9 @@ void stream_stated(struct stream *st, struct carrier *c, uint64_t received)
 		st->stopped = true;
 		list_del(&st->run);
 		stream_ask(st, st->ride);
-	} else if (in_flight(st, st->peer_received) == 0) {
-		take_ride(st, st->to, st->peer_received);
 	} else if (!st->stopped) {
 		stream_ask(st, st->to); /* the answer went elsewhere */
+	} else if (in_flight(st, st->peer_received) == 0) {
+		take_ride(st, st->to, st->peer_received);
 	}
 }

@@ -372,24 +372,6 @@ static void a_busy_stream_that_moves_stops_for_one_round_trip(void **state)
 	check_all(&e, pair.side[RIG].come, 1);
 }
 
-static void a_stream_with_nothing_on_its_way_moves_at_once(void **state)
-{
-	struct seen *e;
-
-	(void)state;
-	up(2);
-	open_all(CLIENT, &e, 1);
-	write_at(CLIENT, e, 100);
-	for (int k = 0; k < 10; k++)
-		step();
-	stream_move(e->st, w[1]->c[CLIENT]);
-	assert_ptr_equal(e->st->ride, w[1]->c[CLIENT]);
-	write_at(CLIENT, e, 100);
-	step();
-	step();
-	check_got(pair.side[RIG].come[0], 200);
-}
-
 /* As after a cut: nobody stands still for each of them. */
 static void carriers_that_come_one_by_one_move_a_stream_once(void **state)
 {
@@ -675,7 +657,6 @@ int main(void)
 		T(a_move_survives_the_death_of_either_carrier),
 		T(a_stream_moves_when_all_that_left_has_arrived),
 		T(a_busy_stream_that_moves_stops_for_one_round_trip),
-		T(a_stream_with_nothing_on_its_way_moves_at_once),
 		T(carriers_that_come_one_by_one_move_a_stream_once),
 		T(a_light_stream_goes_on_while_it_moves),
 		T(a_stream_that_ends_while_it_moves_ends),
