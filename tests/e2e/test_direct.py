@@ -56,13 +56,13 @@ def open_v6(net):
                     "ip -6 route add 2001:db8:b::/64 via 2001:db8:45::3; "
                     "nft insert rule inet filter forward ip6 daddr "
                     f"2001:db8:a::2 tcp dport {PORT} accept; nft insert rule "
-                    "inet filter input meta l4proto ipv6-icmp accept")
+                    "inet filter input meta l4proto 58 accept")  # ICMPv6
     net.router_b.sh("ip addr add 2001:db8:45::3/64 dev wan0 nodad; "
                     "ip addr add 2001:db8:b::1/64 dev lan0 nodad; "
                     "sysctl -qw net.ipv6.conf.all.forwarding=1; "
                     "ip -6 route add 2001:db8:a::/64 via 2001:db8:45::2; "
                     "nft insert rule inet filter input meta l4proto "
-                    "ipv6-icmp accept")
+                    "58 accept")
     net.rig.sh("ip addr add 2001:db8:a::2/64 dev eth0 nodad; "
                "ip -6 route add default via 2001:db8:a::1")
     net.laptop.sh("ip addr add 2001:db8:b::2/64 dev eth0 nodad; "
