@@ -2,6 +2,7 @@
 """Bad peers, bad files, full disks: a message in words, the right exit
 status, nothing lost, no crash."""
 import glob
+import json
 import os
 import random
 import re
@@ -383,6 +384,8 @@ def settled(d):
 def commands(w):
     """Every command that writes state, and whose disk it needs."""
     second = w.new_laptop("second")
+    gone = second.rigway("status", "--json").out
+    gone = json.loads(gone)["daemon"]["fingerprint"]
     stop(second)
     code, rig_code = w.client_code(), w.rig_code()
     local = freeport()
@@ -398,6 +401,8 @@ def commands(w):
         "relay admits a rig": ("relay", lambda: rig2.rigway(
             "join", rig_code, "--name", "two", "--no-start", check=None,
             timeout=60)),
+        "relay remove": ("relay", lambda: w.relay.rigway(
+            "relay", "remove", gone, check=None)),
         "rig invite": ("rig", lambda: w.rig.rigway(
             "rig", "invite", check=None)),
         "rig admits a laptop": ("rig", lambda: fresh.rigway(
@@ -412,8 +417,8 @@ def commands(w):
 
 
 @pytest.mark.parametrize("what", [
-    "relay invite", "relay admits a rig", "rig invite", "rig admits a laptop",
-    "laptop joins", "forward", "unforward"])
+    "relay invite", "relay admits a rig", "relay remove", "rig invite",
+    "rig admits a laptop", "laptop joins", "forward", "unforward"])
 @pytest.mark.parametrize("full", ["blocks", "inodes"])
 def test_a_full_disk_loses_nothing(small, what, full):
     w = small
