@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/file.h"
 #include "client/talk.h"
 #include "cmd/boot.h"
@@ -37,12 +38,22 @@ static const char *at_login(const char *by)
 				       : "when you log in";
 }
 
+/* The note first: what is installed without one would never be taken out. */
 static void begin(const struct boot_job *job, const char *note)
 {
 	json_t *report = NULL;
 	char *text = NULL;
 	const char *by = NO_WAY;
+	int err = file_write_atomic(note, by, strlen(by), 0600);
 
+	if (err != 0) {
+		fprintf(stderr,
+			"rigway: note: after a reboot this comes back with "
+			"your first rigway command, not before: cannot write "
+			"%s: %s\n",
+			note, err_text(err));
+		return;
+	}
 	if (boot_install(job, NULL, &report, &text) == 0) {
 		by = show_text(report, "by", NO_WAY);
 		fprintf(stderr,

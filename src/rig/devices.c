@@ -116,7 +116,7 @@ void devices_done(struct devices *d)
 	*d = (struct devices){ 0 };
 }
 
-static int devices_save(const struct devices *d)
+static int devices_save(struct devices *d)
 {
 	struct state_writer w;
 	char text[PIN_TEXT_LEN + 1];
@@ -133,7 +133,12 @@ static int devices_save(const struct devices *d)
 			state_add_str(&w, "services", dev->services);
 		state_add_int(&w, "admitted", dev->admitted);
 	}
-	return state_commit(&w, d->path);
+
+	int err = state_commit(&w, d->path);
+
+	for (size_t i = 0; err == 0 && i < d->count; i++)
+		d->rows[i].unsaved = false;
+	return err;
 }
 
 size_t devices_admitted(const struct devices *d)
@@ -160,7 +165,7 @@ int devices_resolve(const struct devices *d, const char *who,
 	for (size_t i = 0; i < d->count; i++) {
 		struct device *dev = &d->rows[i];
 
-		if (dev->role == DEVICE_REMOVED ||
+		if ((dev->role == DEVICE_REMOVED && !dev->unsaved) ||
 		    (strcasecmp(dev->name, who) != 0 &&
 		     !pin_matches(&dev->pin, who)))
 			continue;
@@ -204,7 +209,7 @@ static void devices_trim_removed(struct devices *d)
 	if (d->count - devices_admitted(d) < d->max)
 		return;
 	for (size_t i = 0; i < d->count; i++) {
-		if (d->rows[i].role != DEVICE_REMOVED)
+		if (d->rows[i].role != DEVICE_REMOVED || d->rows[i].unsaved)
 			continue;
 		devices_drop(d, i);
 		return;
@@ -213,16 +218,19 @@ static void devices_trim_removed(struct devices *d)
 
 int devices_remove(struct devices *d, const struct pin *pin, int64_t now)
 {
-	if (devices_find(d, pin) == NULL)
+	struct device *dev = devices_row(d, pin);
+
+	if (dev == NULL || (dev->role == DEVICE_REMOVED && !dev->unsaved))
 		return RW_ERR_NOT_FOUND;
-	devices_trim_removed(d);
-
-	struct device *dev = devices_find(d, pin);
-
-	dev->role = DEVICE_REMOVED;
-	dev->services[0] = '\0';
-	dev->admitted = now;
-	dev->told = 0;
+	if (dev->role != DEVICE_REMOVED) {
+		devices_trim_removed(d);
+		dev = devices_row(d, pin);
+		dev->role = DEVICE_REMOVED;
+		dev->services[0] = '\0';
+		dev->admitted = now;
+		dev->told = 0;
+		dev->unsaved = true;
+	}
 	return devices_save(d);
 }
 
@@ -231,7 +239,7 @@ void devices_forget(struct devices *d, unsigned all)
 	bool changed = false;
 
 	for (size_t i = d->count; i-- > 0;) {
-		if (d->rows[i].role != DEVICE_REMOVED ||
+		if (d->rows[i].role != DEVICE_REMOVED || d->rows[i].unsaved ||
 		    (d->rows[i].told & all) != all)
 			continue;
 		devices_drop(d, i);

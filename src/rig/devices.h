@@ -31,6 +31,7 @@ struct device {
 	int64_t last;	  /* last heard of; 0 unknown; not on disk */
 	unsigned told;	  /* bit n: relay n knows that it is removed */
 	unsigned vouched; /* bit n: relay n was told to let it ask for us */
+	bool unsaved;	  /* removed, but the file still admits it */
 };
 
 struct devices {
@@ -48,8 +49,9 @@ void devices_done(struct devices *d);
 
 /* The admitted device of that key, or NULL. Rows move at each change. */
 struct device *devices_find(const struct devices *d, const struct pin *pin);
-/* The admitted device that a person means: a name, or the beginning of a
- * fingerprint. RW_ERR_NOT_FOUND; RW_ERR_EXISTS when several are meant. */
+/* The device that a person means, admitted or removed without being saved: a
+ * name, or the beginning of a fingerprint. RW_ERR_NOT_FOUND; RW_ERR_EXISTS when
+ * several are meant. */
 int devices_resolve(const struct devices *d, const char *who,
 		    struct device **ret);
 /* Admits dev, or changes its row. RW_ERR_LIMIT when the list is full, or an
@@ -57,9 +59,11 @@ int devices_resolve(const struct devices *d, const char *who,
 int devices_put(struct devices *d, const struct device *dev);
 /* Marks the device as removed at that time. RW_ERR_NOT_FOUND, or an error of
  * state_commit(): it is then removed in memory all the same, so that it is out
- * at once, but comes back at the next start. */
+ * at once, but comes back at the next start unless this is called again or
+ * another change is saved. */
 int devices_remove(struct devices *d, const struct pin *pin, int64_t now);
-/* Forgets removed devices of which all relays (bits of all) were told. */
+/* Forgets removed devices of which all relays (bits of all) were told, once
+ * the file has them as removed. */
 void devices_forget(struct devices *d, unsigned all);
 /* Relay n goes: those behind it move up by one. */
 void devices_forget_relay(struct devices *d, unsigned n);

@@ -162,7 +162,7 @@ static void write_uses(struct state_writer *w, const struct invite *inv)
 		state_add_str(w, "used", text);
 }
 
-static int invites_save(const struct invites *v)
+static int invites_save(struct invites *v)
 {
 	struct state_writer w;
 
@@ -182,7 +182,12 @@ static int invites_save(const struct invites *v)
 		state_add_int(&w, "uses", inv->uses);
 		write_uses(&w, inv);
 	}
-	return state_commit(&w, v->path);
+
+	int err = state_commit(&w, v->path);
+
+	if (err == 0)
+		v->unsaved = false;
+	return err;
 }
 
 bool invite_is_live(const struct invite *inv, int64_t now)
@@ -388,15 +393,13 @@ int invites_redeem(struct invites *v, const struct invite_claim *c,
 
 int invites_bar(struct invites *v, const struct pin *pin)
 {
-	bool changed = false;
-
 	for (size_t i = 0; i < v->count; i++) {
 		struct invite_use *use = invite_use_of(&v->rows[i], pin);
 
 		if (use == NULL || use->removed)
 			continue;
 		use->removed = true;
-		changed = true;
+		v->unsaved = true;
 	}
-	return changed ? invites_save(v) : 0;
+	return v->unsaved ? invites_save(v) : 0;
 }

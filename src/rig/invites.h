@@ -44,7 +44,8 @@ struct invites {
 	char *path;
 	struct invite *rows;
 	size_t count, cap;
-	size_t max; /* open ones */
+	size_t max;   /* open ones */
+	bool unsaved; /* keys are barred of which the file does not know */
 };
 
 /* As devices_load(). */

@@ -389,8 +389,13 @@ def commands(w):
     stop(second)
     code, rig_code = w.client_code(), w.rig_code()
     local = freeport()
+    relay = f"127.0.0.1:{w.relay_port}"
     w.forward(1, port=local)
     fresh, rig2, rig3 = w.home("fresh"), w.home("rig2"), w.home("rig3")
+    w.disks["rig3"] = w.also(disk.Disk(rig3.rigway_home))
+    w.disks["ssh"] = w.also(disk.Disk(w.laptop.path(".ssh")))
+    with open(w.laptop.path(".ssh", "config"), "w") as f:
+        f.write("Host mine\n\tUser me\n")
     rig3.rigway("join", w.rig_code(), "--name", "three", "--no-start")
     rig3.rigway_start("rig")
     wait_for(lambda: rig3.rigway("rig", "invite", check=None).rc == 0)
@@ -405,6 +410,10 @@ def commands(w):
             "relay", "remove", gone, check=None)),
         "rig invite": ("rig", lambda: w.rig.rigway(
             "rig", "invite", check=None)),
+        "rig remove": ("rig", lambda: w.rig.rigway(
+            "rig", "remove", gone, check=None)),
+        "rig leave": ("rig3", lambda: rig3.rigway(
+            "rig", "leave", relay, check=None)),
         "rig admits a laptop": ("rig", lambda: fresh.rigway(
             "join", code, check=None, timeout=60)),
         "laptop joins": ("laptop", lambda: w.laptop.rigway(
@@ -413,12 +422,18 @@ def commands(w):
             "forward", "desk", f"{freeport()}:127.0.0.1:1", check=None)),
         "unforward": ("laptop", lambda: w.laptop.rigway(
             "unforward", "desk", str(local), check=None)),
+        "ssh-config, rigway's part": ("laptop", lambda: w.laptop.rigway(
+            "ssh-config", "--install", check=None)),
+        "ssh-config, ssh's part": ("ssh", lambda: w.laptop.rigway(
+            "ssh-config", "--install", check=None)),
     }
 
 
 @pytest.mark.parametrize("what", [
     "relay invite", "relay admits a rig", "relay remove", "rig invite",
-    "rig admits a laptop", "laptop joins", "forward", "unforward"])
+    "rig remove", "rig leave", "rig admits a laptop", "laptop joins",
+    "forward", "unforward", "ssh-config, rigway's part",
+    "ssh-config, ssh's part"])
 @pytest.mark.parametrize("full", ["blocks", "inodes"])
 def test_a_full_disk_loses_nothing(small, what, full):
     w = small

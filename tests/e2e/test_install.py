@@ -215,6 +215,40 @@ def test_a_rig_without_a_relay_is_a_service_too(systemd):
     assert "rw1" not in log  # no code where others may read
 
 
+def test_a_unit_on_a_full_disk(systemd):
+    """It is as it was before, and the next try makes it."""
+    m = systemd
+    units, unit = "/etc/systemd/system", "rigway-relay.service"
+
+    def install(*args, check=0):
+        return m.rigway("relay", "install", "--name", *args, check=check)
+
+    def full():
+        m.run("sh", "-c", "mkdir /full && mount -t tmpfs -o size=256k x /full"
+              f" && cp -a {units}/. /full && mount --move /full {units}"
+              f" && ! cat /dev/zero > {units}/filler", check=0)
+
+    def room():
+        m.run("sh", "-c", f"rm {units}/filler && cp -a {units}/. /full"
+              f" && umount {units} && cp -a /full/. {units} && rm -r /full")
+
+    full()
+    r = install("127.0.0.1", check=1)
+    assert re.search(rf"cannot write .*{unit}.*[Nn]o space", r.err), r.err
+    assert not m.exists(f"{units}/{unit}") and not m.pids("rigway relay")
+    room()
+    install("127.0.0.1")
+    old = m.read(f"{units}/{unit}")
+    full()
+    r = install("localhost", check=1)
+    assert re.search(r"[Nn]o space", r.err), r.err
+    assert m.run("cat", f"{units}/{unit}").out == old
+    assert m.pids("rigway relay --standby")
+    room()
+    install("localhost")
+    assert m.read(f"{units}/{unit}") != old
+
+
 @pytest.mark.parametrize("user", [None, "me"])
 def test_uninstall_takes_out_what_install_wrote(systemd, user):
     """Twice the same is nothing new; what install wrote goes, and only that;

@@ -143,6 +143,29 @@ static void a_removed_device_is_out_even_on_a_full_disk(void **state)
 	find_disk(p);
 }
 
+static void a_removal_that_was_not_saved_can_be_made_again(void **state)
+{
+	struct place *p = *state;
+	struct device a = device(1, "a"), *found = NULL;
+
+	assert_int_equal(devices_put(&p->d, &a), 0);
+	lose_disk(p);
+	assert_true(devices_remove(&p->d, &a.pin, NOW) < 0);
+	/* The file still admits it, so it is not forgotten, whatever relays
+	 * know. */
+	p->d.rows[0].told = 3;
+	devices_forget(&p->d, 3);
+	assert_int_equal(p->d.count, 1);
+	assert_int_equal(devices_resolve(&p->d, "a", &found), 0);
+	assert_true(devices_remove(&p->d, &a.pin, NOW) < 0);
+	find_disk(p);
+	assert_int_equal(devices_remove(&p->d, &a.pin, NOW), 0);
+	assert_int_equal(devices_remove(&p->d, &a.pin, NOW), RW_ERR_NOT_FOUND);
+	assert_int_equal(devices_resolve(&p->d, "a", &found), RW_ERR_NOT_FOUND);
+	reload(p);
+	assert_null(devices_find(&p->d, &a.pin));
+}
+
 static void removed_devices_are_kept_until_the_relays_know(void **state)
 {
 	struct place *p = *state;
@@ -610,6 +633,7 @@ int main(void)
 		TEST(devices_survive_a_restart),
 		TEST(a_full_disk_admits_nobody),
 		TEST(a_removed_device_is_out_even_on_a_full_disk),
+		TEST(a_removal_that_was_not_saved_can_be_made_again),
 		TEST(removed_devices_are_kept_until_the_relays_know),
 		TEST(removed_devices_have_a_limit),
 		TEST(devices_have_a_limit),
