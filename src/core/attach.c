@@ -229,6 +229,12 @@ void session_lives(struct session *s, struct carrier *c)
 	spread_lives(s);
 }
 
+/* Whether it owed an answer for long, and is silent since. */
+bool carrier_is_doubted(const struct carrier *c)
+{
+	return c->doubted_at > c->last_in;
+}
+
 /* Whether c was silent while the other one was heard: after an outage it may
  * stay so for seconds, until TCP sends again. */
 bool carrier_is_staler(const struct carrier *c, const struct carrier *than)

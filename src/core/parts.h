@@ -132,6 +132,7 @@ struct session {
 
 /* attach.c, session.c, tick.c */
 void carrier_forget(struct carrier *c);
+bool carrier_is_doubted(const struct carrier *c);
 bool carrier_is_staler(const struct carrier *c, const struct carrier *than);
 void session_tell_closed(struct session *s);
 void session_wake(struct session *s);

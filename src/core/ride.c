@@ -4,9 +4,9 @@
  * without a ride asks where it is to go on. One that moves asks on the new
  * carrier while the old one still carries it, and changes over when the answer
  * is as good as all that has left: the new one may be dead, and then nothing is
- * lost. If much is in flight it stops first, and a question on the old carrier,
+ * lost. If much is in flight then, it stops, and a question on the old carrier,
  * behind the last byte, brings the answer that all has arrived: then it changes
- * over. So hardly anything is sent twice.
+ * over. So hardly anything is sent twice, but where the old one is silent.
  */
 #include "base/check.h"
 #include "core/parts.h"
@@ -134,11 +134,7 @@ void stream_move(struct stream *st, struct carrier *c)
 	    st->to == c)
 		return;
 	st->to = c;
-	if (in_flight(st, st->peer_received) > TWICE_MAX) {
-		st->stopped = true;
-		list_del(&st->run);
-	}
-	stream_ask(st, st->stopped ? st->ride : c);
+	stream_ask(st, c);
 }
 
 /* The peer stated on c how much it has received. */
@@ -148,7 +144,8 @@ void stream_stated(struct stream *st, struct carrier *c, uint64_t received)
 		take_ride(st, c, received);
 	} else if (st->to == NULL) {
 		return;
-	} else if (c == st->to && in_flight(st, received) <= TWICE_MAX) {
+	} else if (c == st->to && (in_flight(st, received) <= TWICE_MAX ||
+				   carrier_is_doubted(st->ride))) {
 		take_ride(st, c, received);
 	} else if (c == st->to && !st->stopped) {
 		st->stopped = true;

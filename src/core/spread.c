@@ -49,8 +49,17 @@ static unsigned count_usable(const struct session *s)
 	return n;
 }
 
-/* The usable carrier with the fewest bulk streams but except, the oldest or
- * the youngest of several; NULL when there is none. */
+/* Whether bulk is better off on a than on b. */
+static bool is_freer(const struct carrier *a, const struct carrier *b)
+{
+	if (carrier_is_doubted(a) != carrier_is_doubted(b))
+		return carrier_is_doubted(b);
+	return a->bulks < b->bulks;
+}
+
+/* The usable carrier with the fewest bulk streams but except, of those that
+ * answer if any does; the oldest or the youngest of several; NULL when there is
+ * none. */
 static struct carrier *least(const struct session *s,
 			     const struct carrier *except, bool youngest)
 {
@@ -61,8 +70,8 @@ static struct carrier *least(const struct session *s,
 
 		if (!is_usable(c) || c == except)
 			continue;
-		if (best == NULL || c->bulks < best->bulks ||
-		    (youngest && c->bulks == best->bulks))
+		if (best == NULL || is_freer(c, best) ||
+		    (youngest && !is_freer(best, c)))
 			best = c;
 	}
 	return best;
@@ -155,7 +164,8 @@ static void choose_light(struct session *s)
 	struct spread *sp = &s->spread;
 	struct carrier *c = least(s, NULL, true);
 
-	if (sp->light != NULL && is_usable(sp->light) && sp->light->bulks == 0)
+	if (sp->light != NULL && is_usable(sp->light) &&
+	    sp->light->bulks == 0 && !carrier_is_doubted(sp->light))
 		c = sp->light;
 	sp->light = NULL;
 	if (c == NULL || c->bulks == 0 || count_usable(s) < 2) {

@@ -25,19 +25,22 @@ uint64_t session_proof_us(const struct session_limits *l)
  * again. False: the carrier was dropped. */
 
 /* Whether another carrier was heard since c was last doubted: the path is
- * there, and c waits for what TCP sends again only seconds later. */
-static bool is_overtaken(const struct carrier *c)
+ * there, and c waits for what TCP sends again only seconds later. An old one
+ * may be only a little ahead of c, which has until at; one that was dialled
+ * since c was heard last, and answered, has left it far behind. */
+static bool is_overtaken(const struct carrier *c, uint64_t at)
 {
 	const struct session *s = c->s;
 
-	if (!s->p.is_client || c->doubted_at <= c->last_in)
+	if (!s->p.is_client || !carrier_is_doubted(c))
 		return false;
 	list_for_each (it, &s->carriers) {
 		const struct carrier *o =
 			container_of(it, struct carrier, link);
 
 		if (o != c && o->state == CARRIER_LIVE &&
-		    o->last_in > c->doubted_at)
+		    o->last_in > c->doubted_at &&
+		    (s->now >= at || o->began > c->last_in))
 			return true;
 	}
 	return false;
@@ -53,7 +56,7 @@ static void ask_silent(const struct carrier *c)
 		struct carrier *o = container_of(it, struct carrier, link);
 
 		if (o == c || o->state != CARRIER_LIVE ||
-		    o->last_in > c->doubted_at || o->doubted_at > o->last_in)
+		    o->last_in > c->doubted_at || carrier_is_doubted(o))
 			continue;
 		o->ping_due = true;
 		o->doubted_at = s->now;
@@ -77,7 +80,7 @@ static bool tick_doubt(struct carrier *c, uint64_t *next)
 		c->owed_at = s->now;
 	at = MAX(MAX(c->owed_at, c->last_in), c->doubted_at) + DOUBT_US +
 	     2 * c->pace.rtt_us;
-	if (s->now >= at && is_overtaken(c)) {
+	if (is_overtaken(c, at)) {
 		ask_silent(c);
 		carrier_drop(c, RW_ERR_SUSPECT,
 			     "another connection answers, this one does not");

@@ -8,11 +8,12 @@
 
 static struct wire *w[8];
 static unsigned wires;
+static unsigned dead; /* bit k: what w[k] carries is lost */
 
 static int setup(void **state)
 {
 	(void)state;
-	wires = 0;
+	wires = dead = 0;
 	pair_init();
 	pair.limits.carriers_max = 8;
 	pair_start();
@@ -70,8 +71,12 @@ static void step(void)
 			wire_pull(pair.wires[k], i);
 	pair.now += WAY_US;
 	for (size_t k = 0; k < pair.wire_count; k++)
-		for (int i = 0; i < 2; i++)
-			arrive(pair.wires[k], i, len[k][i]);
+		for (int i = 0; i < 2; i++) {
+			if ((dead >> k & 1) != 0)
+				buf_reset(&pair.wires[k]->q[i]);
+			else
+				arrive(pair.wires[k], i, len[k][i]);
+		}
 }
 
 static void up(unsigned n)
@@ -336,9 +341,10 @@ static void a_stream_moves_when_all_that_left_has_arrived(void **state)
 	open_all(CLIENT, &e, 1);
 	flow(CLIENT, &e, 1, 10 * WAY_US);
 	stream_move(e->st, w[1]->c[CLIENT]);
+	while (!e->st->stopped)
+		flow(CLIENT, &e, 1, WAY_US);
 	uint64_t before = e->st->next;
 
-	assert_true(e->st->stopped);
 	while (e->st->ride == w[0]->c[CLIENT]) {
 		assert_int_equal(e->st->next, before);
 		step();
@@ -349,8 +355,8 @@ static void a_stream_moves_when_all_that_left_has_arrived(void **state)
 	assert_true(carried(CLIENT) < e->st->out.end * 101 / 100);
 }
 
-/* The answer behind the last byte is enough: it stands still for one round trip
- * and not for two. */
+/* It goes on until the new carrier answers. The answer behind the last byte is
+ * enough then: it stands still for one round trip and not for two. */
 static void a_busy_stream_that_moves_stops_for_one_round_trip(void **state)
 {
 	struct seen *e;
@@ -360,8 +366,12 @@ static void a_busy_stream_that_moves_stops_for_one_round_trip(void **state)
 	up(2);
 	open_all(CLIENT, &e, 1);
 	flow(CLIENT, &e, 1, 10 * WAY_US);
+	uint64_t before = e->st->next;
+
 	stream_move(e->st, w[1]->c[CLIENT]);
-	assert_true(e->st->stopped);
+	while (!e->st->stopped)
+		flow(CLIENT, &e, 1, WAY_US);
+	assert_true(e->st->next > before);
 	while (e->st->peer_received < e->st->next) {
 		assert_ptr_equal(e->st->ride, w[0]->c[CLIENT]);
 		step();
@@ -418,6 +428,60 @@ static void a_light_stream_goes_on_while_it_moves(void **state)
 		check_got(pair.side[RIG].come[0], k);
 	}
 	assert_ptr_equal(e->st->ride, w[1]->c[CLIENT]);
+}
+
+static void a_stream_does_not_move_to_a_dead_carrier(void **state)
+{
+	struct seen *e;
+
+	(void)state;
+	up(2);
+	open_all(CLIENT, &e, 1);
+	dead = 1u << 1;
+	flow(CLIENT, &e, 1, 10 * WAY_US);
+	stream_move(e->st, w[1]->c[CLIENT]);
+	for (unsigned k = 0; k < 10; k++) {
+		uint64_t before = e->st->peer_received;
+
+		flow(CLIENT, &e, 1, 8 * WAY_US);
+		assert_ptr_equal(e->st->ride, w[0]->c[CLIENT]);
+		assert_true(e->st->peer_received > before);
+	}
+	check_all(&e, pair.side[RIG].come, 1);
+}
+
+/* After an outage: the old connections may stay silent until TCP sends again,
+ * seconds later. Whatever was on them goes on on the first new one, at once. */
+static void what_stood_still_goes_on_where_something_is_heard(int i)
+{
+	struct seen *e[3];
+	size_t had[3];
+
+	up(4);
+	open_all(i, e, 3);
+	flow(i, e, 3, 3000000);
+	dead = 0xf;
+	flow(i, e, 3, 4000000);
+	assert_int_equal(wires, 4);
+	up(5);
+	for (unsigned k = 0; k < 3; k++)
+		had[k] = pair.side[1 - i].come[k]->bytes.len;
+	flow(i, e, 3, 6 * WAY_US);
+	for (unsigned k = 0; k < 3; k++)
+		assert_true(pair.side[1 - i].come[k]->bytes.len > had[k]);
+	check_all(e, pair.side[1 - i].come, 3);
+}
+
+static void after_an_outage_the_client_goes_on_at_once(void **state)
+{
+	(void)state;
+	what_stood_still_goes_on_where_something_is_heard(CLIENT);
+}
+
+static void after_an_outage_the_rig_goes_on_at_once(void **state)
+{
+	(void)state;
+	what_stood_still_goes_on_where_something_is_heard(RIG);
 }
 
 static void a_stream_that_ends_while_it_moves_ends(void **state)
@@ -659,6 +723,9 @@ int main(void)
 		T(a_busy_stream_that_moves_stops_for_one_round_trip),
 		T(carriers_that_come_one_by_one_move_a_stream_once),
 		T(a_light_stream_goes_on_while_it_moves),
+		T(a_stream_does_not_move_to_a_dead_carrier),
+		T(after_an_outage_the_client_goes_on_at_once),
+		T(after_an_outage_the_rig_goes_on_at_once),
 		T(a_stream_that_ends_while_it_moves_ends),
 		T(carriers_are_wanted_for_the_clients_bulk),
 		T(carriers_are_wanted_for_the_rigs_bulk),
