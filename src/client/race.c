@@ -360,7 +360,7 @@ void race_waits(struct race *r, uint32_t id, const char *text)
 
 void race_works(struct race *r, uint32_t id, int64_t unix_s)
 {
-	struct path *p = race_path(r, id);
+	struct path *p = race_path(r, id), *search;
 
 	if (p == NULL)
 		return;
@@ -368,6 +368,10 @@ void race_works(struct race *r, uint32_t id, int64_t unix_s)
 	p->is_refused = p->has_failed = false;
 	p->worked = unix_s;
 	p->text[0] = '\0';
+	/* An answer is forgotten after a while, that there was one is not. */
+	search = p->is_found ? race_search(r) : NULL;
+	if (search != NULL)
+		search->worked = unix_s;
 	/* What was asked before it and did not answer has no head start any
 	 * more. */
 	for (size_t i = 0; i < r->count; i++)
@@ -376,20 +380,25 @@ void race_works(struct race *r, uint32_t id, int64_t unix_s)
 			r->paths[i].is_good = false;
 }
 
+/* One relay's word is not another's, which may just restart, nor that of a
+ * rig which was reached without any. But rigs name many addresses that nobody
+ * reaches from here, ever. */
+static bool may_come_back(const struct path *p)
+{
+	if (p->is_refused)
+		return false;
+	return p->kind == PATH_RELAY || p->worked != 0 ||
+	       (!p->has_failed && !p->is_search);
+}
+
 bool race_is_lost(const struct race *r)
 {
 	bool is_refused = false;
 
 	for (size_t i = 0; i < r->count; i++) {
-		const struct path *p = &r->paths[i];
-
-		if (p->is_refused)
-			is_refused = true;
-		else if (!p->has_failed && !p->is_search)
+		if (may_come_back(&r->paths[i]))
 			return false;
-		/* One relay's word is not another's, which may just restart. */
-		else if (p->kind == PATH_RELAY && p->worked != 0)
-			return false;
+		is_refused |= r->paths[i].is_refused;
 	}
 	return is_refused;
 }

@@ -286,6 +286,10 @@ json_t *report_status(const struct daemon *d, const struct rigs_row *row)
 	set_int(o, "dials", r.dials);
 	set_int(o, "users", r.wants);
 	set_ms(o, "next_dial_ms", r.next_dial_ms);
+	set_str(o, "refused_by",
+		r.state != WAY_ENDED ? ""
+		: r.is_barred	     ? "relay"
+				     : "rig");
 	if (s != NULL)
 		add_session(o, d, s);
 	return o;

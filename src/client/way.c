@@ -120,6 +120,7 @@ void way_end_session(struct way *way, int err, const char *text)
 {
 	way_set_text(way, err, text);
 	way->is_ended = is_final(err);
+	way->is_barred = false;
 	if (way_is_live(way))
 		way_links_cut(way, way->text);
 	way->is_doomed = true;
@@ -339,11 +340,22 @@ void way_offers(struct way *way)
 	way_settle_soon(way);
 }
 
+static void revive(struct way *way)
+{
+	if (!way->is_ended)
+		return;
+	way->is_ended = way->is_barred = false;
+	way->text[0] = '\0';
+	way->err = 0;
+}
+
 void way_kick(struct way *way)
 {
 	uint64_t now = way_now(way);
 	struct carrier *c = NULL;
 
+	if (way->is_barred)
+		revive(way);
 	if (way_is_live(way) && way->session != NULL) {
 		while ((c = session_carrier_next(way->session, c)) != NULL)
 			carrier_suspect(c, SUSPECT_US, now);
@@ -357,15 +369,6 @@ void way_kick(struct way *way)
 		race_begin(&way->race, now);
 	}
 	way_settle_soon(way);
-}
-
-static void revive(struct way *way)
-{
-	if (!way->is_ended)
-		return;
-	way->is_ended = false;
-	way->text[0] = '\0';
-	way->err = 0;
 }
 
 void way_renew(struct way *way)

@@ -50,7 +50,7 @@ enum way_state {
 	WAY_IDLE,    /* nobody wants it */
 	WAY_DIALING, /* the path is down, or the relay waits for the rig */
 	WAY_LIVE,    /* WELCOME was read */
-	WAY_ENDED,   /* refused for good: no dials until asked for */
+	WAY_ENDED,   /* refused: no dials until asked for */
 };
 
 /* Who waits for the state to change. Each may remove itself, or others, or
@@ -78,8 +78,8 @@ void way_watch(struct way *way, struct way_watch *w);
 void way_offers(struct way *way);
 /* Somebody asks, or woke up, or the network changed: if down, dial now and
  * often again; if up, prove within 1.8 s that it is (others are dialled if it
- * is silent for 0.3 s), and look for a better path at once. An ended one stays
- * ended. */
+ * is silent for 0.3 s), and look for a better path at once. One that the rig
+ * ended stays ended; where only relays refused, other paths may be here now. */
 void way_kick(struct way *way);
 /* A new connection in place of the present ones; revives an ended one. */
 void way_renew(struct way *way);
@@ -104,6 +104,7 @@ struct way_report {
 	enum way_state state;
 	const char *text;      /* the last failure, or why it waits; "" */
 	uint64_t next_dial_ms; /* UINT64_MAX: none is planned */
+	bool is_barred;	       /* ended by what relays say, not by the rig */
 	unsigned dials;	       /* that run now */
 	bool waits_at_relay;
 	int64_t since;	       /* unix seconds: live, or not live, since */

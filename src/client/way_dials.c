@@ -120,6 +120,7 @@ static void on_dial_failed(void *user, const struct dials_end *end)
 	 * and its programs here should not wait for it. */
 	if (race_is_lost(&way->race)) {
 		way_end_session(way, RW_ERR_NOT_ALLOWED, reason);
+		way->is_barred = true;
 		return;
 	}
 	/* Once for each new reason: there may be two dials a second. */

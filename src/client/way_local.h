@@ -31,6 +31,7 @@ struct way {
 	enum path_kind kind;
 	char label[RACE_LABEL_CAP];
 	bool is_ended;	  /* err and text say why */
+	bool is_barred;	  /* ended by what relays say, not by the rig */
 	bool is_doomed;	  /* the session is to be freed */
 	bool is_renewing; /* dial although live, since */
 	uint64_t renew_us;

@@ -90,6 +90,7 @@ void way_report(const struct way *way, struct way_report *ret)
 	*ret = (struct way_report){
 		.state = way_state(way),
 		.text = way->text,
+		.is_barred = way->is_barred,
 		.next_dial_ms = UINT64_MAX,
 		.dials = dials_count(way->dials),
 		.waits_at_relay = race_waits_in_line(&way->race),

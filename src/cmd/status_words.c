@@ -308,7 +308,12 @@ static void say_next(struct buf *out, const json_t *rig)
 
 	if (strcmp(state, "ended") == 0) {
 		line(out, "next");
-		buf_printf(out, "nothing until 'rigway reconnect %s'\n", name);
+		buf_printf(out, "nothing until %s'rigway reconnect %s'\n",
+			   strcmp(show_text(rig, "refused_by", ""), "relay") ==
+					   0
+				   ? "this machine's network changes, or "
+				   : "",
+			   name);
 	} else if (strcmp(state, "checking") == 0) {
 		line(out, "next");
 		buf_printf(out,

@@ -2,10 +2,10 @@
 """No relay at all: a rig behind a router whose port was passed on by hand, and
 a laptop behind a NAT of its own. And a relay at home, behind such a port."""
 import re
-import select
 
 import pytest
 
+from rigwaylib.lines import Lines
 from rigwaylib.poll import wait_for
 from rigwaylib.proc import lib, python
 from rigwaylib.stranger import Code
@@ -113,29 +113,6 @@ def test_streams_outlive_the_rigs_new_address(net_world):
                      "ip route add default via 192.168.50.1")
         w.net.pass_to_rig(9)
         s.ping(timeout=60)
-
-
-class Lines:
-    """A connection held open inside the laptop's namespace, line by line."""
-
-    def __init__(self, home, port):
-        self.p, self.n = home.popen("nc", "127.0.0.1", str(port)), 0
-
-    def ping(self, timeout=20):
-        self.n += 1
-        word = f"ping {self.n}\n".encode()
-        self.p.stdin.write(word)
-        self.p.stdin.flush()
-        ready, _, _ = select.select([self.p.stdout], [], [], timeout)
-        assert ready, "no answer"
-        assert self.p.stdout.readline() == word
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.p.kill()
-        self.p.wait()
 
 
 def test_ipv6_needs_no_router_to_pass_anything_on(net_world):

@@ -8,11 +8,13 @@ import re
 import pytest
 
 from rigwaylib import proc
+from rigwaylib.lines import Lines
 from rigwaylib.poll import wait_for
 from rigwaylib.ports import freeport
 from rigwaylib.servers import pattern_hash
 
 RIG = "192.168.50.2"
+RELAY = "relay 45.0.0.10:443"
 ANY = "client:\n  paths: any\n"
 PROBED = "rig:\n  probe_port: 7443\n"
 N = 160_000_000
@@ -110,6 +112,49 @@ def test_the_session_moves_into_the_rigs_network_and_back(net_world):
     wait_path(w, "^lan ", timeout=60)
     d.end()
     assert state(w)["moved"] >= 2
+
+
+def barred(w):
+    """The relay's owner takes the laptop out: there it hears no from now."""
+    row = next(d for d in w.relay.json("relay", "devices")["devices"]
+               if d["role"] == "laptop")
+    w.relay.rigway("relay", "remove", row["fingerprint"])
+
+
+def failure(w, label):
+    return next(p["text"] for p in state(w)["paths"] if p["path"] == label)
+
+
+def test_a_relays_no_ends_nothing_that_came_without_it(net_world):
+    """The rig was reached in its own network; while that path is down the
+    only relay refuses."""
+    w = up(net_world)
+    port = w.forward(w.rig.service("echo").port)
+    enter_rigs_network(w)
+    wait_path(w, "^lan ")
+    with Lines(w.laptop, port) as s:
+        s.ping()
+        lan = path(w)
+        barred(w)
+        hole(w)
+        wait_for(lambda: "not know" in (failure(w, RELAY) or ""), 30, "a no")
+        wait_for(lambda: "not answer" in (failure(w, lan) or ""), 60, "a hole")
+        assert state(w)["state"] == "connecting", state(w)
+        hole(w, on=False)
+        s.ping(timeout=60)
+
+
+def test_whom_a_relay_refuses_finds_the_rig_in_its_network(net_world):
+    """Nothing is left but a relay that refuses: that is told, until the laptop
+    comes into another network."""
+    w = up(net_world)
+    port = w.forward(w.rig.service("echo").port)
+    barred(w)
+    wait_for(lambda: state(w)["state"] == "ended", 30, "the refusal is final")
+    enter_rigs_network(w)
+    wait_path(w, "^lan ")
+    with Lines(w.laptop, port) as s:
+        s.ping()
 
 
 def test_status_and_ls_tell_the_path_and_what_was_tried(net_world):

@@ -192,7 +192,7 @@ static void a_relay_that_says_no_is_asked_seldom(void **state)
 	race_failed(&race, path_at(RELAY_A)->id, RW_ERR_NOT_ALLOWED, "no", 1);
 	assert_false(race_is_lost(&race));
 	assert_string_equal(dialled(400, 600), "500 " RELAY_B ", ");
-	race_failed(&race, path_at(RELAY_B)->id, RW_ERR_TIMEOUT, "hole", 1);
+	race_failed(&race, path_at(RELAY_B)->id, RW_ERR_NOT_ALLOWED, "no", 1);
 	assert_true(race_is_lost(&race));
 	race_begin(&race, START + SECOND);
 	assert_false(race_is_lost(&race));
@@ -210,6 +210,56 @@ static void one_relays_no_is_not_that_of_one_that_worked(void **state)
 	assert_false(race_is_lost(&race));
 	race_failed(&race, path_at(RELAY_B)->id, RW_ERR_NOT_ALLOWED, "no", 3);
 	assert_true(race_is_lost(&race));
+}
+
+static void a_relays_no_is_not_that_of_another_which_is_silent(void **state)
+{
+	(void)state;
+	offer(false, false, true);
+	race_begin(&race, START);
+	dialled(0, 600);
+	race_failed(&race, path_at(RELAY_A)->id, RW_ERR_NOT_ALLOWED, "no", 2);
+	race_failed(&race, path_at(RELAY_B)->id, RW_ERR_TIMEOUT, "hole", 2);
+	assert_false(race_is_lost(&race));
+}
+
+/* Both relays refuse, everything else fails. */
+static void everything_fails(void)
+{
+	race_begin(&race, START);
+	dialled(0, 600);
+	race_failed(&race, path_at(RELAY_A)->id, RW_ERR_NOT_ALLOWED, "no", 2);
+	race_failed(&race, path_at(RELAY_B)->id, RW_ERR_NOT_ALLOWED, "no", 2);
+	for (size_t i = 0; i < race.count; i++)
+		if (race.paths[i].kind != PATH_RELAY)
+			race_failed(&race, race.paths[i].id, RW_ERR_TIMEOUT,
+				    "hole", 2);
+}
+
+static void relays_say_nothing_of_an_address_that_worked(void **state)
+{
+	(void)state;
+	offer(true, true, true);
+	everything_fails();
+	assert_true(race_is_lost(&race)); /* neither ever worked */
+	race_works(&race, path_at(DIRECT)->id, 1);
+	everything_fails();
+	assert_false(race_is_lost(&race));
+}
+
+static void relays_say_nothing_of_a_network_it_was_found_in(void **state)
+{
+	(void)state;
+	offer(false, false, true);
+	race_offer_search(&race);
+	everything_fails();
+	assert_true(race_is_lost(&race));
+	race_found(&race, LAN, START);
+	race_works(&race, path_at(LAN)->id, 1);
+	/* The answer itself is too old by now. */
+	race_offers_end(&race, START + RACE_FOUND_US + SECOND);
+	everything_fails();
+	assert_false(race_is_lost(&race));
 }
 
 static void better_paths_are_looked_for_with_growing_pauses(void **state)
@@ -327,6 +377,9 @@ int main(void)
 		ROW(addresses_are_of_the_kind_that_they_say),
 		ROW(everything_starts_at_once),
 		ROW(what_worked_last_has_a_head_start_over_worse_paths),
+		ROW(a_relays_no_is_not_that_of_another_which_is_silent),
+		ROW(relays_say_nothing_of_an_address_that_worked),
+		ROW(relays_say_nothing_of_a_network_it_was_found_in),
 		ROW(who_lost_to_a_relay_has_no_head_start),
 		ROW(relays_are_asked_each_half_second_and_hopes_seldom),
 		ROW(the_path_that_worked_is_asked_each_half_second),
