@@ -19,6 +19,8 @@
 /* How long a relay that starts or stops is waited for. */
 #define START_TRIES  50
 #define START_TRY_MS 100
+/* What it is asked takes it RELAY_PROVE_MS, or a write to the disk. */
+#define ANSWER_MS 6000
 
 /* -- asking --------------------------------------------------------------- */
 
@@ -36,6 +38,20 @@ static json_t *request_of(const struct relay_typed *t)
 	return q;
 }
 
+/* It is there, and says nothing. */
+static int hangs(int fd)
+{
+	const long pid = (long)local_peer(fd);
+	char waited[FORMAT_CAP];
+
+	fprintf(stderr,
+		"rigway: the relay (%ld) has not answered for %s: it was "
+		"stopped, or hangs. What it last knew is not shown. 'kill "
+		"-CONT %ld' lets a stopped one go on\n",
+		pid, format_duration(ANSWER_MS, waited), pid);
+	return EXIT_FAILED;
+}
+
 /* Asks the relay that runs. Lines before the last go to "devices" of *ret. */
 static int ask_running(int fd, json_t *request, json_t **ret)
 {
@@ -43,12 +59,14 @@ static int ask_running(int fd, json_t *request, json_t **ret)
 	int err = local_ask(fd, request);
 
 	while (err == 0) {
-		err = local_next(fd, -1, &line, NULL);
+		err = local_next(fd, ANSWER_MS, &line, NULL);
 		if (err == 0)
 			json_array_append_new(rows, line);
 	}
 	if (err < 0) {
 		json_decref(rows);
+		if (err == RW_ERR_TIMEOUT)
+			return hangs(fd);
 		fprintf(stderr, "rigway: the relay does not answer: %s\n",
 			err_text(err));
 		return EXIT_FAILED;
@@ -163,42 +181,6 @@ static int ask(struct office *o, const struct relay_typed *t, json_t **ret)
 
 /* -- showing -------------------------------------------------------------- */
 
-static void show_device(const json_t *dev)
-{
-	int64_t since = json_integer_value(json_object_get(dev, "since"));
-	char when[FORMAT_CAP] = "", state[128];
-
-	if (since > 0)
-		format_time(since, when);
-	if (json_is_true(json_object_get(dev, "online")))
-		snprintf(state, sizeof(state), "online since %s, from %s", when,
-			 show_text(dev, "addr", ""));
-	else
-		snprintf(state, sizeof(state), "away%s%s",
-			 since > 0 ? " since " : "", when);
-	printf("%-20s %-7s %-10s %s  %s\n", show_text(dev, "name", ""),
-	       strcmp(show_text(dev, "role", ""), "rig") == 0 ? "rig"
-							      : "laptop",
-	       show_text(dev, "fleet", ""), show_text(dev, "fingerprint", ""),
-	       state);
-}
-
-static void show_devices(const json_t *reply)
-{
-	const json_t *rows = json_object_get(reply, "devices"), *row;
-	size_t i;
-
-	if (json_array_size(rows) == 0) {
-		fputs("No machine has joined yet; 'rigway relay invite' prints "
-		      "a code for one.\n",
-		      stderr);
-		return;
-	}
-	printf("%-20s %-7s %-10s %-19s  %s\n", "NAME", "ROLE", "GROUP",
-	       "FINGERPRINT", "STATE");
-	json_array_foreach(rows, i, row) show_device(row);
-}
-
 static void show(const struct relay_typed *t, json_t *reply)
 {
 	if (t->json) {
@@ -209,7 +191,7 @@ static void show(const struct relay_typed *t, json_t *reply)
 	if (strcmp(t->verb, "invite") == 0) {
 		show_code(show_text(reply, "code", ""), false, true);
 	} else if (strcmp(t->verb, "devices") == 0) {
-		show_devices(reply);
+		relay_devices_show(reply);
 	} else {
 		fprintf(stderr,
 			"%s is removed, and its connections through "

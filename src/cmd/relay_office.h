@@ -42,3 +42,5 @@ int office_fail_free(char *text);
 /* relay_ask.c: asks the relay that runs, or does it on the files of one that
  * rests, and shows the answer. Returns the exit status. */
 int relay_ask(struct office *o, const struct relay_typed *t);
+/* relay_devices.c: the answer to `devices`, for people. */
+void relay_devices_show(const json_t *reply);

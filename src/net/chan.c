@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "net/rtt.h"
 
 /* -- the end */
 

@@ -4,7 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include "net/loop_local.h"
+#include "net/rtt.h"
 
 uint64_t sock_rtt_us(int fd)
 {

@@ -33,6 +33,7 @@ static void conn_leave(struct conn *c)
 		c->self->since = relay_now_s();
 		log_info("device %s is gone", c->addr);
 	}
+	presence_left(c);
 	c->self = NULL;
 	c->state = CONN_CLOSING;
 	timer_stop(c->timer);
@@ -196,10 +197,10 @@ static void row_fill(struct relay *r, const struct device *d,
 {
 	struct relay_presence p;
 
-	relay_presence(r, &d->pin, &p);
+	relay_presence(r, d, &p);
 	row->pin = d->pin;
 	row->role = (uint8_t)d->role;
-	row->online = p.is_online;
+	row->online = p.state == RELAY_ONLINE;
 	row->since = (uint64_t)p.since;
 	relay_text_copy(row->name, sizeof(row->name), d->name);
 	str_copy(row->addr, sizeof(row->addr), p.addr);
@@ -214,6 +215,7 @@ static int conn_list(struct conn *c, uint64_t ref)
 	uint8_t frame[RELAY_FRAME_MAX];
 	int err = 0;
 
+	presences_tally(r, false);
 	for (; me != NULL && err == 0; me = me->next)
 		list_for_each (l, &me->fleet->devices) {
 			row_fill(r, container_of(l, struct device, link),
@@ -257,6 +259,7 @@ static void control_take(struct conn *c, const struct relay_msg *m)
 	struct relay_msg pong = { .type = R_PONG, .number = m->number };
 	uint64_t ref = m->type == R_INVITE ? m->invite.ref : m->drop.ref;
 
+	presence_heard(c);
 	timer_start(c->timer, RELAY_SILENCE_MS);
 	switch (m->type) {
 	case R_PING:
@@ -373,6 +376,7 @@ static void hello_control(struct conn *c, const struct relay_hello *h,
 	c->self->control = c;
 	c->self->since = relay_now_s();
 	str_copy(c->self->addr, sizeof(c->self->addr), c->addr);
+	presence_heard(c);
 	timer_start(c->timer, RELAY_SILENCE_MS);
 	if (h->name[0] != '\0' && strcmp(h->name, d->name) != 0 &&
 	    presence_may_write(r, c->self))

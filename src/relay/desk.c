@@ -182,27 +182,71 @@ int desk_first_code(struct desk *d, char **ret, char **ret_err)
 
 /* -- devices -------------------------------------------------------------- */
 
+static void set_time(json_t *o, const char *key, int64_t unix_s)
+{
+	char text[FORMAT_CAP];
+
+	json_object_set_new(o, key,
+			    unix_s > 0
+				    ? json_string(format_time_utc(unix_s, text))
+				    : json_null());
+}
+
+/* What the relay that runs knows; of one that rests, that it knows nothing. */
+static void set_presence(json_t *o, const struct relay_presence *p)
+{
+	static const char *const states[] = {
+		[RELAY_AWAY] = "away",
+		[RELAY_CHECKING] = "checking",
+		[RELAY_ONLINE] = "online",
+	};
+
+	json_object_set_new(o, "state", json_string(states[p->state]));
+	json_object_set_new(o, "online",
+			    json_boolean(p->state == RELAY_ONLINE));
+	json_object_set_new(o, "addr", json_string(p->addr));
+	set_time(o, "since", p->since);
+	set_time(o, "proven", p->proven);
+	json_object_set_new(o, "heard_ms",
+			    p->heard_ms == UINT64_MAX
+				    ? json_null()
+				    : json_integer((json_int_t)p->heard_ms));
+	json_object_set_new(o, "rtt_ms",
+			    p->rtt_us == 0
+				    ? json_null()
+				    : json_real((double)p->rtt_us / 1000));
+	json_object_set_new(o, "connections",
+			    json_integer((json_int_t)p->pairs));
+	json_object_set_new(o, "bytes_from",
+			    json_integer((json_int_t)p->bytes[0]));
+	json_object_set_new(o, "bytes_to",
+			    json_integer((json_int_t)p->bytes[1]));
+}
+
 static json_t *device_json(struct desk *d, const struct device *dev)
 {
-	struct relay_presence p = { 0 };
+	struct relay_presence p = { .heard_ms = UINT64_MAX };
 	char pin[PIN_TEXT_LEN + 1], brief[PIN_SHORT_LEN + 1];
+	json_t *o;
 
 	if (d->relay != NULL)
-		relay_presence(d->relay, &dev->pin, &p);
-	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:I, s:I}", "name",
-		dev->name, "role", dev->role == RELAY_RIG ? "rig" : "laptop",
-		"fleet", dev->fleet->name, "fingerprint",
-		pin_short(&dev->pin, brief), "pin", pin_text(&dev->pin, pin),
-		"admitted", (json_int_t)dev->admitted, "online", p.is_online,
-		"addr", p.addr, "since", (json_int_t)p.since, "connections",
-		(json_int_t)p.pairs);
+		relay_presence(d->relay, dev, &p);
+	o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", dev->name, "role",
+		      dev->role == RELAY_RIG ? "rig" : "laptop", "fleet",
+		      dev->fleet->name, "fingerprint",
+		      pin_short(&dev->pin, brief), "pin",
+		      pin_text(&dev->pin, pin));
+	set_time(o, "admitted", dev->admitted);
+	set_presence(o, &p);
+	return o;
 }
 
 static int do_devices(struct desk *d, json_t **ret)
 {
 	json_t *all = json_array();
 
+	if (d->relay != NULL)
+		relay_tally(d->relay);
 	list_for_each (lf, &d->book->fleets) {
 		struct fleet *f = container_of(lf, struct fleet, link);
 
@@ -352,11 +396,11 @@ int desk_do(struct desk *d, json_t *request, json_t **ret, char **ret_err)
 }
 
 /* Answers in lines: one for each device of a list, the rest in the last. */
-static void on_request(struct local_req *req, json_t *msg, void *user)
+static void answer(struct desk *d, struct local_req *req, json_t *msg)
 {
 	json_t *reply = NULL, *rows, *row;
 	char *err = NULL;
-	int status = desk_do(user, msg, &reply, &err);
+	int status = desk_do(d, msg, &reply, &err);
 	size_t i;
 
 	if (status != 0) {
@@ -373,6 +417,53 @@ static void on_request(struct local_req *req, json_t *msg, void *user)
 	}
 	json_decref(rows);
 	local_end_json(req, true, 0, NULL, reply);
+}
+
+/* A list that waits until the devices were asked. */
+struct look {
+	struct desk *desk;
+	struct local_req *req;
+	struct proving *proving;
+};
+
+static void look_on_gone(struct local_req *req, void *user)
+{
+	struct look *k = user;
+
+	(void)req;
+	relay_prove_cancel(k->proving);
+	free(k);
+}
+
+static void look_on_proven(void *user)
+{
+	struct look *k = user;
+	json_t *msg = json_pack("{s:s}", "do", "devices");
+
+	answer(k->desk, k->req, msg);
+	json_decref(msg);
+	free(k);
+}
+
+static void on_request(struct local_req *req, json_t *msg, void *user)
+{
+	struct desk *d = user;
+	const char *verb = json_string_value(json_object_get(msg, "do"));
+	struct proving *proving;
+	struct look *k;
+
+	if (d->relay == NULL || verb == NULL || strcmp(verb, "devices") != 0) {
+		answer(d, req, msg);
+		return;
+	}
+	k = xcalloc(1, sizeof(*k));
+	k->desk = d;
+	k->req = req;
+	local_set_gone(req, look_on_gone, k);
+	/* k may be gone on return, and then it is NULL. */
+	proving = relay_prove(d->relay, look_on_proven, k);
+	if (proving != NULL)
+		k->proving = proving;
 }
 
 int desk_serve(struct desk *d, uv_loop_t *loop, const char *path,

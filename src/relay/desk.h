@@ -27,7 +27,8 @@ void desk_done(struct desk *d);
 /*
  * Carries out one request {"do": VERB, ...}:
  *   invite  [fleet] [uses] [expires_s]  -> code, fleet, expires
- *   devices                             -> devices: [...]
+ *   devices                             -> devices: [...]; over relay.sock
+ *                                          each is asked first
  *   remove  who                         -> name, fleets
  *   status                              -> listen, place, counts
  * Returns 0 with the answer in *ret, the caller's to json_decref(); or the

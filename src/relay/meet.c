@@ -237,7 +237,7 @@ void meet_answer(struct conn *c, const struct relay_hello *h)
 	p->client = wish->self;
 	p->rig = c->self;
 	p->fleet->meeting++;
-	p->client->pairs++;
+	presence_paired(p->client, wish);
 	p->rig->pairs++;
 	p->rendezvous = h->rendezvous;
 	p->began_us = loop_now_us(r->loop);
@@ -271,7 +271,7 @@ void pair_free(struct pair *p)
 	map_del(&p->relay->met, p->rendezvous);
 	if (p->splice == NULL)
 		p->fleet->meeting--;
-	p->client->pairs--;
+	presence_unpaired(p->client);
 	p->rig->pairs--;
 	list_del(&p->link);
 	p->relay->pair_count--;
@@ -282,6 +282,7 @@ static void on_splice_end(void *user, const struct splice_end *end)
 {
 	struct pair *p = user;
 
+	presence_tally(p, false);
 	log_debug("pair %016llx: over after %llu s, %llu bytes up, %llu down: "
 		  "%s",
 		  (unsigned long long)p->rendezvous,

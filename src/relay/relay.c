@@ -23,46 +23,6 @@ int64_t relay_now_s(void)
 	return (int64_t)time(NULL);
 }
 
-/* Forgets whom the book does not know any more: else devices that come and go
- * would add up. */
-static void presences_tidy(struct relay *r)
-{
-	struct presence *p;
-	size_t it = 0;
-
-	while ((p = pinmap_next(&r->present, &it, NULL)) != NULL) {
-		if (p->control != NULL || !list_is_empty(&p->line) ||
-		    p->waiting > 0 || p->pairs > 0 ||
-		    book_find_device(r->book, &p->pin) != NULL)
-			continue;
-		pinmap_del(&r->present, p->pin.b);
-		free(p);
-	}
-	r->tidy_at = 2 * pinmap_count(&r->present) + 64;
-}
-
-struct presence *relay_present(struct relay *r, const struct pin *pin)
-{
-	struct presence *p = pinmap_get(&r->present, pin->b);
-
-	if (p != NULL)
-		return p;
-	if (pinmap_count(&r->present) >= r->tidy_at)
-		presences_tidy(r);
-	p = calloc(1, sizeof(*p));
-	if (p == NULL)
-		return NULL;
-	p->pin = *pin;
-	p->writes = (unsigned)r->settings->max_changes;
-	p->writes_us = loop_now_us(r->loop);
-	list_init(&p->line);
-	if (pinmap_put(&r->present, pin->b, p) < 0) {
-		free(p);
-		return NULL;
-	}
-	return p;
-}
-
 /* -- listening ------------------------------------------------------------ */
 
 static void on_accept(void *user, int fd, const struct sockaddr_storage *peer)
@@ -151,6 +111,7 @@ static void on_wake(void *user, uint64_t away_ms)
 
 	log_info("awake after %s", format_duration(away_ms, text));
 	splicer_woke(r->splicer);
+	r->woke_us = loop_now_us(r->loop);
 	list_for_each (l, &r->conns)
 		conn_woke(container_of(l, struct conn, link));
 }
@@ -182,6 +143,7 @@ int relay_new(const struct relay_params *params, struct relay **ret,
 	r->incarnation = random_u64();
 	list_init(&r->conns);
 	list_init(&r->pairs);
+	list_init(&r->provings);
 	pinmap_init(&r->present, random_u64());
 	map_init(&r->calls, random_u64());
 	map_init(&r->met, random_u64());
@@ -287,6 +249,7 @@ void relay_free(struct relay *r)
 	struct list *l;
 
 	r->on_stopped = NULL;
+	provings_end(r);
 	relay_close_listeners(r);
 	relay_drop_conns(r);
 	if (r->splicer != NULL)
@@ -326,21 +289,6 @@ int relay_remove(struct relay *r, const struct pin *pin, struct fleet *f)
 			meet_cut(r, pin, other, true);
 	}
 	return 0;
-}
-
-void relay_presence(const struct relay *r, const struct pin *pin,
-		    struct relay_presence *ret)
-{
-	struct presence *p = pinmap_get(&r->present, pin->b);
-
-	*ret = (struct relay_presence){ 0 };
-	if (p == NULL)
-		return;
-	ret->is_online = p->control != NULL;
-	ret->since = p->since;
-	if (ret->is_online)
-		str_copy(ret->addr, sizeof(ret->addr), p->addr);
-	ret->pairs = p->pairs;
 }
 
 struct relay_counts relay_counts(const struct relay *r)

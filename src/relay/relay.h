@@ -43,15 +43,45 @@ void relay_free(struct relay *r);
  * here, at once. As book_remove(). */
 int relay_remove(struct relay *r, const struct pin *pin, struct fleet *f);
 
+/* How much the relay knows of a device. A rig is connected by its standing
+ * connection; a laptop, which has none, by those to its rigs. */
+enum relay_state {
+	RELAY_AWAY,	/* not connected */
+	RELAY_CHECKING, /* connected, but silent for RELAY_SILENCE_MS, or asked
+			 * for a sign of life RELAY_PROVE_MS ago */
+	RELAY_ONLINE,
+};
+#define RELAY_PROVE_MS 2000
+
 /* What a device is doing, for `relay devices`. */
 struct relay_presence {
-	bool is_online;
-	char addr[RELAY_ADDR_MAX + 1];
-	int64_t since; /* Unix seconds of its coming or going; 0 never here */
-	size_t pairs;
+	enum relay_state state;
+	char addr[RELAY_ADDR_MAX + 1]; /* "" when away */
+	int64_t since;	/* Unix seconds of its coming or going; 0 never here */
+	int64_t proven; /* when it was last heard; 0: not since the start */
+	uint64_t heard_ms; /* the same, ago; UINT64_MAX when away */
+	uint64_t rtt_us;   /* by the kernel; 0: unknown, or not online */
+	size_t pairs;	   /* open now */
+	/* Spliced for it since the relay started: from it, and to it. */
+	uint64_t bytes[2];
 };
-void relay_presence(const struct relay *r, const struct pin *pin,
+/* As of the last relay_tally(), where open pairs are concerned. */
+void relay_presence(const struct relay *r, const struct device *dev,
 		    struct relay_presence *ret);
+/* Looks at all open pairs: their bytes, when they were last heard. */
+void relay_tally(struct relay *r);
+
+struct proving;
+/*
+ * Asks all devices that are connected for a sign of life, so that what
+ * relay_presence() says is true now. on_done runs once: from the loop when all
+ * have answered, RELAY_PROVE_MS later at the latest; or within this call or
+ * relay_free(). Returns NULL if it ran already.
+ */
+struct proving *relay_prove(struct relay *r, void (*on_done)(void *user),
+			    void *user);
+/* on_done does not run any more. NULL is fine. */
+void relay_prove_cancel(struct proving *p);
 
 struct relay_counts {
 	size_t connections, controls, waiting, pairs, pipes;

@@ -31,10 +31,15 @@ struct presence {
 	uint64_t incarnation; /* of whoever was last in control; 0: nobody */
 	char addr[RELAY_ADDR_MAX + 1];
 	int64_t since;	  /* Unix seconds of its coming or going */
+	int64_t proven;	  /* when its control was last heard */
 	struct list line; /* wishes for it, oldest first */
 	unsigned waiting; /* wishes by it */
 	unsigned pairs;	  /* it is in */
-	unsigned writes;  /* left of relay.max_changes at writes_us */
+	/* Of its pairs, as of the last tally. */
+	uint64_t bytes[2]; /* from it, to it */
+	uint64_t heard_us; /* its last byte in any; 0: none */
+	uint64_t rtt_us;   /* of the one that it was last heard in */
+	unsigned writes;   /* left of relay.max_changes at writes_us */
 	uint64_t writes_us;
 };
 
@@ -58,7 +63,11 @@ struct conn {
 	bool is_unproven; /* counted at the door */
 	char addr[RELAY_ADDR_MAX + 1];
 	struct presence *self; /* CONTROL, WISHING, READYING */
-	uint64_t incarnation;  /* CONTROL */
+
+	/* CONTROL */
+	uint64_t incarnation;
+	uint64_t heard_us; /* its last byte */
+	uint64_t asked_us; /* for a sign of life; 0: it owes none */
 
 	/* WISHING */
 	struct list in_line; /* in rig->line */
@@ -81,6 +90,7 @@ struct pair {
 	struct presence *client, *rig;
 	uint64_t rendezvous;
 	uint64_t began_us;
+	uint64_t tallied[2]; /* of the splice's bytes, in both presences */
 };
 
 struct relay {
@@ -102,9 +112,12 @@ struct relay {
 	struct map met;	       /* rendezvous to struct pair */
 	struct list pairs;
 	size_t pair_count;
+	struct list provings;  /* who waits for the devices that were asked */
+	size_t asked;	       /* devices that owe a sign of life */
 	struct flusher *ready; /* splices the pairs whose READY has left */
 	struct timer *stopping;
 	struct wake *wake;
+	uint64_t woke_us; /* what was heard before proves nothing */
 	bool is_stopping;
 	void (*on_stopped)(void *user);
 	void *user;
@@ -113,11 +126,27 @@ struct relay {
 };
 
 int64_t relay_now_s(void);
+/* A connection is gone from the list: the stop may be complete. */
+void relay_conn_gone(struct relay *r);
+
+/* presence.c */
 /* The presence of an admitted key, made where there is none; NULL: no memory.
  */
 struct presence *relay_present(struct relay *r, const struct pin *pin);
-/* A connection is gone from the list: the stop may be complete. */
-void relay_conn_gone(struct relay *r);
+/* c, a control connection, was heard. */
+void presence_heard(struct conn *c);
+/* It owes no sign of life any more: it came, or c's part here is over. */
+void presence_left(struct conn *c);
+/* A client's wish was answered; and a pair of it is over. It is here, and was
+ * last here, accordingly, unless it has a control connection. */
+void presence_paired(struct presence *client, const struct conn *wish);
+void presence_unpaired(struct presence *client);
+/* Brings what both presences know of p, which is spliced, up to date; the round
+ * trips, a system call each, only if with_rtt. */
+void presence_tally(struct pair *p, bool with_rtt);
+void presences_tally(struct relay *r, bool with_rtt);
+/* on_done runs for all who wait. */
+void provings_end(struct relay *r);
 
 /* conn.c */
 void conn_accept(struct relay *r, int fd, const struct sockaddr_storage *peer);

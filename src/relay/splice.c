@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "net/rtt.h"
 
 /* A pair whose owner's rate is used up is looked at again so often; what may be
  * saved up is one tenth of a second's worth. */
@@ -241,4 +242,14 @@ int splice_start(struct splicer *sp, const struct splice_params *params,
 uint64_t splice_bytes(const struct splice *s, int side)
 {
 	return s->half[side].bytes;
+}
+
+uint64_t splice_heard_us(const struct splice *s, int side)
+{
+	return s->half[side].bytes > 0 ? s->half[side].last_us : 0;
+}
+
+uint64_t splice_rtt_us(const struct splice *s, int side)
+{
+	return s->has_ended ? 0 : sock_rtt_us(s->side[side].fd);
 }

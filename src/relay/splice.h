@@ -76,6 +76,11 @@ void splice_cut_soon(struct splice *s, int err);
 void splicer_woke(struct splicer *sp);
 /* Bytes taken from a (0) or b (1) so far. */
 uint64_t splice_bytes(const struct splice *s, int side);
+/* When the last of them came, by loop_now_us(), or the machine woke up since;
+ * 0: none has come. */
+uint64_t splice_heard_us(const struct splice *s, int side);
+/* The kernel's round trip to a or b; 0: unknown, or s has ended. */
+uint64_t splice_rtt_us(const struct splice *s, int side);
 /* Pairs, and pipes lent now and made so far. */
 struct splicer_count {
 	size_t pairs, pipes_lent, pipes;

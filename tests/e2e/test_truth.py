@@ -136,6 +136,72 @@ def test_a_path_into_a_black_hole_is_not_shown_as_up(net_world):
     assert r["cut"] and r["cut_at"], r
 
 
+def relays_rows(w):
+    rows = w.relay.json("relay", "devices")["devices"]
+    return {r["role"]: r for r in rows}
+
+
+def test_the_relay_tells_its_side(net_world):
+    w = net_world.up()
+    port = w.forward(w.rig.service("echo").port)
+    w.laptop.exec("nc", "-N", "127.0.0.1", port, input="hello" * 1000)
+    rows = wait_for(lambda: (lambda r: r if r["laptop"]["online"] and
+                             r["rig"]["bytes_to"] > 5000 else None)(
+        relays_rows(w)))
+    for r in rows.values():
+        assert r["state"] == "online" and r["connections"] >= 1, r
+        assert 0 <= r["heard_ms"] <= 2000 and r["proven"] and r["since"], r
+        assert r["rtt_ms"] > 0 and ":" in r["addr"], r
+    a, b = rows["rig"], rows["laptop"]
+    assert a["bytes_to"] >= 5000 and b["bytes_from"] >= 5000, rows
+    text = w.relay.rigway("relay", "devices").out
+    has(r"^desk +rig .* online +just now +(just now|\d+s ago) +[\d.]+ ms +\d", text)
+    # Without a relay that runs nobody is shown as there.
+    w.relay_proc.stop()
+    rows = relays_rows(w)
+    for r in rows.values():
+        assert r["state"] == "away" and not r["online"], r
+        assert r["proven"] is None and r["rtt_ms"] is None, r
+    r = w.relay.rigway("relay", "devices")
+    assert "online" not in r.out and "not running" in r.err, repr(r)
+
+
+def test_a_rig_that_stands_still_is_not_online_at_the_relay(world):
+    w = world.up()
+    assert relays_rows(w)["rig"]["online"]
+    pid = w.rig_proc.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        t0 = time.monotonic()
+        r = relays_rows(w)["rig"]
+        took = time.monotonic() - t0
+        # Asked, it did not answer: that is said at once, not only when the
+        # relay gives it up.
+        assert r["state"] == "checking" and not r["online"], r
+        assert r["heard_ms"] >= 2000 and r["rtt_ms"] is None, r
+        assert took < HANG_S + MARGIN_S
+        print(f"not online after {took:.1f} s; promised: 2")
+        has("^desk .* checking +[2-9]s ago",
+            w.relay.rigway("relay", "devices").out)
+        r = wait_for(lambda: (lambda r: r if r["state"] == "away" else None)(
+            relays_rows(w)["rig"]), DEADLINE_S + MARGIN_S)
+        assert r["proven"] and r["heard_ms"] is None and not r["addr"], r
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: relays_rows(w)["rig"]["online"], 20)
+
+
+def test_a_relay_that_stands_still_is_said_to(world):
+    w = world.up()
+    pid = w.relay_proc.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        r = w.relay.rigway("relay", "devices", check=1)
+        assert r.out == "" and f"({pid}) has not answered" in r.err, repr(r)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_while_the_relay_is_dead_and_when_it_is_back(world):
     w = world.up()
     port = w.forward(w.rig.service("echo").port)

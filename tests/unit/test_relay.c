@@ -262,6 +262,94 @@ static void devices_see_their_fleet(void **state)
 	world_end_two(&w, &rig, &laptop);
 }
 
+static void on_proven(void *user)
+{
+	++*(unsigned *)user;
+}
+
+static struct relay_presence presence_of(const struct dev *d)
+{
+	struct relay_presence p;
+
+	relay_presence(d->w->relay,
+		       book_find_device(d->w->book, key_pin(d->key)), &p);
+	return p;
+}
+
+static void devices_are_asked_before_they_are_shown(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+	unsigned proven = 0;
+
+	(void)state;
+	world_of_two(&w, &rig, &laptop);
+	assert_non_null(relay_prove(w.relay, on_proven, &proven));
+	assert_int_equal(proven, 0);
+	until(&w, proven == 1);
+	assert_int_equal(presence_of(&rig).state, RELAY_ONLINE);
+	assert_in_range(presence_of(&rig).heard_ms, 0, RELAY_PROVE_MS);
+	assert_int_not_equal(presence_of(&rig).proven, 0);
+	/* Who asks for nothing here, and who waits no more. */
+	assert_int_equal(presence_of(&laptop).state, RELAY_AWAY);
+	assert_true(presence_of(&laptop).heard_ms == UINT64_MAX);
+	relay_prove_cancel(relay_prove(w.relay, on_proven, &proven));
+	/* One that leaves owes nothing more. */
+	assert_non_null(relay_prove(w.relay, on_proven, &proven));
+	control_stop(rig.control);
+	rig.control = NULL;
+	until(&w, proven == 2);
+	until(&w, presence_of(&rig).state == RELAY_AWAY);
+	assert_int_not_equal(presence_of(&rig).proven, 0);
+	/* Nobody is there to be asked; and the relay ends while one waits. */
+	assert_null(relay_prove(w.relay, on_proven, &proven));
+	assert_int_equal(proven, 3);
+	dev_control(&rig, RELAY_RIG, 1);
+	assert_non_null(relay_prove(w.relay, on_proven, &proven));
+	control_stop(rig.control);
+	rig.control = NULL;
+	world_end_two(&w, &rig, &laptop);
+	assert_int_equal(proven, 4);
+}
+
+static void passed_bytes_are_counted_for_both_devices(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+	uint64_t up, down;
+
+	(void)state;
+	world_of_two(&w, &rig, &laptop);
+	connect_two(&w, &rig, &laptop);
+	assert_int_equal(chan_write(laptop.chan, "to the rig", 10), 0);
+	chan_flush(laptop.chan);
+	until(&w, rig.got_len == 10);
+	relay_tally(w.relay);
+	up = presence_of(&laptop).bytes[0];
+	down = presence_of(&laptop).bytes[1];
+	assert_true(up >= 10 && down > 0);
+	assert_int_equal(presence_of(&rig).bytes[0], down);
+	assert_int_equal(presence_of(&rig).bytes[1], up);
+	assert_int_equal(presence_of(&rig).pairs, 1);
+	/* A laptop is here while it has a connection. */
+	assert_int_equal(presence_of(&laptop).state, RELAY_ONLINE);
+	assert_int_not_equal(presence_of(&laptop).since, 0);
+	assert_true(strncmp(presence_of(&laptop).addr, "127.0.0.1:", 10) == 0);
+	/* Asked twice, or over, nothing counts twice. */
+	relay_tally(w.relay);
+	assert_int_equal(presence_of(&laptop).bytes[0], up);
+	chan_finish(laptop.chan, 0);
+	until(&w, relay_counts(w.relay).pairs == 0);
+	assert_true(presence_of(&laptop).bytes[0] >= up);
+	assert_in_range(presence_of(&laptop).bytes[0], up, 2 * up);
+	assert_int_equal(presence_of(&rig).bytes[1],
+			 presence_of(&laptop).bytes[0]);
+	assert_int_equal(presence_of(&rig).pairs, 0);
+	assert_int_equal(presence_of(&laptop).state, RELAY_AWAY);
+	assert_int_not_equal(presence_of(&laptop).proven, 0);
+	world_end_two(&w, &rig, &laptop);
+}
+
 static void the_relay_comes_back_and_so_do_they(void **state)
 {
 	struct world w;
@@ -313,6 +401,8 @@ int main(void)
 		cmocka_unit_test(
 			a_new_process_of_a_rig_ends_what_the_old_one_had),
 		cmocka_unit_test(devices_see_their_fleet),
+		cmocka_unit_test(devices_are_asked_before_they_are_shown),
+		cmocka_unit_test(passed_bytes_are_counted_for_both_devices),
 		cmocka_unit_test(the_relay_comes_back_and_so_do_they),
 		cmocka_unit_test(stopping_tells_everybody),
 	};
