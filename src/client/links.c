@@ -8,6 +8,36 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+static const enum link_state edges[LINK_STATES][LINK_EVENTS] = {
+	[LINK_GREETING] = { [LINK_EV_WELCOME] = LINK_LIVE,
+			    [LINK_EV_REPLACE] = LINK_UNWANTED,
+			    [LINK_EV_DOUBT] = LINK_DOUBTED,
+			    [LINK_EV_CLOSE] = LINK_CLOSING },
+	[LINK_UNWANTED] = { [LINK_EV_WELCOME] = LINK_OLD,
+			    [LINK_EV_DOUBT] = LINK_DOUBTED,
+			    [LINK_EV_CLOSE] = LINK_CLOSING },
+	[LINK_LIVE] = { [LINK_EV_REPLACE] = LINK_OLD,
+			[LINK_EV_DOUBT] = LINK_DOUBTED,
+			[LINK_EV_CLOSE] = LINK_CLOSING },
+	[LINK_OLD] = { [LINK_EV_USE] = LINK_LIVE,
+		       [LINK_EV_DOUBT] = LINK_DOUBTED,
+		       [LINK_EV_LEAVE] = LINK_LEAVING,
+		       [LINK_EV_CLOSE] = LINK_CLOSING },
+	[LINK_LEAVING] = { [LINK_EV_USE] = LINK_LIVE,
+			   [LINK_EV_DOUBT] = LINK_DOUBTED,
+			   [LINK_EV_STAY] = LINK_OLD,
+			   [LINK_EV_CLOSE] = LINK_CLOSING },
+	[LINK_DOUBTED] = { [LINK_EV_CLOSE] = LINK_CLOSING },
+};
+
+void link_step(struct link *l, enum link_event ev)
+{
+	const enum link_state to = edges[l->state][ev];
+
+	if (to != LINK_NONE)
+		l->state = to;
+}
+
 static struct link *link_of(const struct list *it)
 {
 	return container_of(it, struct link, link);
@@ -35,10 +65,12 @@ void links_init(struct links *ls, const struct links_ops *ops, void *user)
 
 void link_close(struct link *l, int err)
 {
-	if (l->is_closing)
+	const bool is_doubted = l->state == LINK_DOUBTED;
+
+	if (l->state == LINK_CLOSING)
 		return;
-	l->is_closing = true;
-	if (l->is_cut)
+	link_step(l, LINK_EV_CLOSE);
+	if (is_doubted)
 		bearer_cut(l->bearer, err, err_text(err));
 	else
 		bearer_close(l->bearer, err, err_text(err));
@@ -47,7 +79,9 @@ void link_close(struct link *l, int err)
 /* How little a connection is missed. */
 static int uselessness(const struct link *l)
 {
-	return l->is_live ? (l->is_old ? 1 : 0) : 2;
+	if (l->state == LINK_LIVE)
+		return 0;
+	return l->state == LINK_OLD || l->state == LINK_LEAVING ? 1 : 2;
 }
 
 /* The oldest that wait for their WELCOME go, then, at the session's limit, who
@@ -59,9 +93,10 @@ static void make_room(struct links *ls, unsigned max)
 	for (struct list *it = ls->all.prev; it != &ls->all; it = it->prev) {
 		struct link *l = link_of(it);
 
-		if (l->is_closing)
+		if (l->state == LINK_CLOSING)
 			continue;
-		if (!l->is_live && ++waiting >= LINKS_WAITING_MAX)
+		if ((l->state == LINK_GREETING || l->state == LINK_UNWANTED) &&
+		    ++waiting >= LINKS_WAITING_MAX)
 			link_close(l, RW_ERR_TIMEOUT);
 		else
 			all++;
@@ -72,7 +107,7 @@ static void make_room(struct links *ls, unsigned max)
 		list_for_each (it, &ls->all) {
 			struct link *l = link_of(it);
 
-			if (l->is_closing)
+			if (l->state == LINK_CLOSING)
 				continue;
 			if (victim == NULL ||
 			    uselessness(l) > uselessness(victim) ||
@@ -96,6 +131,7 @@ int links_add(struct links *ls, const struct dials_end *end,
 
 	make_room(ls, max);
 	l->all = ls;
+	l->state = LINK_GREETING;
 	l->path = end->path;
 	l->kind = end->kind;
 	l->is_extra = end->is_extra;
@@ -113,15 +149,15 @@ int links_add(struct links *ls, const struct dials_end *end,
 	return err;
 }
 
-static unsigned count(const struct links *ls, uint32_t path, bool live)
+static unsigned count(const struct links *ls, uint32_t path,
+		      enum link_state state)
 {
 	unsigned n = 0;
 
 	list_for_each (it, &ls->all) {
 		const struct link *l = link_of(it);
 
-		if (l->is_live == live && !l->is_closing && !l->is_old &&
-		    (path == 0 || l->path == path))
+		if (l->state == state && (path == 0 || l->path == path))
 			n++;
 	}
 	return n;
@@ -129,12 +165,12 @@ static unsigned count(const struct links *ls, uint32_t path, bool live)
 
 unsigned links_live(const struct links *ls, uint32_t path)
 {
-	return count(ls, path, true);
+	return count(ls, path, LINK_LIVE);
 }
 
 unsigned links_waiting(const struct links *ls, uint32_t path)
 {
-	return count(ls, path, false);
+	return count(ls, path, LINK_GREETING);
 }
 
 bool links_is_empty(const struct links *ls)
@@ -149,8 +185,7 @@ struct link *links_newest(const struct links *ls, uint32_t path)
 	list_for_each (it, &ls->all) {
 		struct link *l = link_of(it);
 
-		if (l->is_live && !l->is_closing && !l->is_old &&
-		    (path == 0 || l->path == path))
+		if (l->state == LINK_LIVE && (path == 0 || l->path == path))
 			newest = l;
 	}
 	return newest;

@@ -24,18 +24,41 @@ struct links_ops {
 		       const char *text);
 };
 
+/* In order of life. What is not wanted any more is left in order: what rides on
+ * it goes over to the others first. One that is doubted, or was never welcomed,
+ * is closed at once. */
+enum link_state {
+	LINK_NONE,     /* no such edge */
+	LINK_GREETING, /* HELLO is on its way; WELCOME was not read */
+	LINK_UNWANTED, /* the same, and another one was faster: to be closed */
+	LINK_LIVE,     /* welcomed, and in use */
+	LINK_OLD,      /* not in use any more: to be left */
+	LINK_LEAVING,  /* being left; the core closes it when that is done */
+	LINK_DOUBTED,  /* may be dead, and not in use: to be cut */
+	LINK_CLOSING,  /* on_end follows */
+	LINK_STATES,
+};
+
+enum link_event {
+	LINK_EV_WELCOME, /* was read */
+	LINK_EV_USE,	 /* the session goes on with it, or goes back to it */
+	LINK_EV_REPLACE, /* it goes on with another one */
+	LINK_EV_DOUBT,	 /* likewise, and this one may be dead */
+	LINK_EV_LEAVE,	 /* leaving it begins, */
+	LINK_EV_STAY,	 /* or is put off */
+	LINK_EV_CLOSE,	 /* by link_close() */
+	LINK_EVENTS,
+};
+
 struct link {
 	struct list link;
 	struct links *all;
 	struct bearer *bearer;
 	uint32_t path; /* its id in the race */
 	enum path_kind kind;
-	bool is_extra;	 /* dialled as one more along the path in use */
-	bool is_live;	 /* its WELCOME was read */
-	bool is_closing; /* link_close() was called */
-	bool is_old;	 /* not wanted any more: it is left in order, */
-	bool is_leaving; /* which has begun, or */
-	bool is_cut;	 /* closed at once, being doubted */
+	enum link_state state; /* link_step() alone sets it */
+	bool is_extra; /* dialled as one more along the path in use, and not
+			* welcomed yet */
 	char peer_addr[CHAN_ADDR_CAP];
 };
 
@@ -52,6 +75,8 @@ void links_init(struct links *ls, const struct links_ops *ops, void *user);
 int links_add(struct links *ls, const struct dials_end *end,
 	      const char *peer_addr, struct bearer_params *p,
 	      const struct hello_extra *extra, unsigned max);
+/* What happened to l; nothing where the table has no edge. */
+void link_step(struct link *l, enum link_event ev);
 void link_close(struct link *l, int err);
 /* Live ones, and those that await their WELCOME; of one path, or of all: 0. */
 unsigned links_live(const struct links *ls, uint32_t path);

@@ -59,7 +59,8 @@ static void on_live(struct session *s, struct carrier *c,
 	struct link *l = bearer_user(c);
 
 	CHECK(l != NULL && welcome != NULL);
-	l->is_live = true;
+	link_step(l, LINK_EV_WELCOME);
+	l->is_extra = false;
 	race_works(&way->race, l->path, time(NULL));
 	/* A ping, so that the round trip is known before anybody asks. */
 	carrier_suspect(c, way->env->limits.ping_timeout_us, way_now(way));
@@ -115,19 +116,17 @@ static bool is_final(int err)
 	}
 }
 
-/* The session is over, for good if err is final. */
 void way_end_session(struct way *way, int err, const char *text)
 {
 	way_set_text(way, err, text);
-	way->is_ended = is_final(err);
 	way->is_barred = false;
 	if (way_is_live(way))
 		way_links_cut(way, way->text);
-	way->is_doomed = true;
+	way_step(way, is_final(err) ? WAY_EV_REFUSED : WAY_EV_OVER);
 	way->since = time(NULL);
 	if (way_is_live(way))
 		race_begin(&way->race, way_now(way) + REFUSED_US);
-	if (way->is_ended)
+	if (way_is_refused(way))
 		log_warn("%s: refused: %s", way->row->name, way->text);
 	else
 		log_info("%s: the rig ended the session: %s; trying again",
@@ -196,7 +195,6 @@ static void free_session(struct way *way)
 	struct session *s = way->session;
 
 	way->session = NULL;
-	way->is_doomed = false;
 	way->path = 0;
 	if (way->err != 0)
 		session_close_streams(s, way->err, way->text);
@@ -208,12 +206,12 @@ static void free_session(struct way *way)
 
 static void settle_session(struct way *way)
 {
-	if (!way->is_doomed || !links_is_empty(&way->links))
+	if (!way_is_closing(way) || !links_is_empty(&way->links))
 		return;
+	way_step(way, WAY_EV_GONE);
 	if (way->session != NULL)
 		free_session(way);
-	way->is_doomed = false;
-	if (way->is_ended)
+	if (way_is_refused(way))
 		tell(way, false);
 }
 
@@ -240,8 +238,8 @@ static void settle(void *user)
 	settle_session(way);
 	at = way_dials_settle(way);
 	at = MIN(at, way_links_settle_extra(way));
-	if (way->on_released != NULL && way->wants == 0 && !way->is_doomed &&
-	    way->session == NULL) {
+	if (way->on_released != NULL && way->wants == 0 &&
+	    !way_is_closing(way) && way->session == NULL) {
 		destroy(way);
 		return;
 	}
@@ -271,7 +269,7 @@ static void linger_over(void *user)
 		return;
 	log_info("%s: not used any more, disconnecting", way->row->name);
 	farewell(way);
-	way->is_doomed = true;
+	way_step(way, WAY_EV_OVER);
 	way_settle_soon(way);
 }
 
@@ -283,6 +281,7 @@ struct way *way_new(const struct way_env *env, struct rigs_row *row)
 
 	way->env = env;
 	way->row = row;
+	way->phase = PHASE_OPEN;
 	way->since = time(NULL);
 	links_init(&way->links, &way_links_ops, way);
 	list_init(&way->watches);
@@ -301,8 +300,7 @@ void way_release(struct way *way, void (*on_released)(void *user), void *user)
 	way->released_user = user;
 	farewell(way);
 	way_set_text(way, RW_ERR_CANCELLED, "rigway is stopping");
-	way->is_ended = true;
-	way->is_doomed = true;
+	way_step(way, WAY_EV_REFUSED);
 	way_settle_soon(way);
 }
 
@@ -340,29 +338,19 @@ void way_offers(struct way *way)
 	way_settle_soon(way);
 }
 
-static void revive(struct way *way)
-{
-	if (!way->is_ended)
-		return;
-	way->is_ended = way->is_barred = false;
-	way->text[0] = '\0';
-	way->err = 0;
-}
-
-void way_kick(struct way *way)
+/* anew: the present connections do not count. */
+static void kick(struct way *way, bool anew)
 {
 	uint64_t now = way_now(way);
 	struct carrier *c = NULL;
 
-	if (way->is_barred)
-		revive(way);
 	if (way_is_live(way) && way->session != NULL) {
 		while ((c = session_carrier_next(way->session, c)) != NULL)
 			carrier_suspect(c, SUSPECT_US, now);
 		way->doubt_us = now;
 		race_look_again(&way->race, now);
 	}
-	if (!way_is_live(way) || way->is_renewing) {
+	if (!way_is_live(way) || anew) {
 		/* One in line may stand on a path that is gone: it starts
 		 * anew. */
 		dials_doubt(way->dials);
@@ -371,12 +359,30 @@ void way_kick(struct way *way)
 	way_settle_soon(way);
 }
 
+static void revive(struct way *way)
+{
+	if (!way_is_refused(way))
+		return;
+	way_step(way, WAY_EV_REVIVE);
+	way->is_barred = false;
+	way->text[0] = '\0';
+	way->err = 0;
+}
+
+void way_kick(struct way *way)
+{
+	if (way->is_barred)
+		revive(way);
+	kick(way, way->phase == PHASE_RENEWING);
+}
+
 void way_renew(struct way *way)
 {
 	revive(way);
-	way->is_renewing = way_is_live(way);
+	if (way_is_live(way))
+		way_step(way, WAY_EV_RENEW);
 	way->renew_us = way_now(way);
-	way_kick(way);
+	kick(way, true);
 }
 
 void way_pair(struct way *way, const uint8_t invite_id[INVITE_ID_LEN],
@@ -397,9 +403,9 @@ void way_unpair(struct way *way)
 
 enum way_state way_state(const struct way *way)
 {
-	if (way->is_ended)
+	if (way_is_refused(way))
 		return WAY_ENDED;
-	if (way_is_live(way) && !way->is_doomed)
+	if (way_is_live(way) && !way_is_closing(way))
 		return WAY_LIVE;
 	return way->wants > 0 ? WAY_DIALING : WAY_IDLE;
 }
@@ -417,7 +423,7 @@ const char *way_state_name(enum way_state state)
 
 struct session *way_session(const struct way *way)
 {
-	return way->is_doomed ? NULL : way->session;
+	return way_is_closing(way) ? NULL : way->session;
 }
 
 struct rigs_row *way_row(const struct way *way)

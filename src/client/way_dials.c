@@ -114,7 +114,7 @@ static void on_dial_failed(void *user, const struct dials_end *end)
 	way_settle_soon(way);
 	if (end->is_extra)
 		way_links_extra_failed(way);
-	if (way_is_live(way) || way->is_ended)
+	if (way_is_live(way) || way_is_refused(way))
 		return;
 	/* The relay or the rig removed this key: what was open there is gone,
 	 * and its programs here should not wait for it. */
@@ -139,7 +139,7 @@ static void on_dial_waiting(void *user, const char *why, bool is_news)
 
 	if (is_news)
 		log_info("%s: %s", way->row->name, why);
-	if (!way->is_ended && !way_is_live(way))
+	if (!way_is_refused(way) && !way_is_live(way))
 		way_set_text(way, RW_ERR_OFFLINE, why);
 	way_settle_soon(way);
 }
@@ -180,8 +180,8 @@ static void forget_doubts(struct way *way, uint64_t now)
 {
 	if (!way_is_needed(way) || !way_is_live(way))
 		return;
-	if (way->is_renewing && now > way->renew_us + RENEW_US)
-		way->is_renewing = false;
+	if (now > way->renew_us + RENEW_US)
+		way_step(way, WAY_EV_RENEWED);
 	if (way->doubt_us != 0 && way_links_is_heard(way, NULL))
 		way->doubt_us = 0;
 }
@@ -193,7 +193,7 @@ static enum race_goal goal_of(const struct way *way, uint64_t now)
 		return RACE_OFF;
 	if (!way_is_live(way))
 		return RACE_ANY;
-	if (way->is_renewing ||
+	if (way->phase == PHASE_RENEWING ||
 	    (way->doubt_us != 0 && now >= way->doubt_us + DOUBT_US))
 		return RACE_ANY;
 	return way->kind == PATH_LAN ? RACE_OFF : RACE_BETTER;
@@ -205,7 +205,7 @@ uint64_t way_dials_settle(struct way *way)
 	enum race_goal goal;
 	struct path *p;
 
-	if (way->is_doomed) {
+	if (way_is_closing(way)) {
 		dials_cancel(way->dials);
 		return UINT64_MAX;
 	}

@@ -21,7 +21,7 @@ bool way_links_is_heard(const struct way *way, const struct link *except)
 	while ((c = session_carrier_next(way->session, c)) != NULL) {
 		const struct link *l = bearer_user(c);
 
-		if (l != NULL && l != except && l->is_live && !l->is_old &&
+		if (l != NULL && l != except && l->state == LINK_LIVE &&
 		    carrier_heard_us(c) > way->doubt_us)
 			return true;
 	}
@@ -31,7 +31,8 @@ bool way_links_is_heard(const struct way *way, const struct link *except)
 /* Whether l, whose WELCOME was just read, is what the session goes on with. */
 static bool takes_over(const struct way *way, const struct link *l)
 {
-	if (!way_is_live(way) || way->is_renewing || l->kind < way->kind)
+	if (!way_is_live(way) || way->phase == PHASE_RENEWING ||
+	    l->kind < way->kind)
 		return true;
 	return way->doubt_us != 0 && !way_links_is_heard(way, l);
 }
@@ -51,11 +52,11 @@ static void note_rtt(struct way *way)
 
 /* From here on the session is where l leads; what leads elsewhere goes, and
  * what may still become better stays. */
-static void use(struct way *way, const struct link *l)
+static void use(struct way *way, struct link *l)
 {
 	const struct path *p = race_path(&way->race, l->path);
 	bool is_move = way_is_live(way) && way->path != l->path;
-	bool is_cut = way->is_renewing || way->doubt_us != 0;
+	bool is_doubted = way->phase == PHASE_RENEWING || way->doubt_us != 0;
 
 	if (is_move) {
 		note_rtt(way);
@@ -69,18 +70,18 @@ static void use(struct way *way, const struct link *l)
 	list_for_each (it, &way->links.all) {
 		struct link *o = container_of(it, struct link, link);
 
-		if (o == l || (!o->is_live && o->kind < l->kind))
+		if (o == l || (o->state == LINK_GREETING && o->kind < l->kind))
 			continue;
-		o->is_old = true;
-		o->is_cut |= is_cut;
+		link_step(o, is_doubted ? LINK_EV_DOUBT : LINK_EV_REPLACE);
 	}
+	link_step(l, LINK_EV_USE);
 	way->extra_fails = 0;
 	way->extra_at_us = 0;
 	way->path = l->path;
 	way->kind = l->kind;
 	if (p != NULL)
 		path_label(p, way->label);
-	way->is_renewing = false;
+	way_step(way, WAY_EV_RENEWED);
 	way->doubt_us = 0;
 	way->text[0] = '\0';
 	way->err = 0;
@@ -97,12 +98,13 @@ static bool go_back(struct way *way)
 		struct link *l = container_of(it, struct link, link);
 		const struct path *p = race_path(&way->race, l->path);
 
-		if (!l->is_live || l->is_closing || l->is_cut)
+		if (l->state != LINK_OLD && l->state != LINK_LEAVING)
 			continue;
-		l->is_leaving = false; /* or it is left once more */
-		if (way_is_live(way) && way->path != l->path)
+		if (way_is_live(way) && way->path != l->path) {
+			link_step(l, LINK_EV_STAY); /* or left once more */
 			continue;
-		l->is_old = false;
+		}
+		link_step(l, LINK_EV_USE);
 		way->path = l->path;
 		way->kind = l->kind;
 		if (p != NULL)
@@ -124,15 +126,16 @@ void way_links_cut(struct way *way, const char *text)
 /* The path is down: from here on the clock of backoff.h runs. */
 static void outage(struct way *way)
 {
+	const bool is_over = way_is_closing(way);
+
 	way->path = 0;
 	way->doubt_us = 0;
-	way->is_renewing = false;
-	if (!way->is_doomed)
+	way_step(way, WAY_EV_RENEWED);
+	if (!is_over)
 		way_links_cut(way, way->text);
 	way->since = time(NULL);
-	if (way->is_doomed)
-		return;
-	race_begin(&way->race, way_now(way));
+	if (!is_over)
+		race_begin(&way->race, way_now(way));
 }
 
 /* One more along the path could not be had: not at once again. */
@@ -155,18 +158,19 @@ static void on_link_end(void *user, const struct link *l, int err,
 {
 	struct way *way = user;
 
-	if (!l->is_closing && !l->is_old && !way->is_ended && !way->is_doomed) {
+	if ((l->state == LINK_LIVE || l->state == LINK_GREETING) &&
+	    way_is_open(way)) {
 		way_set_text(way, err,
 			     is_cut(err) ? "the connection was cut" : text);
 		race_failed(&way->race, l->path, err, way->text, time(NULL));
-		if (l->is_live)
+		if (l->state == LINK_LIVE)
 			log_info("%s: connection lost: %s", way->row->name,
 				 way->text);
 	}
-	if (l->is_extra && !l->is_live)
+	if (l->is_extra)
 		way_links_extra_failed(way);
 	if (way_is_live(way) && links_live(&way->links, 0) == 0 &&
-	    (way->is_doomed || !go_back(way)))
+	    (way_is_closing(way) || !go_back(way)))
 		outage(way);
 	way_settle_soon(way);
 }
@@ -189,7 +193,7 @@ void way_links_welcome(struct way *way, struct link *l)
 	else if (l->path == way->path && is_wanted(way))
 		way->extra_fails = 0;
 	else
-		l->is_old = true;
+		link_step(l, LINK_EV_REPLACE);
 }
 
 /* Everything that rides on l goes over to the others first. */
@@ -197,7 +201,7 @@ static void leave(struct way *way, struct link *l)
 {
 	struct carrier *c = NULL;
 
-	l->is_leaving = true;
+	link_step(l, LINK_EV_LEAVE);
 	while ((c = session_carrier_next(way->session, c)) != NULL)
 		if (bearer_user(c) == l)
 			break;
@@ -210,11 +214,11 @@ void way_links_settle(struct way *way)
 	list_for_each (it, &way->links.all) {
 		struct link *l = container_of(it, struct link, link);
 
-		if (way->is_doomed)
+		if (way_is_closing(way))
 			link_close(l, RW_ERR_CLOSING);
-		else if (l->is_old && (l->is_cut || !l->is_live))
+		else if (l->state == LINK_UNWANTED || l->state == LINK_DOUBTED)
 			link_close(l, RW_ERR_CANCELLED);
-		else if (l->is_old && !l->is_leaving && !l->is_closing)
+		else if (l->state == LINK_OLD)
 			leave(way, l);
 	}
 }
@@ -245,16 +249,16 @@ uint64_t way_links_settle_extra(struct way *way)
 	unsigned have, want;
 	struct carrier *c;
 
-	if (way->is_doomed || !way_is_needed(way) || !way_is_live(way) ||
-	    way->is_renewing || way->doubt_us != 0)
+	if (!way_is_needed(way) || !way_is_live(way) ||
+	    way->phase == PHASE_RENEWING || way->doubt_us != 0)
 		return UINT64_MAX;
 	want = session_wants_carriers(way->session);
 	have = links_live(&way->links, way->path);
 	if (have > want && (c = session_surplus(way->session)) != NULL) {
 		struct link *l = bearer_user(c);
 
-		if (l != NULL && !l->is_old) {
-			l->is_old = true;
+		if (l != NULL && l->state == LINK_LIVE) {
+			link_step(l, LINK_EV_REPLACE);
 			leave(way, l);
 			way_settle_soon(way); /* there may be another one */
 		}

@@ -14,6 +14,7 @@
 #include "client/dials.h"
 #include "client/links.h"
 #include "client/race.h"
+#include "client/way_phase.h"
 #include "net/loop.h"
 
 struct way {
@@ -30,13 +31,11 @@ struct way {
 			* along it; 0: nothing is live */
 	enum path_kind kind;
 	char label[RACE_LABEL_CAP];
-	bool is_ended;	  /* err and text say why */
-	bool is_barred;	  /* ended by what relays say, not by the rig */
-	bool is_doomed;	  /* the session is to be freed */
-	bool is_renewing; /* dial although live, since */
-	uint64_t renew_us;
-	uint64_t doubt_us; /* when it was kicked; 0: proven since */
-	int err;
+	enum way_phase phase; /* way_step() alone sets it */
+	bool is_barred;	      /* refused by what relays say, not by the rig */
+	uint64_t renew_us;    /* when PHASE_RENEWING began */
+	uint64_t doubt_us;    /* when it was kicked; 0: proven since */
+	int err;	      /* err and text say why nothing is connected */
 	char text[WAY_TEXT_CAP];
 	int64_t since;
 	uint64_t asked_us; /* by way_check(); 0: never */
@@ -72,10 +71,33 @@ static inline void way_set_text(struct way *way, int err, const char *text)
 		 text != NULL && text[0] != '\0' ? text : err_text(err));
 }
 
+/* A session may begin, or go on. */
+static inline bool way_is_open(const struct way *way)
+{
+	return way->phase == PHASE_OPEN || way->phase == PHASE_RENEWING;
+}
+
+/* The session is over, and its links go. */
+static inline bool way_is_closing(const struct way *way)
+{
+	return way->phase == PHASE_CLOSING || way->phase == PHASE_ENDING;
+}
+
+/* err and text say why. */
+static inline bool way_is_refused(const struct way *way)
+{
+	return way->phase == PHASE_ENDING || way->phase == PHASE_ENDED;
+}
+
 /* Whether a connection is wanted, be there one or not. */
 static inline bool way_is_needed(const struct way *way)
 {
-	return way->wants > 0 && !way->is_ended && !way->is_doomed;
+	return way->wants > 0 && way_is_open(way);
+}
+
+static inline void way_step(struct way *way, enum way_event ev)
+{
+	way->phase = way_phase_next(way->phase, ev);
 }
 
 static inline void way_settle_soon(struct way *way)
