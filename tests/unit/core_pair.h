@@ -288,6 +288,23 @@ static inline void pair_done(void)
 	}
 }
 
+static inline int teardown(void **state)
+{
+	(void)state;
+	pair_done();
+	return 0;
+}
+
+static inline struct session *client(void)
+{
+	return pair.side[CLIENT].s;
+}
+
+static inline struct session *rig(void)
+{
+	return pair.side[RIG].s;
+}
+
 /* --- connections --- */
 
 /* The client dials; NULL when the core makes no carrier. */

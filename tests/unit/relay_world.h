@@ -5,7 +5,7 @@
  * awaited is there.
  */
 #pragma once
-#include "unit.h"
+#include "until.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +26,6 @@
 #include "config/settings.h"
 #include "net/chan.h"
 #include "net/dial.h"
-#include "net/loop.h"
 #include "relay/desk.h"
 #include "relay/relay.h"
 #include "relay/relay_local.h"
@@ -45,26 +44,12 @@ struct world {
 	char dir[64];
 	char at[HOSTPORT_CAP];
 	const char *relays[1];
-	bool late;
-	struct timer *guard;
+	struct guard guard;
 };
-
-static inline void on_guard(void *user)
-{
-	((struct world *)user)->late = true;
-}
 
 /* Runs the loop until cond holds; fails the test after WAIT_MS. */
 #define until(w, cond)                                                         \
-	do {                                                                   \
-		(w)->late = false;                                             \
-		timer_start((w)->guard, WAIT_MS);                              \
-		while (!(cond) && !(w)->late)                                  \
-			uv_run(&(w)->loop, UV_RUN_ONCE);                       \
-		timer_stop((w)->guard);                                        \
-		if (!(cond))                                                   \
-			fail_msg("waited in vain for %s", #cond);              \
-	} while (0)
+	until_by(&(w)->guard, WAIT_MS, cond, uv_run(&(w)->loop, UV_RUN_ONCE))
 
 static inline void world_start_relay(struct world *w, uint16_t port)
 {
@@ -107,7 +92,7 @@ static inline void world_open(struct world *w)
 	strcpy(w->dir, "/tmp/rigway-test-relay-XXXXXX");
 	assert_non_null(mkdtemp(w->dir));
 	assert_int_equal(key_generate(&w->key), 0);
-	w->guard = timer_new(&w->loop, on_guard, w);
+	guard_init(&w->guard, &w->loop);
 }
 
 static inline void world_stop_relay(struct world *w)
@@ -123,7 +108,7 @@ static inline void world_close(struct world *w)
 					     "barred" };
 
 	world_stop_relay(w);
-	timer_free(w->guard);
+	timer_free(w->guard.timer);
 	loop_run_close(&w->loop);
 	key_free(w->key);
 	settings_done(&w->settings);

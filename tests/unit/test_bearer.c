@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A session's carrier over a real socket: the other end is the test. */
-#include "unit.h"
+#include "until.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -12,7 +12,6 @@
 #include "carrier/bearer.h"
 #include "core/stream.h"
 #include "net/chan.h"
-#include "net/loop.h"
 #include "wire/frame.h"
 #include "wire/hello.h"
 
@@ -26,10 +25,10 @@ struct world {
 	struct bearer *bearer;
 	struct stream *st;
 	int fd; /* the rig's end */
-	bool is_live, is_over, is_late;
+	bool is_live, is_over;
 	uint8_t got[4096]; /* the last bytes that came there */
 	size_t all;	   /* how many did */
-	struct timer *guard;
+	struct guard guard;
 };
 
 static void on_live(struct session *s, struct carrier *c,
@@ -62,11 +61,6 @@ static void on_end(void *user, int err, const char *text)
 	((struct world *)user)->is_over = true;
 }
 
-static void on_guard(void *user)
-{
-	((struct world *)user)->is_late = true;
-}
-
 /* One turn of the loop, and all that came at the other end meanwhile. */
 static void turn(struct world *w)
 {
@@ -77,22 +71,13 @@ static void turn(struct world *w)
 		w->all += (size_t)n;
 }
 
-#define until(w, cond)                                                         \
-	do {                                                                   \
-		(w)->is_late = false;                                          \
-		timer_start((w)->guard, 10000);                                \
-		while (!(cond) && !(w)->is_late)                               \
-			turn(w);                                               \
-		timer_stop((w)->guard);                                        \
-		assert_true(cond);                                             \
-	} while (0)
+#define until(w, cond) until_by(&(w)->guard, 10000, cond, turn(w))
 
 /* Nothing more comes in this time. */
 static void linger(struct world *w, uint64_t ms)
 {
-	w->is_late = false;
-	timer_start(w->guard, ms);
-	while (!w->is_late)
+	guard_start(&w->guard, ms);
+	while (!w->guard.is_late)
 		turn(w);
 }
 
@@ -137,7 +122,7 @@ static void world_open(struct world *w)
 
 	memset(w, 0, sizeof(*w));
 	assert_int_equal(loop_init(&w->loop), 0);
-	w->guard = timer_new(&w->loop, on_guard, w);
+	guard_init(&w->guard, &w->loop);
 	budget_init(&w->budget, 64 * MIB, 16384, (uint32_t)(16 * MIB));
 	assert_int_equal(driver_new(&w->loop, &w->driver), 0);
 	p.now_us = loop_now_us(&w->loop);
@@ -160,7 +145,7 @@ static void world_close(struct world *w)
 	driver_remove(w->driver, w->session);
 	session_free(w->session);
 	driver_free(w->driver);
-	timer_free(w->guard);
+	timer_free(w->guard.timer);
 	loop_run_close(&w->loop);
 }
 

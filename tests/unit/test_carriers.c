@@ -1,34 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Carriers come, go and replace each other; sessions outlive them. */
-#include "core_pair.h"
-
-static struct wire *w;
-
-static int setup(void **state)
-{
-	(void)state;
-	pair_init();
-	pair_start();
-	w = wire_up();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	pair_done();
-	return 0;
-}
-
-static struct session *client(void)
-{
-	return pair.side[CLIENT].s;
-}
-
-static struct session *rig(void)
-{
-	return pair.side[RIG].s;
-}
+#include "core_wired.h"
 
 /* The rig's process is another one now; nothing of the old is left. */
 static void restart_rig(uint64_t incarnation)

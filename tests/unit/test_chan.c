@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "unit.h"
+#include "sample.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -181,21 +181,6 @@ static void world_free(struct world *w)
 			assert_true(loop_now_us(NULL) < limit_);               \
 		}                                                              \
 	} while (0)
-
-static uint8_t *sample(size_t len)
-{
-	uint8_t *data = malloc(len);
-	uint64_t x = 88172645463325252u;
-
-	assert_non_null(data);
-	for (size_t i = 0; i < len; i++) {
-		x ^= x << 13;
-		x ^= x >> 7;
-		x ^= x << 17;
-		data[i] = (uint8_t)x;
-	}
-	return data;
-}
 
 static void say(struct end *e, const char *text)
 {

@@ -2,25 +2,7 @@
 /* The rules of streams: order, ends, repetition, flow. Carriers and sessions
  * are in test_carriers.c, limits in test_limits.c, bad peers in
  * test_hostile.c. */
-#include "core_pair.h"
-
-static struct wire *w;
-
-static int setup(void **state)
-{
-	(void)state;
-	pair_init();
-	pair_start();
-	w = wire_up();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	pair_done();
-	return 0;
-}
+#include "core_wired.h"
 
 static struct seen *come(int i, size_t k)
 {

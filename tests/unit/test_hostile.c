@@ -1,25 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* An authenticated peer that breaks the rules loses its carrier; nothing else
  * is lost, nothing grows, and no number is too large. */
-#include "core_pair.h"
-
-static struct wire *w;
-
-static int setup(void **state)
-{
-	(void)state;
-	pair_init();
-	pair_start();
-	w = wire_up();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	pair_done();
-	return 0;
-}
+#include "core_wired.h"
 
 /* Side i reads r: the carrier is closed, the session lives on. */
 static void check_refused(int i, struct raw r)

@@ -1,29 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a peer can make us hold, what a stream may send, and whose turn it is.
  */
-#include "core_pair.h"
-
-static struct wire *w;
-
-static int setup(void **state)
-{
-	(void)state;
-	pair_init();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	pair_done();
-	return 0;
-}
-
-static void start(void)
-{
-	pair_start();
-	w = wire_up();
-}
+#include "core_wired.h"
 
 /* --- lending --- */
 
@@ -584,7 +562,7 @@ static void idle_streams_hold_no_memory(void **state)
 	assert_int_equal(pair.side[RIG].s->pool.count, 0);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup_unstarted, teardown)
 
 int main(void)
 {

@@ -1,29 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether a carrier lives: pings, deadlines, silence. */
-#include "core_pair.h"
-
-static struct wire *w;
-
-static int setup(void **state)
-{
-	(void)state;
-	pair_init();
-	pair_start();
-	w = wire_up();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	pair_done();
-	return 0;
-}
-
-static struct session *client(void)
-{
-	return pair.side[CLIENT].s;
-}
+#include "core_wired.h"
 
 static void silence_brings_a_ping_and_then_the_end(void **state)
 {

@@ -4,7 +4,7 @@
  * are joined in memory, in one loop. The test plays both programs, with
  * sockets that do not block.
  */
-#include "unit.h"
+#include "sample.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -347,21 +347,6 @@ static bool rig_reads;
 			assert_true(loop_now_us(NULL) < limit_);               \
 		}                                                              \
 	} while (0)
-
-static uint8_t *sample(size_t len)
-{
-	uint8_t *data = malloc(len);
-	uint64_t x = 88172645463325252u;
-
-	assert_non_null(data);
-	for (size_t i = 0; i < len; i++) {
-		x ^= x << 13;
-		x ^= x >> 7;
-		x ^= x << 17;
-		data[i] = (uint8_t)x;
-	}
-	return data;
-}
 
 static void bytes_cross(bool tcp)
 {

@@ -466,16 +466,15 @@ static void what_waits_for_a_device_that_does_not_read_is_limited(void **state)
 		n += relay_msg_write(&ping, pings + n);
 	/* It asks and asks; what the kernels hold is not the relay's. */
 	chan_pause(r.chan);
-	w.late = false;
-	timer_start(w.guard, WAIT_MS);
-	while (relay_counts(w.relay).controls == 2 && !w.late) {
+	guard_start(&w.guard, WAIT_MS);
+	while (relay_counts(w.relay).controls == 2 && !w.guard.is_late) {
 		if (chan_queued(r.chan) < sizeof(pings)) {
 			assert_int_equal(chan_write(r.chan, pings, n), 0);
 			chan_flush(r.chan);
 		}
 		uv_run(&w.loop, UV_RUN_NOWAIT);
 	}
-	timer_stop(w.guard);
+	timer_stop(w.guard.timer);
 	assert_int_equal(relay_counts(w.relay).controls, 1);
 	chan_close(r.chan, RW_ERR_CANCELLED);
 	until(&w, r.is_closed);

@@ -108,17 +108,8 @@ static bool fake_turn(struct fake *f)
 
 /* As until(), with the fake taking its turns. */
 #define until_fake(f, cond)                                                    \
-	do {                                                                   \
-		(f)->w->late = false;                                          \
-		timer_start((f)->w->guard, WAIT_MS);                           \
-		while (!(cond) && !(f)->w->late) {                             \
-			uv_run(&(f)->w->loop, UV_RUN_NOWAIT);                  \
-			fake_turn(f);                                          \
-		}                                                              \
-		timer_stop((f)->w->guard);                                     \
-		if (!(cond))                                                   \
-			fail_msg("waited in vain for %s", #cond);              \
-	} while (0)
+	until_by(&(f)->w->guard, WAIT_MS, cond,                                \
+		 (uv_run(&(f)->w->loop, UV_RUN_NOWAIT), fake_turn(f)))
 
 static void fake_say(struct fake *f, const struct relay_msg *m)
 {
@@ -184,7 +175,7 @@ static void ready_with_inner_bytes(size_t cut)
 	dev_close(&rig);
 	dev_close(&client);
 	fake_close(&f);
-	timer_free(w.guard);
+	timer_free(w.guard.timer);
 	loop_run_close(&w.loop);
 	key_free(w.key);
 	settings_done(&w.settings);
@@ -208,7 +199,7 @@ static void ready_and_half_an_inner_record_in_one_segment(void **state)
 static void fake_world_close(struct world *w, struct fake *f)
 {
 	fake_close(f);
-	timer_free(w->guard);
+	timer_free(w->guard.timer);
 	loop_run_close(&w->loop);
 	key_free(w->key);
 	settings_done(&w->settings);
@@ -464,9 +455,8 @@ static void a_relay_that_does_not_read_is_left(void **state)
 	fake_open(&f, &w, w.key);
 	dev_open(&rig, &w);
 	fake_control(&f, &rig);
-	w.late = false;
-	timer_start(w.guard, 6 * WAIT_MS); /* a hundred thousand records */
-	while (rig.downs == 0 && !w.late) {
+	guard_start(&w.guard, 6 * WAIT_MS); /* a hundred thousand records */
+	while (rig.downs == 0 && !w.guard.is_late) {
 		uint8_t *out = buf_peek(&f.out, &len);
 		ssize_t sent = len > 0 ? send(f.fd, out, len,
 					      MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -478,7 +468,7 @@ static void a_relay_that_does_not_read_is_left(void **state)
 			assert_int_equal(tls_write(f.tls, frame, n), 0);
 		uv_run(&w.loop, UV_RUN_NOWAIT);
 	}
-	timer_stop(w.guard);
+	timer_stop(w.guard.timer);
 	assert_true(rig.downs > 0);
 	assert_int_equal(rig.first_down_err, RW_ERR_LIMIT);
 	dev_close(&rig);

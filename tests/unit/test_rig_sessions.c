@@ -2,7 +2,7 @@
 /* The rig's sessions: who attaches, who replaces whom, who is let in at all.
  * Laptops are sessions of the core over real sockets; the rig's door (TLS, the
  * list of keys) has judged them already. */
-#include "unit.h"
+#include "until.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,6 @@
 #include "carrier/bearer.h"
 #include "core/stream.h"
 #include "net/chan.h"
-#include "net/loop.h"
 #include "rig/gate.h"
 #include "rig/rig.h"
 #include "rig/sessions.h"
@@ -32,8 +31,7 @@ struct world {
 	struct driver *driver; /* the laptops' */
 	struct budget budget;
 	char dir[64], path[96];
-	bool is_late;
-	struct timer *guard;
+	struct guard guard;
 };
 
 /* One process on a laptop. */
@@ -49,20 +47,8 @@ struct laptop {
 	struct chan *rig_chan; /* until it is admitted */
 };
 
-static void on_guard(void *user)
-{
-	((struct world *)user)->is_late = true;
-}
-
 #define until(w, cond)                                                         \
-	do {                                                                   \
-		(w)->is_late = false;                                          \
-		timer_start((w)->guard, 10000);                                \
-		while (!(cond) && !(w)->is_late)                               \
-			uv_run(&(w)->loop, UV_RUN_ONCE);                       \
-		timer_stop((w)->guard);                                        \
-		assert_true(cond);                                             \
-	} while (0)
+	until_by(&(w)->guard, 10000, cond, uv_run(&(w)->loop, UV_RUN_ONCE))
 
 static void world_open(struct world *w)
 {
@@ -71,7 +57,7 @@ static void world_open(struct world *w)
 
 	memset(w, 0, sizeof(*w));
 	assert_int_equal(loop_init(&w->loop), 0);
-	w->guard = timer_new(&w->loop, on_guard, w);
+	guard_init(&w->guard, &w->loop);
 	settings_init(&w->settings);
 	/* No sshd is looked for here. */
 	assert_int_equal(settings_set(&w->settings, "rig.sshd_config",
@@ -114,7 +100,7 @@ static void world_close(struct world *w)
 	driver_free(w->rig.driver);
 	driver_free(w->driver);
 	devices_done(&w->rig.devices);
-	timer_free(w->guard);
+	timer_free(w->guard.timer);
 	loop_run_close(&w->loop);
 	strangers_done(&w->rig.strangers);
 	key_free(w->rig.key);
@@ -431,10 +417,10 @@ static void requests_whose_answers_nobody_reads_are_not_taken(void **state)
 		idle = stream_space(st) >= n ? 0 : idle + 1;
 		if (idle == 0)
 			done += stream_write(st, msg, n);
-		timer_start(w.guard, 20); /* so that the loop turns */
+		guard_start(&w.guard, 20); /* so that the loop turns */
 		uv_run(&w.loop, idle == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
 	}
-	timer_stop(w.guard);
+	timer_stop(w.guard.timer);
 	assert_in_range(done, 16384, 512 * 1024);
 	assert_int_equal(a.ends + a.cuts, 0);
 	laptop_close(&a);

@@ -1,34 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Rules of PROTOCOL.md, sections 4 to 7, that the tests named after a part of
  * the core do not show by themselves; tests/RULES.md lists them all. */
-#include "core_pair.h"
+#include "core_wired.h"
 
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static struct wire *w;
-
-static int setup(void **state)
-{
-	(void)state;
-	pair_init();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	pair_done();
-	return 0;
-}
-
-static void start(void)
-{
-	pair_start();
-	w = wire_up();
-}
 
 /* The STATE of stream id that is on its way to side i, newest of all. */
 static bool newest_state(struct wire *at, int i, uint32_t id, uint64_t ret[3])
@@ -555,7 +533,7 @@ static void the_same_calls_and_times_make_the_same_bytes(void **state)
 	pair_init();
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup_unstarted, teardown)
 
 int main(void)
 {

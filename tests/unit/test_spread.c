@@ -20,23 +20,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	pair_done();
-	return 0;
-}
-
-static struct session *client(void)
-{
-	return pair.side[CLIENT].s;
-}
-
-static struct session *rig(void)
-{
-	return pair.side[RIG].s;
-}
-
 /* At most so many bytes of what came before arrive at side i. */
 static void arrive(struct wire *x, int i, size_t len)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "unit.h"
+#include "sample.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -163,22 +163,6 @@ static void garbage_is_refused_before_what_it_announces_arrives(void **state)
 	assert_int_equal(tls_feed(t, (const uint8_t *)http, 5), 0);
 	assert_int_equal(tls_step(t), RW_ERR_PROTO);
 	tls_free(t);
-}
-
-/* Random bytes with plenty of structure: offsets show in them. */
-static uint8_t *sample(size_t len)
-{
-	uint8_t *data = malloc(len);
-	uint64_t x = 88172645463325252u;
-
-	assert_non_null(data);
-	for (size_t i = 0; i < len; i++) {
-		x ^= x << 13;
-		x ^= x >> 7;
-		x ^= x << 17;
-		data[i] = (uint8_t)x;
-	}
-	return data;
 }
 
 /* Reads everything that is there into out; returns how much. */

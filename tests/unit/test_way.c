@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What keeps a laptop connected, and when it stops trying. No rig is there:
  * what one would say is put into the session. */
-#include "unit.h"
+#include "until.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,6 @@
 #include "client/asks.h"
 #include "client/rigs.h"
 #include "client/way.h"
-#include "net/loop.h"
 #include "wire/frame.h"
 #include "wire/request.h"
 
@@ -24,27 +23,15 @@ struct world {
 	struct rigs_row row;
 	struct way *way;
 	struct way_watch watch;
-	bool is_late, is_released;
+	bool is_released;
 	unsigned ended;
 	int err;
 	char text[WAY_TEXT_CAP];
-	struct timer *guard;
+	struct guard guard;
 };
 
-static void on_guard(void *user)
-{
-	((struct world *)user)->is_late = true;
-}
-
 #define until(w, cond)                                                         \
-	do {                                                                   \
-		(w)->is_late = false;                                          \
-		timer_start((w)->guard, 10000);                                \
-		while (!(cond) && !(w)->is_late)                               \
-			uv_run(&(w)->loop, UV_RUN_ONCE);                       \
-		timer_stop((w)->guard);                                        \
-		assert_true(cond);                                             \
-	} while (0)
+	until_by(&(w)->guard, 10000, cond, uv_run(&(w)->loop, UV_RUN_ONCE))
 
 static void on_live(struct way_watch *watch)
 {
@@ -72,7 +59,7 @@ static void world_open(struct world *w)
 
 	memset(w, 0, sizeof(*w));
 	assert_int_equal(loop_init(&w->loop), 0);
-	w->guard = timer_new(&w->loop, on_guard, w);
+	guard_init(&w->guard, &w->loop);
 	assert_int_equal(key_generate(&key), 0);
 	budget_init(&w->budget, 1 << 24, 16384, 1 << 20);
 	w->env = (struct way_env){
@@ -109,7 +96,7 @@ static void world_close(struct world *w)
 	way_unwant(w->way);
 	until(w, w->is_released);
 	driver_free(w->env.driver);
-	timer_free(w->guard);
+	timer_free(w->guard.timer);
 	loop_run_close(&w->loop);
 	key_free((struct key *)(uintptr_t)w->env.key);
 }
