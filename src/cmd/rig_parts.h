@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "cmd/setup.h"
+struct agent_state;
 struct rig_reach;
 
 struct rig_typed {
@@ -33,6 +34,19 @@ int rig_status(struct setup *s, struct rig_typed *a);
 int rig_relays(struct setup *s, struct rig_typed *a);
 int rig_leave(struct setup *s, struct rig_typed *a);
 
+/* A verb's question, as the rig that runs is asked it, and how the files of one
+ * that rests are asked the same. */
+struct rig_question {
+	const char *verb;
+	const char *who;  /* whom it is about; NULL: nobody */
+	const char *rows; /* the key of what comes before the last line; NULL */
+	/* An answer in the words of the rig that runs; or an error, and
+	 * *ret_text. */
+	int (*on_files)(struct agent_state *s, const char *who, json_t **ret,
+			char **ret_text);
+};
+/* The answer, to be json_decref()ed; NULL when it was printed why not. */
+json_t *rig_answer(struct setup *s, const struct rig_question *q);
 /* What runs or rests here, to be closed; what is in the way was printed. */
 int rig_open(struct setup *s, struct rig_reach *ret);
 /* The end of a verb whose answer is a sentence, `text` in last; frees that. */

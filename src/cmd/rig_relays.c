@@ -2,8 +2,6 @@
 /* rigway rig relays, rigway rig leave: the relays that this machine has joined,
  * whether the rig runs or not. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -13,25 +11,18 @@
 #include "rig/admin.h"
 #include "rig/reach.h"
 
-/* The rows, as `status` of a running rig has them. */
-static int gather(struct rig_reach *r, json_t **ret, char **ret_text)
+/* The relays, as `status` of a running rig has them. */
+static int rows_of_files(struct agent_state *s, const char *who, json_t **ret,
+			 char **ret_text)
 {
-	json_t *last = NULL;
-	int err;
+	json_t *rows = json_array();
 
-	if (r->fd >= 0) {
-		err = rig_ask(r->fd, json_pack("{s:s}", "do", "status"), NULL,
-			      &last, ret_text);
-		if (err == 0)
-			*ret = json_incref(json_object_get(last, "relays"));
-		json_decref(last);
-		return err;
-	}
-	*ret = json_array();
-	for (size_t i = 0; i < r->state.relays.count; i++)
+	(void)who, (void)ret_text;
+	for (size_t i = 0; i < s->relays.count; i++)
 		json_array_append_new(
-			*ret, admin_relay_json(&r->state.relays.rows[i], false,
+			rows, admin_relay_json(&s->relays.rows[i], false,
 					       "the rig is not running"));
+	*ret = json_pack("{s:o}", "relays", rows);
 	return 0;
 }
 
@@ -55,18 +46,14 @@ static void print_row(const json_t *row)
 
 int rig_relays(struct setup *s, struct rig_typed *a)
 {
-	struct rig_reach r;
-	json_t *rows = NULL, *row;
-	char *text = NULL;
+	static const struct rig_question q = { .verb = "status",
+					       .on_files = rows_of_files };
+	json_t *last = rig_answer(s, &q), *rows, *row;
 	size_t i;
-	int err;
 
-	if (rig_open(s, &r) != 0)
+	if (last == NULL)
 		return EXIT_FAILED;
-	err = gather(&r, &rows, &text);
-	rig_reach_close(&r);
-	if (err != 0)
-		return rig_fail_free(text);
+	rows = json_object_get(last, "relays");
 	if (a->is_json) {
 		json_array_foreach(rows, i, row) json_object_del(row, "invite");
 		show_json_free(json_pack("{s:O}", "relays", rows));
@@ -79,13 +66,14 @@ int rig_relays(struct setup *s, struct rig_typed *a)
 		       "FLEET", "NOW");
 		json_array_foreach(rows, i, row) print_row(row);
 	}
-	json_decref(rows);
+	json_decref(last);
 	return EXIT_DONE;
 }
 
-static int leave_state(struct rig_relays *relays, const char *who, json_t **ret,
+static int leave_files(struct agent_state *s, const char *who, json_t **ret,
 		       char **ret_text)
 {
+	struct rig_relays *relays = &s->relays;
 	char text[RELAYS_TEXT_CAP];
 	size_t n = 0;
 	int err = relays_resolve(relays, who, &n);
@@ -103,22 +91,10 @@ static int leave_state(struct rig_relays *relays, const char *who, json_t **ret,
 
 int rig_leave(struct setup *s, struct rig_typed *a)
 {
-	struct rig_reach r;
-	json_t *last = NULL;
-	char *text = NULL;
-	int err;
+	const struct rig_question q = { .verb = "leave",
+					.who = a->who,
+					.on_files = leave_files };
+	json_t *last = rig_answer(s, &q);
 
-	if (rig_open(s, &r) != 0)
-		return EXIT_FAILED;
-	if (r.fd >= 0)
-		err = rig_ask(
-			r.fd,
-			json_pack("{s:s, s:s}", "do", "leave", "who", a->who),
-			NULL, &last, &text);
-	else
-		err = leave_state(&r.state.relays, a->who, &last, &text);
-	rig_reach_close(&r);
-	if (err != 0)
-		return rig_fail_free(text);
-	return rig_say_done(last, a->is_json);
+	return last != NULL ? rig_say_done(last, a->is_json) : EXIT_FAILED;
 }

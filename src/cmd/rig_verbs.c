@@ -2,14 +2,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "cmd/cmd.h"
 #include "cmd/rig_parts.h"
 #include "cmd/show.h"
@@ -34,6 +31,44 @@ int rig_open(struct setup *s, struct rig_reach *ret)
 	else
 		free(text);
 	return err;
+}
+
+static void gather(void *user, const json_t *row)
+{
+	json_array_append(user, (json_t *)(uintptr_t)row);
+}
+
+static int ask_running(int fd, const struct rig_question *q, json_t **ret,
+		       char **ret_text)
+{
+	json_t *rows = json_array();
+	const struct rig_ask_watch watch = { RIG_ASK_MS, gather, rows };
+	int err = rig_ask(
+		fd, json_pack("{s:s, s:s*}", "do", q->verb, "who", q->who),
+		&watch, ret, ret_text);
+
+	if (err == 0 && q->rows != NULL)
+		json_object_set(*ret, q->rows, rows);
+	json_decref(rows);
+	return err;
+}
+
+json_t *rig_answer(struct setup *s, const struct rig_question *q)
+{
+	struct rig_reach r;
+	json_t *last = NULL;
+	char *text = NULL;
+	int err;
+
+	if (rig_open(s, &r) != 0)
+		return NULL;
+	err = r.fd >= 0 ? ask_running(r.fd, q, &last, &text)
+			: q->on_files(&r.state, q->who, &last, &text);
+	rig_reach_close(&r);
+	if (err == 0)
+		return last;
+	rig_fail_free(text);
+	return NULL;
 }
 
 int rig_say_done(json_t *last, bool is_json)
@@ -143,38 +178,19 @@ int rig_invite(struct setup *s, struct rig_typed *a)
 	return status;
 }
 
-static void gather(void *user, const json_t *row)
-{
-	json_array_append(user, (json_t *)(uintptr_t)row);
-}
-
-/* All devices as an array, or NULL after saying why not. */
-static json_t *list_devices(struct setup *s)
+static int devices_of_files(struct agent_state *s, const char *who,
+			    json_t **ret, char **ret_text)
 {
 	json_t *rows = json_array();
-	const struct rig_ask_watch watch = { RIG_ASK_MS, gather, rows };
-	struct rig_reach r;
-	char *text = NULL;
-	int err = 0;
 
-	if (rig_open(s, &r) != 0) {
-		json_decref(rows);
-		return NULL;
-	}
-	if (r.fd >= 0)
-		err = rig_ask(r.fd, json_pack("{s:s}", "do", "devices"), &watch,
-			      NULL, &text);
-	for (size_t i = 0; r.fd < 0 && i < r.state.devices.count; i++)
-		if (r.state.devices.rows[i].role != DEVICE_REMOVED)
+	(void)who, (void)ret_text;
+	for (size_t i = 0; i < s->devices.count; i++)
+		if (s->devices.rows[i].role != DEVICE_REMOVED)
 			json_array_append_new(
-				rows, admin_device_json(
-					      &r.state.devices.rows[i], false));
-	rig_reach_close(&r);
-	if (err == 0)
-		return rows;
-	rig_fail_free(text);
-	json_decref(rows);
-	return NULL;
+				rows,
+				admin_device_json(&s->devices.rows[i], false));
+	*ret = json_pack("{s:o}", "devices", rows);
+	return 0;
 }
 
 static void print_device(const json_t *row)
@@ -194,11 +210,15 @@ static void print_device(const json_t *row)
 
 int rig_devices(struct setup *s, struct rig_typed *a)
 {
-	json_t *rows = list_devices(s), *row;
+	static const struct rig_question q = { .verb = "devices",
+					       .rows = "devices",
+					       .on_files = devices_of_files };
+	json_t *last = rig_answer(s, &q), *rows, *row;
 	size_t i;
 
-	if (rows == NULL)
+	if (last == NULL)
 		return EXIT_FAILED;
+	rows = json_object_get(last, "devices");
 	if (a->is_json) {
 		show_json_free(json_pack("{s:O}", "devices", rows));
 	} else if (json_array_size(rows) == 0) {
@@ -209,12 +229,12 @@ int rig_devices(struct setup *s, struct rig_typed *a)
 		       "ROLE", "ADMITTED", "NOW");
 		json_array_foreach(rows, i, row) print_device(row);
 	}
-	json_decref(rows);
+	json_decref(last);
 	return EXIT_DONE;
 }
 
 /* On the files of a rig that rests, in the words of one that runs. */
-static int remove_state(struct agent_state *s, const char *who, json_t **ret,
+static int remove_files(struct agent_state *s, const char *who, json_t **ret,
 			char **ret_text)
 {
 	char text[REMOVAL_TEXT_CAP];
@@ -231,22 +251,10 @@ static int remove_state(struct agent_state *s, const char *who, json_t **ret,
 
 int rig_remove(struct setup *s, struct rig_typed *a)
 {
-	struct rig_reach r;
-	json_t *last = NULL;
-	char *text = NULL;
-	int err;
+	const struct rig_question q = { .verb = "remove",
+					.who = a->who,
+					.on_files = remove_files };
+	json_t *last = rig_answer(s, &q);
 
-	if (rig_open(s, &r) != 0)
-		return EXIT_FAILED;
-	if (r.fd >= 0)
-		err = rig_ask(
-			r.fd,
-			json_pack("{s:s, s:s}", "do", "remove", "who", a->who),
-			NULL, &last, &text);
-	else
-		err = remove_state(&r.state, a->who, &last, &text);
-	rig_reach_close(&r);
-	if (err != 0)
-		return rig_fail_free(text);
-	return rig_say_done(last, a->is_json);
+	return last != NULL ? rig_say_done(last, a->is_json) : EXIT_FAILED;
 }
