@@ -2,9 +2,11 @@
 #include "base/fdlimit.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/err.h"
 #include "base/log.h"
 
 void fdlimit_raise(void)
@@ -17,23 +19,31 @@ void fdlimit_raise(void)
 	(void)setrlimit(RLIMIT_NOFILE, &l);
 }
 
-void fdlimit_warn(void *user, int err)
+const char *fdlimit_text(int err, char out[FDLIMIT_TEXT_CAP])
 {
 	struct rlimit l = { 0 };
 
-	(void)user;
 	(void)getrlimit(RLIMIT_NOFILE, &l);
 	if (err == -EMFILE)
-		log_warn("%llu files and sockets are open, the limit: new "
-			 "connections are turned away; raise it where this is "
-			 "started (ulimit -Hn, LimitNOFILE= in systemd's unit)",
+		snprintf(out, FDLIMIT_TEXT_CAP,
+			 "%llu files and sockets are open, the limit: close "
+			 "some, or raise it where this is started (ulimit -Hn, "
+			 "LimitNOFILE= in systemd's unit)",
 			 (unsigned long long)l.rlim_cur);
 	else if (err == -ENFILE)
-		log_warn("the whole system's limit of open files is reached: "
-			 "new connections are turned away; raise it with "
-			 "sysctl fs.file-max");
+		snprintf(out, FDLIMIT_TEXT_CAP,
+			 "the whole system's limit of open files is reached; "
+			 "raise it with sysctl fs.file-max");
 	else
-		log_warn("no memory for a new connection (%s): it is turned "
-			 "away",
-			 strerror(-err));
+		snprintf(out, FDLIMIT_TEXT_CAP, "%s", err_text(err));
+	return out;
+}
+
+void fdlimit_warn(void *user, int err)
+{
+	char text[FDLIMIT_TEXT_CAP];
+
+	(void)user;
+	log_warn("new connections are turned away: %s",
+		 fdlimit_text(err, text));
 }

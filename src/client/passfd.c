@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fdlimit.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "client/passage.h"
@@ -70,10 +71,18 @@ void passfd_start(uv_loop_t *loop, struct way *way, const struct target *target,
 		.wait_ms = wait_ms,
 		.ops = &passage_ops,
 	};
-	int fds[2];
+	char why[FDLIMIT_TEXT_CAP];
+	int fds[2], err;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
-		local_end(r, false, 1, strerror(errno));
+		local_end(r, false, 1, fdlimit_text(-errno, why));
+		return;
+	}
+	err = local_send_fd(r, fds[1], json_pack("{s:s}", "event", "opened"));
+	close(fds[1]);
+	if (err < 0) {
+		close(fds[0]);
+		local_end(r, false, 1, fdlimit_text(err, why));
 		return;
 	}
 	door = xcalloc(1, sizeof(*door));
@@ -81,8 +90,6 @@ void passfd_start(uv_loop_t *loop, struct way *way, const struct target *target,
 	door->way = way;
 	door->target = *target;
 	local_set_gone(r, on_gone, door);
-	local_send_fd(r, fds[1], json_pack("{s:s}", "event", "opened"));
-	close(fds[1]);
 	p.fd = fds[0];
 	p.user = door;
 	passage_new(&p);

@@ -157,10 +157,32 @@ static int exchange(int fd, const struct question *q, struct exchange *ret)
 	return MIN(err, 0);
 }
 
-static int ended(int err)
+/* Whether fd's process still listens: one that dies may be there for a while.
+ */
+static bool is_there(int fd)
 {
-	fprintf(stderr, "rigway: the background process ended: %s\n",
-		err_text(err));
+	int other = talk_connect(false);
+	bool is_same = other >= 0 && local_peer(other) == local_peer(fd);
+
+	if (other >= 0)
+		close(other);
+	return is_same;
+}
+
+int talk_lost(int fd, int err)
+{
+	long pid = (long)local_peer(fd);
+
+	if (is_there(fd))
+		fprintf(stderr,
+			"rigway: the background process (%ld) runs, but closed "
+			"this connection without an answer (%s); try again, or "
+			"end it with 'kill %ld': the next command starts it "
+			"anew\n",
+			pid, err_text(err), pid);
+	else
+		fprintf(stderr, "rigway: the background process ended; the "
+				"next command starts it anew\n");
 	return 1;
 }
 
@@ -187,7 +209,7 @@ int talk_on(int fd, json_t *msg, talk_on_line *on_line, void *user)
 	int err = exchange(fd, &q, &ex);
 
 	json_decref(msg);
-	return err < 0 ? ended(err) : ex.status;
+	return err < 0 ? talk_lost(fd, err) : ex.status;
 }
 
 /* A process that is just ending may still take the call: the next one is asked
@@ -195,23 +217,23 @@ int talk_on(int fd, json_t *msg, talk_on_line *on_line, void *user)
 static int ask_twice(const struct question *q)
 {
 	struct exchange ex = { .status = 1 };
-	int err = 0;
+	bool is_last = false;
 
-	for (int tries = 0; tries < 2; tries++) {
-		int fd = talk_connect(true), status = 1;
+	for (int tries = 1; !is_last; tries++) {
+		int fd = talk_connect(true), err;
 
 		if (fd < 0)
 			return 1;
 		err = exchange(fd, q, &ex);
+		is_last = err == 0 || err == RW_ERR_TIMEOUT || ex.is_answered ||
+			  tries == 2;
 		if (err == RW_ERR_TIMEOUT)
-			status = hangs(fd, q->timeout_ms);
+			ex.status = hangs(fd, q->timeout_ms);
+		else if (err < 0 && is_last)
+			ex.status = talk_lost(fd, err);
 		close(fd);
-		if (err == RW_ERR_TIMEOUT)
-			return status;
-		if (err == 0 || ex.is_answered)
-			break;
 	}
-	return err < 0 ? ended(err) : ex.status;
+	return ex.status;
 }
 
 int talk_within(int timeout_ms, json_t *msg, talk_on_line *on_line, void *user)

@@ -30,5 +30,8 @@ int talk_within(int timeout_ms, json_t *msg, talk_on_line *on_line, void *user);
 #define TALK_LOOK_MS 6000 /* the longest look: relays 3 s, rigs 2 s */
 /* The same on an open connection that talk_connect() made; fd stays open. */
 int talk_on(int fd, json_t *msg, talk_on_line *on_line, void *user);
+/* Says that fd's process closed it without a last line, and what to do; err is
+ * local_next()'s. Returns the exit status. */
+int talk_lost(int fd, int err);
 /* A talk_on_line that puts the lines' objects into the json array *user. */
 int talk_gather(void *user, json_t *line, int fd);

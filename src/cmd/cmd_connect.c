@@ -14,7 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/err.h"
 #include "client/talk.h"
 #include "cmd/cmd.h"
 #include "net/local.h"
@@ -93,13 +92,8 @@ static int read_verdict(int control, bool until_connected)
 		const char *text, *event;
 		int err = local_next(control, -1, &line, NULL), status;
 
-		if (err < 0) {
-			fprintf(stderr,
-				"rigway: the background process "
-				"ended: %s\n",
-				err_text(err));
-			return EXIT_FAILED;
-		}
+		if (err < 0)
+			return talk_lost(control, err);
 		event = json_string_value(json_object_get(line, "event"));
 		if (err == 0 && until_connected && event != NULL &&
 		    strcmp(event, "connected") == 0) {
@@ -195,11 +189,8 @@ static int ask(int control, const char *rig, const char *target, int *ret_sock)
 	json_decref(msg);
 	if (err == 0)
 		err = local_next(control, -1, &line, ret_sock);
-	if (err < 0) {
-		fprintf(stderr, "rigway: the background process ended: %s\n",
-			err_text(err));
-		return EXIT_FAILED;
-	}
+	if (err < 0)
+		return talk_lost(control, err);
 	text = json_string_value(json_object_get(line, "error"));
 	status = (int)json_integer_value(json_object_get(line, "exit"));
 	if (err == 1 && text != NULL)

@@ -43,6 +43,7 @@ struct listener {
 	int spare;	/* closed to accept and close what cannot be served */
 	struct timer *rest;
 	listener_on_accept *on_accept;
+	bool (*give)(void *user); /* NULL: has no reserve */
 	void *user;
 	uint16_t port;
 	bool is_paused, is_resting, is_closed;
@@ -95,6 +96,17 @@ static void listener_on_rested(void *user)
 	listener_apply(l);
 }
 
+/* Accepting failed. Whether to go on at once. */
+static bool listener_is_short(struct listener *l, struct door *door, int err)
+{
+	if (l->give == NULL || !l->give(l->user)) {
+		listener_rest(l, door, err);
+		return false;
+	}
+	loop_shortage(l->ll, err);
+	return true;
+}
+
 /* Accepts one. False when there is nothing more to do in this turn. */
 static bool listener_accept(struct listener *l, struct door *door)
 {
@@ -119,7 +131,7 @@ static bool listener_accept(struct listener *l, struct door *door)
 	case EMFILE:
 	case ENFILE:
 	case ENOBUFS:
-	case ENOMEM: listener_rest(l, door, -errno); return false;
+	case ENOMEM: return listener_is_short(l, door, -errno);
 	case EAGAIN: return false;
 	/* The connection died in the backlog, or a network error of its
 	 * (accept(2)) is reported here. */
@@ -451,6 +463,11 @@ int listener_open_unix(uv_loop_t *loop, const char *path, mode_t mode,
 	listener_apply(l);
 	*ret = l;
 	return 0;
+}
+
+void listener_set_reserve(struct listener *l, bool (*give)(void *user))
+{
+	l->give = give;
 }
 
 uint16_t listener_port(const struct listener *l)

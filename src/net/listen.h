@@ -38,6 +38,9 @@ int listener_open_unix(uv_loop_t *loop, const char *path, mode_t mode,
 		       struct listener **ret);
 /* The port that was bound; 0 on a unix listener. */
 uint16_t listener_port(const struct listener *l);
+/* Whose connections are accepted even when fds are out: give() closes a fd that
+ * was kept for this and returns true; false: the one that waits is reset. */
+void listener_set_reserve(struct listener *l, bool (*give)(void *user));
 /* Stops and goes on accepting: new connections wait in the backlog. */
 void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The serving side. net/local_ask.c is the asking one. */
+/* The serving side: askers and their requests. */
 #include "net/local.h"
 
 #include <errno.h>
@@ -11,48 +11,12 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/fdlimit.h"
+#include "base/fdreserve.h"
 #include "base/list.h"
-#include "net/listen.h"
-#include "net/loop_local.h"
+#include "net/local_conn.h"
 
 #define LOCAL_READ_LEN 16384
-/* Fds in flight to one asker. */
-#define LOCAL_FDS_MAX 16
-
-struct local {
-	struct loop_local *ll;
-	struct loop_item item;
-	struct listener *listener;
-	local_on_request *on_request;
-	void *user;
-	struct list conns;
-	size_t count;
-};
-
-/* An asker. It answers one request at a time; lines that come meanwhile wait
- * in `in`. */
-struct conn {
-	uv_poll_t poll;
-	struct list link; /* in local->conns while srv is set */
-	struct deferred kick;
-	struct local *srv; /* NULL once the server is gone */
-	int fd;
-	struct buf in, out;
-	struct local_req *req;
-	bool is_closed, is_eof;
-	/* Fds to go with a byte of out, counted from its first byte. */
-	struct {
-		size_t at;
-		int fd;
-	} fds[LOCAL_FDS_MAX];
-	size_t fd_count;
-};
-
-struct local_req {
-	struct conn *conn; /* NULL once the asker left */
-	void (*on_gone)(struct local_req *r, void *user);
-	void *user;
-};
 
 /* -- the end of an asker */
 
@@ -78,8 +42,10 @@ static void conn_close(struct conn *c)
 		close(c->fds[i].fd);
 	list_del(&c->kick.link);
 	list_del(&c->link);
-	if (c->srv != NULL)
+	if (c->srv != NULL) {
 		c->srv->count--;
+		(void)fdreserve_fill(&c->srv->reserve, LOCAL_RESERVE);
+	}
 	c->req = NULL;
 	if (r == NULL)
 		return;
@@ -283,16 +249,53 @@ static bool peer_is_us(int fd)
 	       cred.uid == geteuid();
 }
 
+/* Fds are out. The last one of the reserve is for telling so. */
+static bool local_give(void *user)
+{
+	struct local *srv = user;
+
+	return fdreserve_give(&srv->reserve);
+}
+
+/* One that cannot be served hears why, if he reads at once, and goes. */
+static void turn_away(int fd, const char *why)
+{
+	json_t *obj =
+		json_pack("{s:b, s:i, s:s}", "ok", 0, "exit", 1, "error", why);
+	char *text = obj != NULL ? json_dumps(obj, JSON_COMPACT) : NULL;
+	size_t len = text != NULL ? strlen(text) : 0;
+
+	if (len > 0) {
+		text[len] = '\n'; /* over the NUL */
+		(void)send(fd, text, len + 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	free(text);
+	json_decref(obj);
+	close(fd);
+}
+
 static void local_on_accept(void *user, int fd,
 			    const struct sockaddr_storage *peer)
 {
 	struct local *srv = user;
+	char why[FDLIMIT_TEXT_CAP];
 	struct conn *c;
+	int err;
 
 	(void)peer;
-	c = srv->count < LOCAL_CONNS_MAX && peer_is_us(fd)
-		    ? calloc(1, sizeof(*c))
-		    : NULL;
+	if (!peer_is_us(fd)) {
+		close(fd);
+		return;
+	}
+	err = fdreserve_fill(&srv->reserve, LOCAL_RESERVE);
+	if (srv->count >= LOCAL_CONNS_MAX || srv->reserve.count == 0) {
+		turn_away(fd, srv->count >= LOCAL_CONNS_MAX
+				      ? "too many programs ask it at once"
+				      : fdlimit_text(err, why));
+		(void)fdreserve_fill(&srv->reserve, LOCAL_RESERVE);
+		return;
+	}
+	c = calloc(1, sizeof(*c));
 	if (c == NULL || uv_poll_init(srv->ll->loop, &c->poll, fd) < 0) {
 		free(c);
 		close(fd);
@@ -313,6 +316,7 @@ static void local_stop(struct local *srv)
 	struct list *it;
 
 	listener_close(srv->listener);
+	fdreserve_done(&srv->reserve);
 	list_del(&srv->item.link);
 	while ((it = list_pop(&srv->conns)) != NULL) {
 		struct conn *c = container_of(it, struct conn, link);
@@ -333,6 +337,7 @@ static void local_shut(struct loop_item *item)
 	struct local *srv = container_of(item, struct local, item);
 
 	srv->listener = NULL; /* an item of its own */
+	fdreserve_done(&srv->reserve);
 	while (!list_is_empty(&srv->conns)) {
 		struct list *it = list_pop(&srv->conns);
 		struct conn *c = container_of(it, struct conn, link);
@@ -363,6 +368,8 @@ int local_serve(uv_loop_t *loop, const char *path, local_on_request *on_request,
 		free(srv);
 		return r;
 	}
+	listener_set_reserve(srv->listener, local_give);
+	(void)fdreserve_fill(&srv->reserve, LOCAL_RESERVE);
 	loop_item_add(srv->ll, &srv->item, local_shut);
 	*ret = srv;
 	return 0;
@@ -372,110 +379,4 @@ void local_free(struct local *srv)
 {
 	if (srv != NULL)
 		local_stop(srv);
-}
-
-/* -- answers */
-
-void local_set_gone(struct local_req *r,
-		    void (*on_gone)(struct local_req *r, void *user),
-		    void *user)
-{
-	r->on_gone = on_gone;
-	r->user = user;
-}
-
-void *local_user(const struct local_req *r)
-{
-	return r->user;
-}
-
-/* Queues one line; it leaves at the turn's end. */
-static int local_put(struct local_req *r, const char *json, size_t len)
-{
-	struct conn *c = r->conn;
-
-	if (c == NULL)
-		return RW_ERR_GONE;
-	if (len > LOCAL_LINE_MAX)
-		return RW_ERR_LIMIT;
-	/* Nobody reads: what is queued is of no use to anybody. The asker is
-	 * dropped from the loop, since on_gone may not run in here. */
-	if (c->out.len + len > LOCAL_QUEUE_MAX) {
-		(void)shutdown(c->fd, SHUT_RDWR);
-		return RW_ERR_GONE;
-	}
-	if (buf_append(&c->out, json, len) < 0)
-		return RW_ERR_NOMEM;
-	loop_defer(loop_local(c->poll.loop), &c->kick);
-	return buf_append(&c->out, "\n", 1);
-}
-
-int local_reply_json(struct local_req *r, json_t *obj)
-{
-	char *text = json_dumps(obj, JSON_COMPACT);
-	int x;
-
-	json_decref(obj);
-	if (text == NULL)
-		return RW_ERR_NOMEM;
-	x = local_put(r, text, strlen(text));
-	free(text);
-	return x;
-}
-
-int local_send_fd(struct local_req *r, int fd, json_t *obj)
-{
-	struct conn *c = r->conn;
-	size_t at;
-	int x, copy;
-
-	if (obj == NULL)
-		obj = json_object();
-	if (c == NULL || c->fd_count == LOCAL_FDS_MAX) {
-		json_decref(obj);
-		return c == NULL ? RW_ERR_GONE : RW_ERR_LIMIT;
-	}
-	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (copy < 0) {
-		json_decref(obj);
-		return -errno;
-	}
-	at = c->out.len;
-	x = local_reply_json(r, obj);
-	if (x < 0) {
-		close(copy);
-		return x;
-	}
-	c->fds[c->fd_count].at = at;
-	c->fds[c->fd_count].fd = copy;
-	c->fd_count++;
-	return 0;
-}
-
-void local_end_json(struct local_req *r, bool ok, int exit_status,
-		    const char *text, json_t *extra)
-{
-	json_t *obj = extra != NULL ? extra : json_object();
-	struct conn *c = r->conn;
-
-	json_object_set_new(obj, "ok", json_boolean(ok));
-	if (text != NULL)
-		json_object_set_new(obj, "error", json_string(text));
-	if (!ok)
-		json_object_set_new(obj, "exit", json_integer(exit_status));
-	if (local_reply_json(r, obj) == RW_ERR_LIMIT) {
-		static const char too_long[] =
-			"{\"ok\":false,\"exit\":1,"
-			"\"error\":\"the answer is too long\"}";
-
-		(void)local_put(r, too_long, strlen(too_long));
-	}
-	if (c != NULL)
-		c->req = NULL;
-	free(r);
-}
-
-void local_end(struct local_req *r, bool ok, int exit_status, const char *text)
-{
-	local_end_json(r, ok, exit_status, text, NULL);
 }

@@ -17,8 +17,11 @@
 struct local;
 struct local_req;
 
-#define LOCAL_LINE_MAX	(64 * 1024)   /* a request, a single answer's line */
-#define LOCAL_CONNS_MAX 256	      /* more are closed at once */
+#define LOCAL_LINE_MAX	(64 * 1024) /* a request, a single answer's line */
+#define LOCAL_CONNS_MAX 256	    /* more are told so and closed */
+/* Fds put by for askers: when the process is out of them, one asker fewer than
+ * this is served, and the others are told why they are not. */
+#define LOCAL_RESERVE	5
 #define LOCAL_QUEUE_MAX (1024 * 1024) /* unread answers; then it is dropped */
 
 /* A request came; msg is an object, borrowed until the call returns. r lives
@@ -58,7 +61,8 @@ void local_end_json(struct local_req *r, bool ok, int exit_status,
 int local_connect(const char *path);
 /* The process that serves there; 0 where the system does not tell. */
 pid_t local_peer(int fd);
-/* Sends one request; msg is borrowed. RW_ERR_LIMIT, RW_ERR_GONE, -errno. */
+/* Sends one request; msg is borrowed. RW_ERR_LIMIT, -errno. That the server
+ * closed meanwhile is told by local_next(), behind what it said. */
 int local_ask(int fd, const json_t *msg);
 /* Waits for the next line, at most timeout_ms (-1: for ever). *ret is the
  * caller's to json_decref(); *ret_fd (ret_fd may be NULL) is a passed fd or -1.

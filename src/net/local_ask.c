@@ -61,9 +61,8 @@ static int ask_send(int fd, const char *data, size_t len)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return errno == EPIPE || errno == ECONNRESET
-				       ? RW_ERR_GONE
-				       : -errno;
+			return errno == EPIPE || errno == ECONNRESET ? 0
+								     : -errno;
 		data += n;
 		len -= (size_t)n;
 	}

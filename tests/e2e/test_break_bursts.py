@@ -69,12 +69,26 @@ def test_a_burst_of_connections_is_served(world, many_fds):
     w.echo_through(port)
 
 
-def short_of_fds(pid, spare=2):
-    """Lets pid open so few files more; returns what undoes it."""
+def limit_fds(pid, top):
+    """Returns what undoes it."""
     old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    top = max(int(n) for n in os.listdir(f"/proc/{pid}/fd")) + 1 + spare
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (top, old[1]))
     return lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
+
+
+def numbers(pid):
+    return {int(n) for n in os.listdir(f"/proc/{pid}/fd")}
+
+
+def short_of_fds(pid, spare=2):
+    """Lets pid open so few files more."""
+    return limit_fds(pid, max(numbers(pid)) + 1 + spare)
+
+
+def out_of_fds(pid):
+    """Lets pid open nothing more."""
+    taken = numbers(pid)
+    return limit_fds(pid, next(n for n in range(65536) if n not in taken))
 
 
 def knocks(port, n):
@@ -105,3 +119,27 @@ def test_out_of_files_is_said_once_with_what_to_do(world):
         undo()
         wait_for(lambda: w.echo_through(port) is None, 20)
         assert len(re.findall(SHORT, proc.text())) == 1, proc.text()
+
+
+def test_the_background_process_answers_without_a_file_to_spare(world):
+    """It can open nothing any more: it is still asked how things are, and what
+    it cannot do is told with what to do about it."""
+    w = world.up()
+    echo = w.rig.service("echo")
+    port = w.forward(echo.port)
+    w.echo_through(port)
+    undo = out_of_fds(w.laptop.daemon()[0])
+    assert w.laptop.json("status")["rigs"][0]["state"] == "connected"
+    w.laptop.fails("connect", "desk", f"127.0.0.1:{echo.port}", input="",
+                   says=SHORT + ".*ulimit")
+    # The few places that are kept for commands are taken.
+    held = [socket.socket(socket.AF_UNIX) for _ in range(8)]
+    for s in held:
+        s.connect(w.laptop.socket_path("client"))
+    r = w.laptop.fails("status", says=SHORT + ".*ulimit")
+    assert "ended" not in r.err, repr(r)
+    for s in held:
+        s.close()
+    wait_for(lambda: w.laptop.rigway("status", check=None).rc == 0, 20)
+    undo()
+    w.echo_through(port)

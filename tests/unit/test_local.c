@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -343,6 +344,10 @@ static void ask_too_often(struct asker *a)
 		fds[i] = local_connect(path);
 		WANT(a, fds[i] >= 0);
 	}
+	WANT(a, local_next(fds[LOCAL_CONNS_MAX], 5000, &line, NULL) == 1);
+	WANT(a, strstr(json_string_value(json_object_get(line, "error")),
+		       "too many") != NULL);
+	json_decref(line);
 	WANT(a, local_next(fds[LOCAL_CONNS_MAX], 5000, &line, NULL) ==
 			RW_ERR_GONE);
 	for (int i = 0; i <= LOCAL_CONNS_MAX; i++)
@@ -354,6 +359,48 @@ static void there_is_a_limit_to_askers(void **state)
 	(void)state;
 	run(ask_too_often);
 	run(ask_rows); /* and it ends with them */
+}
+
+/* Askers wait, and the process may open nothing more. Each is answered, one in
+ * words that say so. */
+static void askers_are_answered_without_a_fd_to_spare(void **state)
+{
+	int fds[LOCAL_RESERVE], answered = 0, told = 0, lowest;
+	json_t *ask = json_pack("{s:s}", "do", "fail"), *line;
+	struct rlimit old, low;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = local_connect(path);
+		assert_int_equal(local_ask(fds[i], ask), 0);
+	}
+	json_decref(ask);
+	lowest = dup(0);
+	close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	low = (struct rlimit){ (rlim_t)lowest, old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		const char *text;
+		int err;
+
+		do
+			uv_run(&loop, UV_RUN_NOWAIT);
+		while ((err = local_next(fds[i], 0, &line, NULL)) ==
+		       RW_ERR_TIMEOUT);
+		assert_int_equal(err, 1);
+		text = json_string_value(json_object_get(line, "error"));
+		answered += strcmp(text, "no such rig") == 0;
+		told += strstr(text, "the limit") != NULL;
+		json_decref(line);
+	}
+	setrlimit(RLIMIT_NOFILE, &old);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	assert_int_equal(answered, LOCAL_RESERVE - 1);
+	assert_int_equal(told, 1);
+	assert_int_equal(requests, LOCAL_RESERVE - 1);
+	run(ask_rows); /* and so is everybody afterwards */
 }
 
 /* Only root can become somebody else to try; the mode of the file is opened
@@ -415,6 +462,7 @@ int main(void)
 		T(nonsense_is_answered_with_an_error),
 		T(an_oversize_line_drops_its_sender),
 		T(there_is_a_limit_to_askers),
+		T(askers_are_answered_without_a_fd_to_spare),
 		T(another_user_is_not_heard),
 		T(without_a_server_the_errors_say_so),
 	};
