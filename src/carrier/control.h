@@ -100,6 +100,8 @@ typedef void control_on_done(void *user, int err, const char *text);
  * then), or RW_ERR_NOMEM. on_done may be NULL. */
 int control_put_invite(struct control *c, const struct control_invite *invite,
 		       control_on_done *on_done, void *user);
+/* This rig removed the device. Its own pin: it leaves, and the relay forgets it
+ * and hangs up. */
 int control_drop_device(struct control *c, const struct pin *pin,
 			control_on_done *on_done, void *user);
 /* This client may ask for the rig at this relay, too. */

@@ -257,7 +257,7 @@ static int invite_state(const struct join *j, struct agent_state *s,
 	const struct register_params r = { s->key, relay, s->name,
 					   &issued.invite };
 
-	if (register_invite(&r, text, sizeof(text)) != 0)
+	if (register_tell(&r, text, sizeof(text)) != 0)
 		fprintf(stderr,
 			"rigway join: note: the relay does not know "
 			"of the laptop's code yet (%s); the rig tells "

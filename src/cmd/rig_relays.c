@@ -10,6 +10,7 @@
 #include "cmd/show.h"
 #include "rig/admin.h"
 #include "rig/reach.h"
+#include "rig/register.h"
 
 /* The relays, as `status` of a running rig has them. */
 static int rows_of_files(struct agent_state *s, const char *who, json_t **ret,
@@ -70,20 +71,42 @@ int rig_relays(struct setup *s, struct rig_typed *a)
 	return EXIT_DONE;
 }
 
+/* Tells the relay, and takes it off the list, told or not. */
+static int leave_row(struct agent_state *s, size_t n,
+		     char text[RELAYS_TEXT_CAP], bool *ret_told)
+{
+	struct rig_relays *relays = &s->relays;
+	const struct register_params p = { .key = s->key,
+					   .relay = &relays->rows[n],
+					   .name = s->name };
+	char untold[RELAYS_TEXT_CAP];
+	const bool told = register_tell(&p, untold, sizeof(untold)) == 0;
+	int err;
+
+	relays_say_left(relays, n, told ? NULL : untold, text);
+	err = relays_remove(relays, n);
+	if (err != 0)
+		snprintf(text, RELAYS_TEXT_CAP, "%s: %s", relays->path,
+			 err_text(err));
+	else
+		*ret_told = told;
+	return err;
+}
+
 static int leave_files(struct agent_state *s, const char *who, json_t **ret,
 		       char **ret_text)
 {
-	struct rig_relays *relays = &s->relays;
 	char text[RELAYS_TEXT_CAP];
+	bool told = false;
 	size_t n = 0;
-	int err = relays_resolve(relays, who, &n);
+	int err = relays_resolve(&s->relays, who, &n);
 
-	relays_say_left(relays, who, err, n, text);
-	if (err == 0 && (err = relays_remove(relays, n)) != 0)
-		snprintf(text, sizeof(text), "%s: %s", relays->path,
-			 err_text(err));
+	if (err != 0)
+		relays_say_unknown(who, err, text);
+	else
+		err = leave_row(s, n, text, &told);
 	if (err == 0)
-		*ret = json_pack("{s:s}", "text", text);
+		*ret = admin_left_json(told, text);
 	else
 		*ret_text = xstrdup(text);
 	return err;

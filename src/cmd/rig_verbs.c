@@ -139,7 +139,7 @@ static int invite_state(const struct setup *setup, struct agent_state *s,
 	const struct register_params r = { s->key, by.relay, s->name,
 					   &issued.invite };
 
-	if (s->is_joined && register_invite(&r, text, sizeof(text)) != 0)
+	if (s->is_joined && register_tell(&r, text, sizeof(text)) != 0)
 		fprintf(stderr,
 			"rigway rig: note: the relay does not know of "
 			"this code yet (%s); the rig tells it when it "

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The book's part about a rig's word for its clients: whom it lets in, and whom
- * not, since they were taken out. */
+/* The book's part about a rig's word for its clients: whom it lets in, whom
+ * not, since they were taken out, and who goes with it when it leaves. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,5 +218,68 @@ int book_vouch(struct book *b, const struct voucher *v,
 	if (err < 0)
 		snprintf(text, BOOK_TEXT_CAP,
 			 "the relay cannot write its state: %s", err_text(err));
+	return err;
+}
+
+/* -- a rig that leaves ---------------------------------------------------- */
+
+/* Takes out what r has issued; as book_leave(). */
+static int leave_invites(struct book *b, const struct pin *r)
+{
+	struct list out, *l;
+	int err;
+
+	list_init(&out);
+	list_for_each (lf, &b->fleets)
+		list_for_each_safe (
+			li, &container_of(lf, struct fleet, link)->invites)
+			if (pin_eq(&container_of(li, struct invite, link)
+					    ->issuer,
+				   r)) {
+				list_del(li);
+				list_push(&out, li);
+			}
+	err = list_is_empty(&out) ? 0 : book_save_invites(b);
+	while ((l = list_pop(&out)) != NULL) {
+		struct invite *i = container_of(l, struct invite, link);
+
+		list_push(&i->fleet->invites, l);
+		if (err == 0)
+			invite_free(b, i);
+	}
+	return err;
+}
+
+static bool leaves_with(const struct device *d, const struct pin *r)
+{
+	return d->role == RELAY_RIG ? pin_eq(&d->pin, r)
+				    : pin_eq(&d->issuer, r);
+}
+
+int book_leave(struct book *b, const struct pin *r)
+{
+	struct list out, *l;
+	int err = leave_invites(b, r);
+
+	if (err < 0)
+		return err;
+	list_init(&out);
+	list_for_each (lf, &b->fleets)
+		list_for_each_safe (
+			ld, &container_of(lf, struct fleet, link)->devices)
+			if (leaves_with(container_of(ld, struct device, link),
+					r)) {
+				list_del(ld);
+				list_push(&out, ld);
+			}
+	/* Written without them, then unlinked: a failure changes nothing. */
+	err = list_is_empty(&out) ? 0 : book_save_devices(b);
+	while ((l = list_pop(&out)) != NULL) {
+		struct device *d = container_of(l, struct device, link);
+
+		list_push(&d->fleet->devices, l);
+		if (err == 0)
+			book_unlink_device(b, d);
+	}
 	return err;
 }

@@ -168,6 +168,13 @@ int book_redeem(struct book *b, const struct redeem_try *t, struct fleet **ret,
  * or of a disk. */
 int book_drop(struct book *b, const struct pin *r, const struct pin *pin);
 
+/* Rig r leaves by itself: it is in no fleet as a rig any more, and with it go
+ * the invites that it issued and the clients that it alone had let in. Nobody
+ * is barred: a code, or another rig's word, lets each in again. 0, also when
+ * there is nothing to do; or of a disk, with nothing changed but that the
+ * invites may be void. */
+int book_leave(struct book *b, const struct pin *r);
+
 /* The rig says that this client is one of its own and may ask for it, too. It
  * becomes a client of the rig's fleet, unless it was taken out of that by the
  * relay's owner, or by another rig: then only a code helps. What is known

@@ -154,15 +154,37 @@ static void on_invite(struct conn *c, const struct relay_invite *m)
 	control_reply(c, m->ref, book_invite(c->relay->book, &p, text), text);
 }
 
+/* It hears that it is forgotten, and then that it was cut off. */
+static void on_leave(struct conn *c, uint64_t ref)
+{
+	const struct pin rig = c->self->pin;
+	struct relay *r = c->relay;
+	int err = book_leave(r->book, &rig);
+	const bool gone = book_find_device(r->book, &rig) == NULL;
+
+	if (err == 0)
+		log_info("%s: a rig left", c->addr);
+	control_reply(c, ref, err,
+		      err < 0 ? "the relay cannot write its state" : "");
+	if (err == 0 && gone)
+		meet_cut(r, &rig, NULL, false);
+}
+
 /* The rig ends the removed device's session itself, and says why: that must
  * arrive, so nothing is cut under it. */
 static void on_drop(struct conn *c, const struct relay_drop *m)
 {
 	struct relay *r = c->relay;
-	int err = book_drop(r->book, &c->self->pin, &m->pin);
-	bool gone = book_find_device(r->book, &m->pin) == NULL;
+	bool gone;
+	int err;
 
-	if (err == 0 && !pin_eq(&m->pin, &c->self->pin))
+	if (pin_eq(&m->pin, &c->self->pin)) {
+		on_leave(c, m->ref);
+		return;
+	}
+	err = book_drop(r->book, &c->self->pin, &m->pin);
+	gone = book_find_device(r->book, &m->pin) == NULL;
+	if (err == 0)
 		meet_cut(r, &m->pin, gone ? NULL : &c->self->pin, false);
 	control_reply(c, m->ref, err,
 		      err < 0 ? "the relay cannot write its state" : "");

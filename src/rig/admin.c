@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "net/local.h"
 #include "rig/issue.h"
+#include "rig/leaving.h"
 #include "rig/policy.h"
 #include "rig/removal.h"
 #include "rig/rig.h"
@@ -31,7 +32,8 @@ struct ask {
 	struct admin *admin;
 	struct local_req *req;
 	struct issue *issue; /* invite */
-	bool waits;	     /* wait: for this relay */
+	struct leaving *leaving;
+	bool waits; /* wait: for this relay */
 	struct pin relay;
 };
 
@@ -39,6 +41,8 @@ static void ask_free(struct ask *k)
 {
 	if (k->issue != NULL)
 		issue_cancel(k->issue);
+	if (k->leaving != NULL)
+		leaving_forget(k->leaving);
 	list_del(&k->link);
 	free(k);
 }
@@ -65,6 +69,7 @@ static void ask_end(struct ask *k, bool ok, const char *text, json_t *extra)
 {
 	local_end_json(k->req, ok, ok ? 0 : 1, text, extra);
 	k->issue = NULL;
+	k->leaving = NULL;
 	ask_free(k);
 }
 
@@ -256,25 +261,41 @@ static void do_join(struct admin *a, struct local_req *r, json_t *msg)
 		local_end(r, true, 0, NULL);
 }
 
-/* `rigway rig leave`: the relay itself is not told; it still lists this rig. */
+json_t *admin_left_json(bool was_told, const char *text)
+{
+	return json_pack("{s:s, s:b}", "text", text, "told", (int)was_told);
+}
+
+static void leave_on_done(void *user, int err, bool was_told, const char *text)
+{
+	if (err != 0)
+		ask_end(user, false, text, NULL);
+	else
+		ask_end(user, true, NULL, admin_left_json(was_told, text));
+}
+
 static void do_leave(struct admin *a, struct local_req *r, json_t *msg)
 {
-	struct rig *rig = a->rig;
-	const char *who = "";
+	struct leaving *leaving = NULL;
 	char text[RELAYS_TEXT_CAP];
+	const char *who = "";
 	size_t n = 0;
 	int err;
 
 	json_unpack(msg, "{s:s}", "who", &who);
-	err = relays_resolve(&rig->relays, who, &n);
-	relays_say_left(&rig->relays, who, err, n, text);
-	if (err == 0 && (err = uplink_leave(rig->uplinks[n])) != 0)
-		snprintf(text, sizeof(text), "%s", err_text(err));
-	if (err != 0)
+	err = relays_resolve(&a->rig->relays, who, &n);
+	if (err != 0) {
+		relays_say_unknown(who, err, text);
 		local_end(r, false, 1, text);
-	else
-		local_end_json(r, true, 0, NULL,
-			       json_pack("{s:s}", "text", text));
+		return;
+	}
+
+	struct ask *k = ask_new(a, r);
+
+	/* k may be gone on return, and leaving is NULL then. */
+	leaving_start(a->rig, n, leave_on_done, k, &leaving);
+	if (leaving != NULL)
+		k->leaving = leaving;
 }
 
 static void ask_look(struct ask *k, const struct uplink *u)

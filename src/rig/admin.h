@@ -27,3 +27,5 @@ json_t *admin_relay_json(const struct rig_relay *relay, bool is_up,
 json_t *admin_device_json(const struct device *dev, bool online);
 /* What `remove` answers. */
 json_t *admin_removed_json(const struct device *dev, const char *text);
+/* What `leave` answers. */
+json_t *admin_left_json(bool was_told, const char *text);

@@ -9,7 +9,7 @@
 struct registering {
 	uv_loop_t loop;
 	struct control *control;
-	const struct control_invite *invite;
+	const struct register_params *what;
 	int err;
 	char *text;
 	size_t cap;
@@ -32,11 +32,18 @@ static void on_up(void *user, const char *fleet, const char *relay_name,
 		  const char *your_addr)
 {
 	struct registering *g = user;
+	const struct register_params *p = g->what;
+	int err;
 
 	(void)fleet;
 	(void)relay_name;
 	(void)your_addr;
-	if (control_put_invite(g->control, g->invite, on_done, g) != 0)
+	if (p->invite != NULL)
+		err = control_put_invite(g->control, p->invite, on_done, g);
+	else
+		err = control_drop_device(g->control, key_pin(p->key), on_done,
+					  g);
+	if (err != 0)
 		registering_end(g, RW_ERR_OFFLINE, err_text(RW_ERR_OFFLINE));
 }
 
@@ -74,12 +81,11 @@ static void on_timer(void *user)
 	uv_stop(&g->loop);
 }
 
-int register_invite(const struct register_params *p, char *text, size_t cap)
+int register_tell(const struct register_params *p, char *text, size_t cap)
 {
-	struct registering g = { .invite = p->invite,
-				 .err = RW_ERR_TIMEOUT,
-				 .text = text,
-				 .cap = cap };
+	struct registering g = {
+		.what = p, .err = RW_ERR_TIMEOUT, .text = text, .cap = cap
+	};
 	const char *addrs[CODE_RELAYS_MAX];
 	const struct control_params cp = {
 		.loop = &g.loop,

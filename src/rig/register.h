@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tells a relay of one invite while no rig runs: a short connection as this
- * rig, from a command that holds the rig's state. Has a loop of its own;
- * blocks.
+ * Tells a relay one thing while no rig runs: a short connection as this rig,
+ * from a command that holds the rig's state. Has a loop of its own; blocks.
  */
 #pragma once
 #include <stddef.h>
@@ -18,9 +17,9 @@
 struct register_params {
 	const struct key *key;
 	const struct rig_relay *relay;
-	const char *name; /* of the rig */
-	const struct control_invite *invite;
+	const char *name;		     /* of the rig */
+	const struct control_invite *invite; /* NULL: that the rig leaves */
 };
 
 /* 0, or why the relay does not know of it, with a sentence part in text. */
-int register_invite(const struct register_params *p, char *text, size_t cap);
+int register_tell(const struct register_params *p, char *text, size_t cap);

@@ -189,28 +189,40 @@ int relays_resolve(const struct rig_relays *r, const char *who, size_t *ret)
 	return 0;
 }
 
-void relays_say_left(const struct rig_relays *r, const char *who, int err,
-		     size_t n, char text[RELAYS_TEXT_CAP])
+void relays_say_unknown(const char *who, int err, char text[RELAYS_TEXT_CAP])
 {
 	if (err == RW_ERR_NOT_FOUND)
 		snprintf(text, RELAYS_TEXT_CAP,
 			 "this rig has not joined a relay '%.60s'; rigway rig "
 			 "relays lists them",
 			 who);
-	else if (err != 0)
+	else
 		snprintf(text, RELAYS_TEXT_CAP,
 			 "'%.60s' means more than one relay: use its "
 			 "fingerprint; rigway rig relays lists them",
 			 who);
+}
+
+void relays_say_left(const struct rig_relays *r, size_t n, const char *untold,
+		     char text[RELAYS_TEXT_CAP])
+{
+	const char *addr = r->rows[n].addr[0];
+	const char *only = r->count > 1 ? ""
+					: ", the only one: laptops reach this "
+					  "rig only where it listens itself or "
+					  "in its own network";
+
+	if (untold == NULL)
+		snprintf(text, RELAYS_TEXT_CAP,
+			 "left the relay %s%s; it has forgotten this machine, "
+			 "and codes that lead through it do not work any more",
+			 addr, only);
 	else
 		snprintf(text, RELAYS_TEXT_CAP,
-			 "left the relay %s%s; there, rigway relay remove "
-			 "takes this machine off its list",
-			 r->rows[n].addr[0],
-			 r->count == 1 ? ", the only one: laptops reach this "
-					 "rig only where it listens itself or "
-					 "in its own network"
-				       : "");
+			 "left the relay %s%s; it could not be told (%.200s) "
+			 "and still lists this machine: there, rigway relay "
+			 "remove takes it off",
+			 addr, only, untold);
 }
 
 void relays_from_code(const struct code *code, const char *fleet,

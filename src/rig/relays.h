@@ -40,10 +40,13 @@ int relays_remove(struct rig_relays *r, size_t n);
 /* The row that a person means: an address, or the beginning of a fingerprint.
  * RW_ERR_NOT_FOUND; RW_ERR_EXISTS when several are meant. */
 int relays_resolve(const struct rig_relays *r, const char *who, size_t *ret);
-#define RELAYS_TEXT_CAP 600
-/* What relays_resolve() and then leaving row n (err 0) means, as a sentence. */
-void relays_say_left(const struct rig_relays *r, const char *who, int err,
-		     size_t n, char text[RELAYS_TEXT_CAP]);
+#define RELAYS_TEXT_CAP 800
+/* What an error of relays_resolve() means, as a sentence. */
+void relays_say_unknown(const char *who, int err, char text[RELAYS_TEXT_CAP]);
+/* What leaving row n means. untold: why the relay could not be told, a sentence
+ * part; NULL: it was, and has forgotten this rig. */
+void relays_say_left(const struct rig_relays *r, size_t n, const char *untold,
+		     char text[RELAYS_TEXT_CAP]);
 /* The relay that a rig's code leads to. */
 void relays_from_code(const struct code *code, const char *fleet,
 		      struct rig_relay *ret);

@@ -47,7 +47,7 @@ enum relay_type {
 	R_PONG = 0x49,	  /* the answer, with the same number */
 	R_INVITE = 0x4a,  /* rig: take this invite; the same id again is fine */
 	R_DONE = 0x4b,	  /* relay: the request numbered ref is on disk */
-	R_DROP = 0x4c,	  /* rig: I removed this device */
+	R_DROP = 0x4c,	  /* rig: I removed this device; myself: I leave */
 	R_LIST = 0x4d,	  /* device: tell me the fleet on this control */
 	R_DECLINE = 0x4e, /* rig: I do not answer that call */
 	R_LOST = 0x4f,	  /* rig: these rendezvous are dead, close them */

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A rig with two relays: what each knows of its laptops, and leaving one."""
+import os
 import re
+import signal
 
 from rigwaylib import flow
 from rigwaylib.poll import wait_for
@@ -87,18 +89,68 @@ def test_a_rig_leaves_a_relay(world):
     w.rig.fails("rig", "leave", "nowhere.example.org", says=r"rig relays")
     w.rig.fails("rig", "leave", check=2)
     r = w.rig.rigway("rig", "leave", f"127.0.0.1:{w.relay_port}")
-    assert "relay remove" in r.err
+    assert "has forgotten" in r.err
+    # Nobody is left there: the laptop was this rig's alone.
+    assert w.relay.json("relay", "devices")["devices"] == []
     rows = w.rig.json("rig", "relays")["relays"]
     assert [r["addr"] for r in rows] == [f"127.0.0.1:{other.port}"]
-    wait_for(lambda: not online_at(w.relay))
-    assert online_at(other)
+    assert online_at(other) and len(laptop_of(other)) == 1
     # Without a running rig; and it is so after a start.
     assert w.rig_proc.stop() == 0
     assert [r["up"] for r in w.rig.json("rig", "relays")["relays"]] == [False]
-    r = w.rig.rigway("rig", "leave", f"127.0.0.1:{other.port}")
-    assert "the only one" in r.err
+    r = w.rig.json("rig", "leave", f"127.0.0.1:{other.port}")
+    assert r["told"] and "the only one" in r["text"], r
+    assert other.json("relay", "devices")["devices"] == []
     w.rig.fails("rig", says=r"--listen PORT")
     assert re.search("joined no relay", w.rig.rigway("rig", "relays").err)
+
+
+def test_a_relay_that_cannot_be_told_is_left_all_the_same(world):
+    w, other = joined(world)
+    wait_for(lambda: len(laptop_of(other)) == 1)
+    other.proc.kill()
+    wait_for(lambda: not all(r["up"] for r in
+                             w.rig.json("rig", "relays")["relays"]))
+    r = w.rig.json("rig", "leave", f"127.0.0.1:{other.port}")
+    assert r["told"] is False and "could not be told" in r["text"], r
+    assert "relay remove" in r["text"], r
+    assert len(w.rig.json("rig", "relays")["relays"]) == 1
+    # It lists the rig still; then without a rig that runs.
+    assert [d["role"] for d in other.json("relay", "devices")["devices"]] \
+        == ["rig", "laptop"]
+    w.relay_proc.stop()
+    w.rig_proc.stop()
+    r = w.rig.rigway("rig", "leave", f"127.0.0.1:{w.relay_port}", timeout=30)
+    assert "could not be told" in r.err and "the only one" in r.err, repr(r)
+    assert w.rig.json("rig", "relays")["relays"] == []
+
+
+def test_a_relay_that_stands_still_is_left_all_the_same(world):
+    w, other = joined(world)
+    os.kill(other.proc.pid, signal.SIGSTOP)
+    try:
+        r = w.rig.json("rig", "leave", f"127.0.0.1:{other.port}")
+    finally:
+        os.kill(other.proc.pid, signal.SIGCONT)
+    assert r["told"] is False and "could not be told" in r["text"], r
+
+
+def test_what_is_open_goes_on_when_the_rig_leaves_the_relay(world):
+    w, other = joined(world)
+    wait_for(lambda: len(laptop_of(other)) == 1)
+    port = w.forward(w.rig.service("echo").port)
+    w.laptop.rigway("reconnect", check=None)
+    with flow.connect(port) as s:
+        flow.ping(s, b"through the first")
+        wait_for(lambda: str(w.relay_port) in path_of(w.laptop))
+        r = w.rig.json("rig", "leave", f"127.0.0.1:{w.relay_port}")
+        assert r["told"], r
+        wait_for(lambda: str(other.port) in path_of(w.laptop), 40)
+        flow.ping(s, b"through the second", timeout=60)
+    # Its old code does nothing there any more, and a new one everything.
+    code = w.rig_code()
+    w.rig.rigway("join", code, timeout=60)
+    wait_for(lambda: len(laptop_of(w.relay)) == 1)
 
 
 def online_at(relay):

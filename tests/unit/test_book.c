@@ -412,6 +412,43 @@ static void a_rigs_word_lets_its_client_in(void **state)
 	office_close(&o);
 }
 
+static void a_rig_that_leaves_takes_its_own_along(void **state)
+{
+	struct pin a = key(1), b = key(2), own = key(3), both = key(4);
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	o.limits.devices = 100;
+	o.book->limits.devices = 100;
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 2), 0);
+	assert_int_equal(redeem(&o, 1, a, RELAY_RIG, NOW), 0);
+	assert_int_equal(redeem(&o, 1, b, RELAY_RIG, NOW), 0);
+	assert_int_equal(invite(&o, 2, RELAY_CLIENT, a, 2), 0);
+	assert_int_equal(invite(&o, 3, RELAY_CLIENT, b, 1), 0);
+	assert_int_equal(redeem(&o, 2, own, RELAY_CLIENT, NOW), 0);
+	assert_int_equal(vouch(&o, a, both), 0);
+	assert_int_equal(vouch(&o, b, both), 0);
+	assert_int_equal(book_leave(o.book, &own), 0); /* no rig */
+	assert_int_equal(book_device_count(o.book), 4);
+	assert_int_equal(book_leave(o.book, &a), 0);
+	for (int k = 0; k < 2; k++) {
+		assert_int_equal(book_leave(o.book, &a), 0); /* again */
+		assert_null(book_find_device(o.book, &a));
+		assert_null(book_find_device(o.book, &own));
+		assert_non_null(book_find_device(o.book, &both));
+		assert_non_null(book_common(o.book, &both, &b));
+		assert_int_equal(redeem(&o, 2, key(5), RELAY_CLIENT, NOW),
+				 RW_ERR_NOT_FOUND);
+		office_restart(&o);
+	}
+	/* Nobody is barred, and the other rig's code is good. */
+	assert_int_equal(redeem(&o, 3, own, RELAY_CLIENT, NOW), 0);
+	assert_int_equal(redeem(&o, 1, a, RELAY_RIG, NOW), 0);
+	assert_int_equal(vouch(&o, a, key(6)), 0);
+	office_close(&o);
+}
+
 static void what_was_taken_out_comes_back_by_a_code_only(void **state)
 {
 	struct pin a = key(1), b = key(2), c = key(3);
@@ -527,7 +564,15 @@ static void a_disk_that_fails_changes_nothing(void **state)
 	o.book->devices_path = "/dev/full/devices";
 	assert_true(book_remove(o.book, &rig, NULL) < 0);
 	assert_non_null(book_find_device(o.book, &rig));
+	assert_true(book_leave(o.book, &rig) < 0);
+	assert_non_null(book_find_device(o.book, &rig));
 	o.book->devices_path = devices;
+	assert_int_equal(invite(&o, 3, RELAY_CLIENT, rig, 1), 0);
+	o.book->invites_path = "/dev/full/invites";
+	assert_true(book_leave(o.book, &rig) < 0);
+	assert_non_null(book_find_device(o.book, &rig));
+	o.book->invites_path = invites;
+	assert_int_equal(redeem(&o, 3, key(3), RELAY_CLIENT, NOW), 0);
 	devices = o.book->fleets_path;
 	o.book->fleets_path = "/dev/full/fleets";
 	assert_true(book_add_fleet(o.book, NOW, &f, o.text) < 0);
@@ -729,6 +774,7 @@ int main(void)
 			a_removed_key_cannot_come_back_by_its_old_code),
 		cmocka_unit_test(a_rig_drops_only_whom_it_alone_let_in),
 		cmocka_unit_test(a_rigs_word_lets_its_client_in),
+		cmocka_unit_test(a_rig_that_leaves_takes_its_own_along),
 		cmocka_unit_test(what_was_taken_out_comes_back_by_a_code_only),
 		cmocka_unit_test(
 			what_was_taken_out_is_remembered_within_bounds),

@@ -186,6 +186,34 @@ static void a_rig_that_drops_a_device_cuts_it(void **state)
 	world_end_two(&w, &rig, &laptop);
 }
 
+static void a_rig_that_leaves_is_forgotten_and_told_first(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+	unsigned dones;
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.flush_timeout_ms = 100;
+	world_start_relay(&w, 0);
+	make_two(&w, &rig, &laptop);
+	connect_two(&w, &rig, &laptop);
+	dones = rig.dones;
+	assert_int_equal(control_drop_device(rig.control, key_pin(rig.key),
+					     dev_on_done, &rig),
+			 0);
+	until(&w, rig.dones > dones);
+	assert_int_equal(rig.done_err, 0);
+	assert_int_equal(book_device_count(w.book), 0);
+	until(&w, rig.downs > 0);
+	assert_int_equal(rig.first_down_err, RW_ERR_NOT_ALLOWED);
+	until(&w, laptop.is_over && rig.is_over);
+	dev_wish(&laptop, &rig, true);
+	until(&w, laptop.wish_err != 0);
+	assert_int_equal(laptop.wish_err, RW_ERR_NOT_ALLOWED);
+	world_end_two(&w, &rig, &laptop);
+}
+
 static void on_list_row(void *user, const struct relay_row *row)
 {
 	struct dev *d = user;
@@ -397,6 +425,7 @@ int main(void)
 		cmocka_unit_test(the_newest_control_of_a_key_takes_over),
 		cmocka_unit_test(removal_cuts_at_once),
 		cmocka_unit_test(a_rig_that_drops_a_device_cuts_it),
+		cmocka_unit_test(a_rig_that_leaves_is_forgotten_and_told_first),
 		cmocka_unit_test(lost_rendezvous_are_closed_at_both_ends),
 		cmocka_unit_test(
 			a_new_process_of_a_rig_ends_what_the_old_one_had),

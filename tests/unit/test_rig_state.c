@@ -575,7 +575,7 @@ static void a_relay_is_left_by_its_address_or_fingerprint(void **state)
 	assert_int_equal(relays_resolve(&r, "a.example.org", &n),
 			 RW_ERR_EXISTS);
 	assert_int_equal(n, 9);
-	relays_say_left(&r, "a.example.org", RW_ERR_EXISTS, 0, text);
+	relays_say_unknown("a.example.org", RW_ERR_EXISTS, text);
 	assert_non_null(strstr(text, "more than one"));
 	assert_int_equal(relays_resolve(&r, "a.example.org:7443", &n), 0);
 	assert_int_equal(n, 2);
