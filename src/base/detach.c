@@ -122,6 +122,14 @@ static int run(const struct detach_params *p, int log_fd)
 	return err;
 }
 
+/* Nothing was said: because nothing could be. */
+static char *why_silent(const char *log, int log_fd)
+{
+	return write(log_fd, "\n", 1) < 0
+		       ? xasprintf("%s: %s", log, err_text(-errno))
+		       : xstrdup("");
+}
+
 int detach_start(const struct detach_params *p, char **ret_text)
 {
 	int log_fd =
@@ -129,13 +137,17 @@ int detach_start(const struct detach_params *p, char **ret_text)
 	off_t from = log_fd >= 0 ? lseek(log_fd, 0, SEEK_END) : 0;
 	int err = log_fd >= 0 ? run(p, log_fd) : -errno;
 
-	if (log_fd >= 0)
-		close(log_fd);
 	if (err == RW_ERR_TIMEOUT)
 		*ret_text = xasprintf("it takes too long; see %s", p->log);
 	else if (err == RW_ERR_GONE)
 		*ret_text = last_words(p->log, from);
 	else if (err < 0)
 		*ret_text = xasprintf("%s: %s", p->log, err_text(err));
+	if (err == RW_ERR_GONE && (*ret_text)[0] == '\0') {
+		free(*ret_text);
+		*ret_text = why_silent(p->log, log_fd);
+	}
+	if (log_fd >= 0)
+		close(log_fd);
 	return err;
 }

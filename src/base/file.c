@@ -203,6 +203,7 @@ int file_mkdirs(const char *path, mode_t mode)
 {
 	char part[PATH_MAX];
 	size_t len = strlen(path);
+	int first = 0, err;
 
 	if (len == 0)
 		return -ENOENT;
@@ -213,15 +214,17 @@ int file_mkdirs(const char *path, mode_t mode)
 		if (part[i] != '/')
 			continue;
 		part[i] = '\0';
-		int err = file_mkdir(part, mode);
-
+		err = file_mkdir(part, mode);
 		/* A parent that we may not make or look into may well exist
 		 * (autofs, NFS): the last part decides. */
+		first = first != 0 ? first : err;
 		if (err != 0 && err != -EACCES && err != -EROFS)
-			return err;
+			return first;
 		part[i] = '/';
 	}
-	return file_mkdir(part, mode);
+	err = file_mkdir(part, mode);
+	/* What is missing is missing for that reason. */
+	return err == -ENOENT && first != 0 ? first : err;
 }
 
 int file_lock(const char *path, int *ret_fd)

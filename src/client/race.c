@@ -342,7 +342,7 @@ void race_failed(struct race *r, uint32_t id, int err, const char *text,
 		return;
 	p->has_failed = true;
 	p->failed = unix_s;
-	p->is_refused = err == RW_ERR_NOT_ALLOWED;
+	p->is_refused = err == RW_ERR_NOT_ALLOWED || err == RW_ERR_EXPIRED;
 	/* Nothing else answers either: it may be this one's turn again. */
 	if (r->goal == RACE_BETTER)
 		p->is_good = false;

@@ -44,7 +44,8 @@ struct path {
 	unsigned dials;	   /* that run now, and */
 	unsigned in_line;  /* those of them that wait at the relay */
 	bool is_good;	   /* it worked when it was last needed */
-	bool is_refused;   /* this machine is not known there */
+	bool is_refused;   /* this machine is not known there,
+			    * and its code is void */
 	bool has_failed;   /* since the race began */
 	uint32_t round;	   /* the last one that it was looked at in */
 	uint64_t tried_us; /* 0: never */

@@ -280,9 +280,15 @@ int ssh_config_refresh(const struct rigs *rigs, const char *config,
 
 /* -- the user's own file */
 
+bool ssh_config_can_include(const char *path)
+{
+	/* It knows no way to write a quote, and takes the rest for patterns. */
+	return strpbrk(path, "\"\\*?[\n\r") == NULL;
+}
+
 static char *include_line(const char *path)
 {
-	return strpbrk(path, " \t") != NULL
+	return strpbrk(path, " \t'") != NULL
 		       ? xasprintf("Include \"%s\"\n", path)
 		       : xasprintf("Include %s\n", path);
 }

@@ -48,6 +48,9 @@ const char *ssh_config_user(const struct rigs_row *row);
 int ssh_config_refresh(const struct rigs *rigs, const char *config,
 		       const char *known_hosts);
 
+/* Whether ssh can be told of a file there: else an Include would at best do
+ * nothing, and at worst keep ssh from starting at all. */
+bool ssh_config_can_include(const char *path);
 /* Adds, as the first line of the ssh configuration `text`, an Include of path
  * unless it stands there; or takes it out wherever it stands. The rest stays
  * byte for byte. Returns whether out differs from the text; RW_ERR_NOMEM. */

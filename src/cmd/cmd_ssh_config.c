@@ -147,11 +147,23 @@ static int change_file(const struct ssh_config_files *files, bool install,
 	return err < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
+static int refuse_path(const char *path)
+{
+	fprintf(stderr,
+		"rigway: ssh cannot include %s: no quote, backslash, *, ? or [ "
+		"may be in the name; set RIGWAY_HOME to another folder\n",
+		path);
+	return EXIT_FAILED;
+}
+
 static int run(const struct ssh_config_files *files, int what, bool as_json)
 {
-	int err = ssh_config_refresh(&files->rigs, files->config,
-				     files->known_hosts);
+	int err;
 
+	if (what == 'i' && !ssh_config_can_include(files->config))
+		return refuse_path(files->config);
+	err = ssh_config_refresh(&files->rigs, files->config,
+				 files->known_hosts);
 	if (err < 0)
 		return failed(files->known_hosts, err);
 	if (what == 0)

@@ -469,11 +469,21 @@ def test_a_first_start_on_a_full_disk(world, role):
             "client": ["forward", "desk", "80"]}[role]
     r = h.rigway(*argv, check=None)
     assert r.rc == 1 and r.err.strip(), repr(r)
-    if role != "client":
-        assert re.search(r"no space|full", r.err, re.I), repr(r)
+    assert re.search(r"no space|full", r.err, re.I), repr(r)
     d.free()
     if role == "rig":
         h.rigway(*argv)
+
+
+def test_a_read_only_home_is_called_so(world):
+    why = disk.reason_without()
+    if why:
+        pytest.skip(why)
+    h = world.home("frozen")
+    world.also(disk.Disk(h.rigway_home)).freeze()
+    for argv in (["ls"], ["ssh-config", "--install"],
+                 ["relay", "--listen", f"127.0.0.1:{freeport()}"]):
+        h.fails(*argv, says="read-only")
 
 
 # Configuration

@@ -198,6 +198,19 @@ static void a_relay_that_says_no_is_asked_seldom(void **state)
 	assert_false(race_is_lost(&race));
 }
 
+/* The rig itself, through its relay: there is nothing to wait for. */
+static void a_code_that_has_expired_is_a_no(void **state)
+{
+	(void)state;
+	offer(false, false, true);
+	race_begin(&race, START);
+	dialled(0, 600);
+	race_failed(&race, path_at(RELAY_A)->id, RW_ERR_EXPIRED, "late", 1);
+	assert_false(race_is_lost(&race));
+	race_failed(&race, path_at(RELAY_B)->id, RW_ERR_EXPIRED, "late", 1);
+	assert_true(race_is_lost(&race));
+}
+
 static void one_relays_no_is_not_that_of_one_that_worked(void **state)
 {
 	(void)state;
@@ -385,6 +398,7 @@ int main(void)
 		ROW(the_path_that_worked_is_asked_each_half_second),
 		ROW(one_in_line_is_not_polled_and_holds_up_nobody),
 		ROW(a_relay_that_says_no_is_asked_seldom),
+		ROW(a_code_that_has_expired_is_a_no),
 		ROW(one_relays_no_is_not_that_of_one_that_worked),
 		ROW(better_paths_are_looked_for_with_growing_pauses),
 		ROW(what_was_just_asked_is_not_asked_again),

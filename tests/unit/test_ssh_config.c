@@ -75,6 +75,21 @@ static void a_last_line_without_its_end_is_taken_out_too(void **state)
 	check_exclude("Host a\nInclude " PATH, "Host a\n", 1);
 }
 
+static void a_path_that_ssh_cannot_read_is_told_apart(void **state)
+{
+	static const char *const bad[] = { "/a\"b", "/a\\b", "/a*",
+					   "/a?",   "/[a]",  "/a\nb" };
+	struct buf out = { .len = 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(ssh_config_can_include(bad[i]));
+	assert_true(ssh_config_can_include("/a b/%h/$c/#d/\xc3\xa9/it's"));
+	assert_int_equal(ssh_config_include("", 0, "/it's", &out), 1);
+	assert_string_equal(buf_text(&out), "Include \"/it's\"\n");
+	buf_done(&out);
+}
+
 struct place {
 	char dir[64];
 	char *file, *link;
@@ -275,6 +290,7 @@ int main(void)
 		cmocka_unit_test(the_line_stands_first_once),
 		cmocka_unit_test(the_rest_stays_byte_for_byte),
 		cmocka_unit_test(a_last_line_without_its_end_is_taken_out_too),
+		cmocka_unit_test(a_path_that_ssh_cannot_read_is_told_apart),
 		ROW(a_missing_file_is_made_private),
 		ROW(mode_and_link_of_the_file_stay),
 		ROW(a_link_that_leads_nowhere_stays_and_is_filled),

@@ -44,6 +44,11 @@ class Disk:
         except OSError as e:
             assert e.errno == 28, e
 
+    def freeze(self):
+        """Nothing can be written."""
+        subprocess.run(["mount", "-o", "remount,ro", self.path], check=True,
+                       env=proc.base_env())
+
     def free(self):
         if os.path.isdir(self.filler):
             for f in os.listdir(self.filler):
