@@ -63,7 +63,7 @@ struct control_invite {
 	uint8_t hash[RELAY_SECRET_LEN]; /* SHA-256 of the relay's secret */
 	uint8_t invite_id[RELAY_ID_LEN];
 	enum relay_role role;
-	uint64_t ttl_s; /* what is left by the rig's clock */
+	uint64_t ttl_s; /* what is left by the rig's clock; 0: withdrawn */
 	uint16_t uses;
 };
 

@@ -134,7 +134,7 @@ struct invite_params {
 	enum relay_role role;
 	struct pin issuer; /* zero: the relay */
 	int64_t now;
-	uint64_t ttl_s;
+	uint64_t ttl_s; /* 0: it is withdrawn */
 	unsigned uses;
 	bool is_first;
 };

@@ -184,7 +184,8 @@ static int invite_again(struct book *b, struct invite *i,
 		return RW_ERR_EXISTS;
 	}
 	/* A repetition a few seconds off is no news, and not worth a write. */
-	if (was - expires < 60 && expires - was < 60)
+	if (p->ttl_s == 0 ? was <= p->now
+			  : was - expires < 60 && expires - was < 60)
 		return 0;
 	i->expires = expires;
 	i->issued = MIN(i->issued, p->now);
@@ -203,7 +204,9 @@ int book_invite(struct book *b, const struct invite_params *p,
 	size_t open;
 	int err;
 
-	if (p->ttl_s == 0 || p->ttl_s > BOOK_TTL_MAX || p->uses == 0 ||
+	if (i == NULL && p->ttl_s == 0)
+		return 0; /* withdrawn, and never known here */
+	if (p->ttl_s > BOOK_TTL_MAX || p->uses == 0 ||
 	    p->uses > BOOK_USES_MAX) {
 		snprintf(text, BOOK_TEXT_CAP,
 			 "an invite has 1 to %d uses and ends within ten years",

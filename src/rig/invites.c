@@ -12,9 +12,9 @@
 #include "base/str.h"
 #include "config/state.h"
 
-static const char *const keys[] = { "id",	"rig",	  "relay",   "role",
-				    "services", "issued", "expires", "uses",
-				    "used",	NULL };
+static const char *const keys[] = { "id",	"rig",	  "relay",     "role",
+				    "services", "issued", "expires",   "uses",
+				    "used",	"by",	  "withdrawn", NULL };
 static const struct state_format format = {
 	.kind = "invites", .version = 1, .max_rows = 8192, .keys = keys
 };
@@ -77,6 +77,16 @@ static int row_hex(struct state_row *row, const char *key, void *out,
 	return 0;
 }
 
+/* Who asked for it, and whether that one was removed since. */
+static int invite_read_maker(struct state_row *row, struct invite *inv)
+{
+	const char *by = state_get(row, "by");
+
+	if (by != NULL && pin_parse(by, &inv->by) != 0)
+		return state_refuse(row, "by", "is not a fingerprint");
+	return state_bool(row, "withdrawn", &inv->is_withdrawn);
+}
+
 static int invite_read(struct state_row *row, struct invite *inv)
 {
 	const char *services = state_get(row, "services");
@@ -105,7 +115,7 @@ static int invite_read(struct state_row *row, struct invite *inv)
 		return state_refuse(row, "services", "is too long");
 	if (used != NULL && !invite_read_uses(inv, used))
 		return state_refuse(row, "used", "is not in its form");
-	return 0;
+	return invite_read_maker(row, inv);
 }
 
 static int invites_on_row(void *user, struct state_row *row)
@@ -162,6 +172,16 @@ static void write_uses(struct state_writer *w, const struct invite *inv)
 		state_add_str(w, "used", text);
 }
 
+static void write_maker(struct state_writer *w, const struct invite *inv)
+{
+	char pin[PIN_TEXT_LEN + 1];
+
+	if (!pin_is_zero(&inv->by))
+		state_add_str(w, "by", pin_text(&inv->by, pin));
+	if (inv->is_withdrawn)
+		state_add_bool(w, "withdrawn", true);
+}
+
 static int invites_save(struct invites *v)
 {
 	struct state_writer w;
@@ -181,6 +201,7 @@ static int invites_save(struct invites *v)
 		state_add_int(&w, "expires", inv->expires);
 		state_add_int(&w, "uses", inv->uses);
 		write_uses(&w, inv);
+		write_maker(&w, inv);
 	}
 
 	int err = state_commit(&w, v->path);
@@ -192,7 +213,7 @@ static int invites_save(struct invites *v)
 
 bool invite_is_live(const struct invite *inv, int64_t now)
 {
-	return now >= inv->issued && now < inv->expires;
+	return !inv->is_withdrawn && now >= inv->issued && now < inv->expires;
 }
 
 size_t invites_open(const struct invites *v, int64_t now)
@@ -267,6 +288,8 @@ int invites_make(struct invites *v, const struct invite_params *p,
 	inv->issued = p->now;
 	inv->expires = p->now + (int64_t)ttl_s;
 	inv->uses = p->uses > 0 ? p->uses : 1;
+	if (p->by != NULL)
+		inv->by = *p->by;
 
 	int err = invites_save(v);
 
@@ -366,6 +389,12 @@ int invites_redeem(struct invites *v, const struct invite_claim *c,
 			      "forgotten it: make a new one there with "
 			      "rigway rig invite",
 			      text);
+	if (inv->is_withdrawn)
+		return refuse(RW_ERR_EXPIRED,
+			      "the laptop that made this code was removed from "
+			      "the rig, and its codes with it: ask for a new "
+			      "one",
+			      text);
 	if (!invite_is_live(inv, c->now))
 		return refuse(RW_ERR_EXPIRED,
 			      "this code has expired, by the rig's clock: make "
@@ -394,12 +423,13 @@ int invites_redeem(struct invites *v, const struct invite_claim *c,
 int invites_bar(struct invites *v, const struct pin *pin)
 {
 	for (size_t i = 0; i < v->count; i++) {
-		struct invite_use *use = invite_use_of(&v->rows[i], pin);
+		struct invite *inv = &v->rows[i];
+		struct invite_use *use = invite_use_of(inv, pin);
 
-		if (use == NULL || use->removed)
-			continue;
-		use->removed = true;
-		v->unsaved = true;
+		if (use != NULL && !use->removed)
+			use->removed = v->unsaved = true;
+		if (pin_eq(&inv->by, pin) && !inv->is_withdrawn)
+			inv->is_withdrawn = v->unsaved = true;
 	}
 	return v->unsaved ? invites_save(v) : 0;
 }

@@ -34,6 +34,8 @@ struct invite {
 	uint8_t relay_hash[HASH_LEN]; /* of the one shown to the relay */
 	enum device_role role;
 	char services[DEVICE_SERVICES_CAP];
+	struct pin by; /* the owner's laptop that asked for it; zero: none */
+	bool is_withdrawn;	 /* that one was removed: good for nobody */
 	int64_t issued, expires; /* seconds since 1970 */
 	uint16_t uses;		 /* 1 to INVITE_USES_MAX */
 	uint16_t used_count;
@@ -55,6 +57,7 @@ void invites_done(struct invites *v);
 
 struct invite_params {
 	const char *services; /* NULL or "": for an owner's laptop */
+	const struct pin *by; /* the laptop that asks; NULL: made here */
 	uint16_t uses;	      /* 0: one */
 	uint64_t ttl_s;	      /* 0: INVITE_TTL_S */
 	int64_t now;
@@ -71,7 +74,8 @@ const struct invite *invites_find(const struct invites *v,
 				  const uint8_t id[CODE_ID_LEN]);
 /* How many are live by this clock and not used up. */
 size_t invites_open(const struct invites *v, int64_t now);
-/* By this clock; one that stands before the issue time does not count. */
+/* By this clock; one that stands before the issue time does not count. Never,
+ * once it was withdrawn. */
 bool invite_is_live(const struct invite *inv, int64_t now);
 
 /* What a key shows that wants to come in. */
@@ -87,12 +91,13 @@ struct invite_claim {
  * as invites_make(). The same key may come again until the invite expires.
  * Else a sentence for the claimant in text, and nothing has changed:
  *   RW_ERR_NOT_FOUND    no such invite, or a wrong secret (alike)
- *   RW_ERR_EXPIRED      by this clock
+ *   RW_ERR_EXPIRED      by this clock, or withdrawn
  *   RW_ERR_USED         by another key
  *   RW_ERR_NOT_ALLOWED  this key was removed since
  *   an error of state_commit()
  */
 int invites_redeem(struct invites *v, const struct invite_claim *c,
 		   const struct invite **ret, char text[INVITE_TEXT_CAP]);
-/* The key was removed: no invite that it used lets it in again. */
+/* The key was removed: no invite that it used lets it in again, and those that
+ * it asked for are withdrawn. */
 int invites_bar(struct invites *v, const struct pin *pin);

@@ -105,6 +105,7 @@ static void do_invite(struct requests *q, const struct request *r)
 	char text[REQUEST_TEXT_MAX];
 	const struct invite_params p = {
 		.services = services,
+		.by = &q->peer->pin,
 		.uses = r->q_invite.uses,
 		.ttl_s = r->q_invite.ttl_s,
 		.now = rig_now(),

@@ -43,7 +43,7 @@ struct control_invite uplink_invite(const struct invite *inv, int64_t now)
 {
 	struct control_invite ci = {
 		.role = RELAY_CLIENT,
-		.ttl_s = (uint64_t)(inv->expires - now),
+		.ttl_s = inv->is_withdrawn ? 0 : (uint64_t)(inv->expires - now),
 		.uses = inv->uses,
 	};
 
@@ -52,20 +52,32 @@ struct control_invite uplink_invite(const struct invite *inv, int64_t now)
 	return ci;
 }
 
+static void tell_invite(struct uplink *u, const struct invite *inv, int64_t now)
+{
+	const struct control_invite ci = uplink_invite(inv, now);
+
+	control_put_invite(u->control, &ci, NULL, NULL);
+}
+
 static void repeat_invites(struct uplink *u)
 {
 	const struct invites *v = &u->rig->invites;
 	const int64_t now = rig_now();
 
-	for (size_t i = 0; i < v->count; i++) {
-		if (!invite_is_live(&v->rows[i], now))
-			continue;
+	for (size_t i = 0; i < v->count; i++)
+		if (invite_is_live(&v->rows[i], now))
+			tell_invite(u, &v->rows[i], now);
+}
 
-		const struct control_invite ci =
-			uplink_invite(&v->rows[i], now);
+/* Again and again until they are over anyway: it costs the relay nothing. */
+static void withdraw_invites(struct uplink *u)
+{
+	const struct invites *v = &u->rig->invites;
+	const int64_t now = rig_now();
 
-		control_put_invite(u->control, &ci, NULL, NULL);
-	}
+	for (size_t i = 0; i < v->count; i++)
+		if (v->rows[i].is_withdrawn && now < v->rows[i].expires)
+			tell_invite(u, &v->rows[i], now);
 }
 
 /* Which removed device a relay was told of. */
@@ -95,6 +107,7 @@ void uplink_tell_removed(struct uplink *u)
 {
 	const struct devices *d = &u->rig->devices;
 
+	withdraw_invites(u);
 	for (size_t i = 0; i < d->count; i++) {
 		if (d->rows[i].role != DEVICE_REMOVED ||
 		    (d->rows[i].told & 1u << u->index) != 0 ||

@@ -39,12 +39,14 @@ void uplink_kick(struct uplink *u);
 void uplink_doubt(struct uplink *u);
 /* A carrier through this relay is dead. */
 void uplink_lost(struct uplink *u, uint64_t rendezvous);
-/* Tells the relay, if it is up, of the devices that were removed. */
+/* Tells the relay, if it is up, of the devices that were removed, and of the
+ * invites that were withdrawn with them. */
 void uplink_tell_removed(struct uplink *u);
 /* A device was admitted: the relays that are up hear of it. */
 void uplinks_vouch(struct rig *rig);
 /* Takes the relay out of the rig, also on disk, and frees u. 0 or an error of
  * state_commit(), with nothing changed. */
 int uplink_leave(struct uplink *u);
-/* What a relay needs to know of an invite. */
+/* What a relay needs to know of an invite; of one that was withdrawn, that it
+ * is over. */
 struct control_invite uplink_invite(const struct invite *inv, int64_t now);

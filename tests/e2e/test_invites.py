@@ -25,6 +25,44 @@ def test_a_used_code_tells_another_key_who_used_it(world):
     assert re.search(r"\d\d:\d\d", r.err), repr(r)
 
 
+@pytest.mark.parametrize("relay", [True, False], ids=["relay", "rig"])
+@pytest.mark.parametrize("runs", [True, False], ids=["running", "stopped"])
+def test_a_removed_laptops_codes_die_with_it(world, runs, relay):
+    """Who removes a stolen laptop is rid of the codes that it made as well; at
+    the relay too, and where the rig did not run just then."""
+    w = world
+    if relay:
+        w.up()
+    else:
+        w.machines()
+        w.laptop.settings("client:\n  paths: any\n")
+        port = freeport()
+        w.rig_proc = w.rig.rigway_start("rig", "--listen", f"127.0.0.1:{port}")
+        w.laptop.rigway("join", w.rig_proc.wait_log(r"^(rw1\w+)$").group(1))
+    who = w.rig.json("rig", "devices")["devices"][0]["fingerprint"]
+    code = w.laptop.rigway("invite", "--uses", "2").out.strip()
+    friend, thief = w.home("friend"), w.home("thief")
+    for h in friend, thief:
+        h.settings("client:\n  paths: any\n")
+    friend.rigway("join", code)
+    if not runs:
+        assert w.rig_proc.stop() == 0
+    w.rig.rigway("rig", "remove", who)
+    if not runs:
+        w.rig_proc = w.rig.rigway_start(
+            "rig", *([] if relay else ["--listen", f"127.0.0.1:{port}"]))
+        if relay:
+            w.rig_proc.wait_log("connected to the relay")
+        else:
+            w.rig.wait_port(port)
+    thief.fails("join", code, says=r"expired|was removed")
+    if relay:  # which hears of it in a moment
+        wait_for(lambda: "expired" in thief.fails("join", code).err)
+    # Whoever came in before stays; and the rig makes codes as ever.
+    w.echo_through(w.forward(w.rig.service("echo").port, laptop=friend,
+                             rig=friend.json("ls")["rigs"][0]["name"]))
+
+
 def test_the_same_key_may_use_its_code_again(world):
     w = world.up()
     code = w.client_code()

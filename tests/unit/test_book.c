@@ -86,8 +86,8 @@ static struct pin key(uint8_t n)
 }
 
 /* Invite n: its secret is 32 bytes of n. */
-static int invite(struct office *o, uint8_t n, enum relay_role role,
-		  struct pin issuer, unsigned uses)
+static int invite_for(struct office *o, uint8_t n, enum relay_role role,
+		      struct pin issuer, unsigned uses, uint64_t ttl_s)
 {
 	uint8_t id[RELAY_ID_LEN], secret[RELAY_SECRET_LEN], hash[HASH_LEN];
 
@@ -102,11 +102,17 @@ static int invite(struct office *o, uint8_t n, enum relay_role role,
 		.role = role,
 		.issuer = issuer,
 		.now = NOW,
-		.ttl_s = HOUR,
+		.ttl_s = ttl_s,
 		.uses = uses,
 	};
 
 	return book_invite(o->book, &p, o->text);
+}
+
+static int invite(struct office *o, uint8_t n, enum relay_role role,
+		  struct pin issuer, unsigned uses)
+{
+	return invite_for(o, n, role, issuer, uses, HOUR);
 }
 
 static int redeem(struct office *o, uint8_t n, struct pin pin,
@@ -311,6 +317,30 @@ static void the_same_invite_again_is_fine(void **state)
 			 RW_ERR_USED); /* it stays used */
 	assert_int_equal(invite(&o, 2, RELAY_CLIENT, key(9), 1),
 			 RW_ERR_EXISTS); /* and its issuer's */
+	office_close(&o);
+}
+
+/* The laptop that asked for it was removed at the rig. */
+static void a_withdrawn_invite_is_over(void **state)
+{
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
+	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW), 0);
+	assert_int_equal(invite(&o, 2, RELAY_CLIENT, key(1), 1), 0);
+	assert_int_equal(invite_for(&o, 2, RELAY_CLIENT, key(9), 1, 0),
+			 RW_ERR_EXISTS); /* not by another rig */
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(invite_for(&o, 2, RELAY_CLIENT, key(1), 1, 0),
+				 0);
+	assert_int_equal(redeem(&o, 2, key(2), RELAY_CLIENT, NOW),
+			 RW_ERR_EXPIRED);
+	/* One that was never heard of is nothing to remember. */
+	assert_int_equal(invite_for(&o, 3, RELAY_CLIENT, key(1), 1, 0), 0);
+	assert_int_equal(redeem(&o, 3, key(2), RELAY_CLIENT, NOW),
+			 RW_ERR_NOT_FOUND);
 	office_close(&o);
 }
 
@@ -770,6 +800,7 @@ int main(void)
 		cmocka_unit_test(a_wrong_code_burns_nothing),
 		cmocka_unit_test(limits_are_kept),
 		cmocka_unit_test(the_same_invite_again_is_fine),
+		cmocka_unit_test(a_withdrawn_invite_is_over),
 		cmocka_unit_test(
 			a_removed_key_cannot_come_back_by_its_old_code),
 		cmocka_unit_test(a_rig_drops_only_whom_it_alone_let_in),

@@ -422,6 +422,32 @@ static void a_removed_key_does_not_come_back_by_its_code(void **state)
 			 RW_ERR_NOT_FOUND);
 }
 
+static void a_removed_laptops_codes_die_with_it(void **state)
+{
+	struct place *p = *state;
+	const struct device a = device(1, "a"), b = device(2, "b");
+	struct invite_params by_a = { .now = NOW, .by = &a.pin, .uses = 2 };
+	struct invite_params by_b = { .now = NOW, .by = &b.pin };
+	struct invite_params by_rig = { .now = NOW };
+	struct shown from_a, from_b, from_rig;
+	struct device old;
+	char text[REMOVAL_TEXT_CAP];
+
+	assert_int_equal(devices_put(&p->d, &a), 0);
+	assert_int_equal(devices_put(&p->d, &b), 0);
+	assert_int_equal(make(p, &by_a, &from_a), 0);
+	assert_int_equal(make(p, &by_b, &from_b), 0);
+	assert_int_equal(make(p, &by_rig, &from_rig), 0);
+	reload(p); /* who made which is on disk */
+	assert_int_equal(invites_open(&p->v, NOW), 3);
+	assert_int_equal(removal_write(&p->d, &p->v, "a", NOW, &old, text), 0);
+	reload(p);
+	assert_int_equal(invites_open(&p->v, NOW), 2);
+	assert_int_equal(redeem(p, &from_a), RW_ERR_EXPIRED);
+	assert_int_equal(redeem(p, &from_b), 0);
+	assert_int_equal(redeem(p, &from_rig), 0);
+}
+
 static void open_invites_have_a_limit(void **state)
 {
 	struct place *p = *state;
@@ -646,6 +672,7 @@ int main(void)
 		TEST(uses_serve_several_keys),
 		TEST(a_full_disk_uses_nothing_up),
 		TEST(a_removed_key_does_not_come_back_by_its_code),
+		TEST(a_removed_laptops_codes_die_with_it),
 		TEST(invites_that_are_over_have_a_limit),
 		TEST(uses_and_life_of_an_invite_have_a_limit),
 		TEST(open_invites_have_a_limit),
