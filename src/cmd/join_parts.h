@@ -23,9 +23,30 @@ struct join {
 	enum authorize authorize;
 };
 
-/* Makes this machine a rig of the code's relay and prints the laptop's code.
+/* Makes this machine a rig of the code's relay and prints the laptop's code,
+ * unless it has laptops, which learn of another relay by themselves.
  * Returns the exit status; what went wrong was printed. */
 int join_rig(struct join *j);
+
+/* join_standing.c: how this machine stands to the relay of a rig's code. */
+struct standing {
+	bool is_joined;	   /* the relay is on the list */
+	bool is_same_code; /* and it was joined with this very code */
+	bool is_up;	   /* and it is connected now */
+	bool is_other;	   /* a rig, but of other relays */
+	size_t laptops;	   /* that may come in already */
+};
+struct agent_state;
+void standing_of_files(const struct join *j, struct agent_state *s,
+		       struct standing *ret);
+/* fd: to the rig that runs. 0, or the exit status. */
+int standing_of_running(const struct join *j, int fd, struct standing *ret);
+/* A rig's code where it does not belong is not used up: 0, or the exit status
+ * after saying so. */
+int standing_check(struct join *j, const struct standing *s);
+/* Whether a laptop has to type a code now; else what was done is said. */
+bool standing_needs_code(const struct standing *s);
+void standing_say_added(const struct join *j, const struct standing *s);
 
 /* Print text after "rigway join: " and return EXIT_FAILED. */
 int join_fail(const char *text);

@@ -31,106 +31,6 @@
 #define START_MS      5000
 #define START_STEP_MS 100
 
-/* -- what it is already ---------------------------------------------------- */
-
-/* How this machine stands to the relay of the code. */
-struct standing {
-	bool is_joined;	   /* the relay is on the list */
-	bool is_same_code; /* and it was joined with this very code */
-	bool is_up;	   /* and it is connected now */
-	bool is_other;	   /* a rig, but of other relays */
-};
-
-static void code_id(const struct code *code, uint8_t id[CODE_ID_LEN])
-{
-	struct secret relay, rig;
-
-	code_secrets(code->bits, &relay, &rig, id);
-	secret_wipe(&relay);
-	secret_wipe(&rig);
-}
-
-static void stand_state(const struct join *j, struct agent_state *s,
-			struct standing *ret)
-{
-	const struct rig_relay *relay =
-		relays_find(&s->relays, &j->code.relay_pin);
-	uint8_t id[CODE_ID_LEN];
-
-	code_id(&j->code, id);
-	ret->is_joined = relay != NULL;
-	ret->is_other = relay == NULL && s->relays.count > 0;
-	ret->is_same_code =
-		relay != NULL && memcmp(relay->invite, id, sizeof(id)) == 0;
-}
-
-static int stand_running(const struct join *j, int fd, struct standing *ret)
-{
-	char pin[PIN_TEXT_LEN + 1], id_text[STR_HEX_LEN(CODE_ID_LEN) + 1];
-	uint8_t id[CODE_ID_LEN];
-	json_t *last = NULL, *relay;
-	char *text = NULL;
-	size_t i;
-
-	if (rig_ask(fd, json_pack("{s:s}", "do", "status"), NULL, &last,
-		    &text) != 0)
-		return join_fail_free(text);
-	code_id(&j->code, id);
-	str_hex_encode(id, sizeof(id), id_text);
-	pin_text(&j->code.relay_pin, pin);
-	json_array_foreach(json_object_get(last, "relays"), i, relay)
-	{
-		const char *key = "", *invite = "";
-		int up = 0;
-
-		json_unpack(relay, "{s:s, s:s, s:b}", "key", &key, "invite",
-			    &invite, "up", &up);
-		ret->is_other = true;
-		if (strcmp(key, pin) != 0)
-			continue;
-		ret->is_joined = true;
-		ret->is_up = up != 0;
-		ret->is_same_code = strcmp(invite, id_text) == 0;
-	}
-	ret->is_other = ret->is_other && !ret->is_joined;
-	json_decref(last);
-	return 0;
-}
-
-static bool is_laptop(struct join *j)
-{
-	char *path = paths_state(&j->setup.paths, "client", "rigs");
-	struct stat st;
-	bool yes = path != NULL && stat(path, &st) == 0;
-
-	free(path);
-	return yes;
-}
-
-/* A rig's code where it does not belong: nothing was used up yet. */
-static int check_place(struct join *j, const struct standing *s)
-{
-	if (s->is_joined && s->is_up && !s->is_same_code)
-		return join_fail(
-			"this machine is a rig of that relay already, and "
-			"connected to it: if another machine is to be a "
-			"rig, type this code there; for a laptop's code: "
-			"rigway rig invite");
-	if (s->is_joined || s->is_other || j->name != NULL || !is_laptop(j))
-		return 0;
-	if (join_is_terminal())
-		return join_ask_yes(
-			       "This code makes a machine a rig: one that is "
-			       "reached. This machine is a laptop that knows "
-			       "rigs. Make it a rig as well?")
-			       ? 0
-			       : EXIT_FAILED;
-	return join_fail(
-		"this code is for a GPU machine, and this machine is a "
-		"laptop that knows rigs: type it on the GPU machine; if "
-		"this one is to be a rig as well, add --name NAME");
-}
-
 /* -- the relay ------------------------------------------------------------- */
 
 struct redeeming {
@@ -342,19 +242,29 @@ static int connect_running(struct join *j)
 	return -1;
 }
 
-static int invite_started(struct join *j)
+/* The laptop's code, where it is needed. */
+static int finish_running(const struct join *j, const struct standing *st,
+			  int fd)
+{
+	watch_running(j, fd);
+	if (standing_needs_code(st))
+		return invite_running(j, fd);
+	standing_say_added(j, st);
+	return EXIT_DONE;
+}
+
+static int finish_started(struct join *j, const struct standing *st)
 {
 	int fd = connect_running(j), status;
 
 	if (fd < 0)
 		return EXIT_FAILED;
-	watch_running(j, fd);
-	status = invite_running(j, fd);
+	status = finish_running(j, st, fd);
 	close(fd);
 	return status;
 }
 
-static int start_and_invite(struct join *j)
+static int start_and_finish(struct join *j, const struct standing *st)
 {
 	static const char *const argv[] = { "rigway", "rig", "--ready-fd",
 					    DETACH_READY_WORD, NULL };
@@ -384,7 +294,7 @@ static int start_and_invite(struct join *j)
 			text);
 		goto out;
 	}
-	status = invite_started(j);
+	status = finish_started(j, st);
 out:
 	free(text);
 	free(self);
@@ -401,19 +311,24 @@ static int join_stopped(struct join *j, struct agent_state *s)
 	struct rig_relay relay;
 	int status;
 
-	stand_state(j, s, &st);
-	if ((status = check_place(j, &st)) != 0 ||
+	standing_of_files(j, s, &st);
+	if ((status = standing_check(j, &st)) != 0 ||
 	    (status = redeem(j, s->key, s->name, &relay)) != 0 ||
 	    (status = store_relay(s, &relay)) != 0 ||
 	    (status = save_name(j)) != 0)
 		return status;
 	fprintf(stderr, "rigway join: this machine is the rig %s now\n",
 		s->name);
-	if (j->no_start)
+	if (j->no_start && standing_needs_code(&st))
 		return invite_state(j, s, &relay);
+	if (j->no_start) {
+		standing_say_added(j, &st);
+		return EXIT_DONE;
+	}
 	agent_state_close(s); /* the rig wants the lock */
-	return boot_at_join(&j->setup, j->no_install) ? invite_started(j)
-						      : start_and_invite(j);
+	return boot_at_join(&j->setup, j->no_install)
+		       ? finish_started(j, &st)
+		       : start_and_finish(j, &st);
 }
 
 static int tell_running(int fd, const struct rig_relay *relay)
@@ -460,9 +375,9 @@ static int redeem_running(struct join *j, int fd)
 static int join_running(struct join *j, int fd)
 {
 	struct standing st = { 0 };
-	int status = stand_running(j, fd, &st);
+	int status = standing_of_running(j, fd, &st);
 
-	if (status != 0 || (status = check_place(j, &st)) != 0)
+	if (status != 0 || (status = standing_check(j, &st)) != 0)
 		return status;
 	if (!st.is_up || !st.is_same_code)
 		status = redeem_running(j, fd);
@@ -473,8 +388,7 @@ static int join_running(struct join *j, int fd)
 			"rigway join: the rig takes the name %s when "
 			"it is started the next time\n",
 			j->name);
-	watch_running(j, fd);
-	return invite_running(j, fd);
+	return finish_running(j, &st, fd);
 }
 
 int join_rig(struct join *j)

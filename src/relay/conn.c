@@ -159,11 +159,12 @@ static void on_leave(struct conn *c, uint64_t ref)
 {
 	const struct pin rig = c->self->pin;
 	struct relay *r = c->relay;
+	char who[PIN_SHORT_LEN + 1];
 	int err = book_leave(r->book, &rig);
 	const bool gone = book_find_device(r->book, &rig) == NULL;
 
 	if (err == 0)
-		log_info("%s: a rig left", c->addr);
+		log_info("%s: the rig %s left", c->addr, pin_short(&rig, who));
 	control_reply(c, ref, err,
 		      err < 0 ? "the relay cannot write its state" : "");
 	if (err == 0 && gone)

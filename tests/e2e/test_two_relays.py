@@ -11,8 +11,8 @@ from rigwaylib.ports import freeport
 
 def second(w):
     """Another relay; returns its home and a rig's code."""
-    other = w.home("relay2")
     port = freeport()
+    other = w.home(f"relay{port}")
     other.port = port
     other.proc = other.rigway_start("relay", "--listen", f"127.0.0.1:{port}")
     other.wait_port(port)
@@ -84,6 +84,27 @@ def tried(laptop):
     return re.findall(r"^ +(?:tried|also) +(.*)$", text, re.M)
 
 
+def test_another_relay_needs_no_code_of_a_laptop(world):
+    w = world.up()
+    other, code = second(w)
+    r = w.rig.rigway("join", code, timeout=60)
+    assert r.out == "" and "its 1 laptop learns" in r.err, repr(r)
+    assert f"127.0.0.1:{other.port}, too" in r.err, repr(r)
+    wait_for(lambda: len(laptop_of(other)) == 1)
+    # As little where the rig rests.
+    assert w.rig_proc.stop() == 0
+    third, code = second(w)
+    r = w.rig.json("join", code, "--no-start", timeout=60)
+    assert r == {"role": "rig", "code": None, "laptops": 1,
+                 "relay": f"127.0.0.1:{third.port}"}
+    # Nobody has come in yet: then the code is what is wanted.
+    desk = w.home("desk2")
+    desk.rigway("join", w.rig_code(), "--name", "desk2", "--no-start")
+    code = other.rigway("relay", "invite").out.strip()
+    r = desk.rigway("join", code, "--no-start", timeout=60)
+    assert r.last.startswith("rw1"), repr(r)
+
+
 def test_a_rig_leaves_a_relay(world):
     w, other = joined(world)
     w.rig.fails("rig", "leave", "nowhere.example.org", says=r"rig relays")
@@ -94,7 +115,8 @@ def test_a_rig_leaves_a_relay(world):
     assert w.relay.json("relay", "devices")["devices"] == []
     rows = w.rig.json("rig", "relays")["relays"]
     assert [r["addr"] for r in rows] == [f"127.0.0.1:{other.port}"]
-    assert online_at(other) and len(laptop_of(other)) == 1
+    assert online_at(other)
+    wait_for(lambda: len(laptop_of(other)) == 1)
     # Without a running rig; and it is so after a start.
     assert w.rig_proc.stop() == 0
     assert [r["up"] for r in w.rig.json("rig", "relays")["relays"]] == [False]
