@@ -35,11 +35,24 @@ void strangers_done(struct strangers *s)
 	map_done(&s->seen);
 }
 
+/* Neighbours on one link have the first half in common, and mean nothing on
+ * another link: the second half counts, and the interface. No other address
+ * has a key with these two top bits. */
+static uint64_t link_local_key(const struct sockaddr_in6 *a)
+{
+	const uint64_t mix = UINT64_C(0x9e3779b97f4a7c15);
+	const uint64_t id = get_be64(a->sin6_addr.s6_addr + 8);
+
+	return ((id ^ a->sin6_scope_id * mix) * mix) >> 2 | UINT64_C(1) << 62;
+}
+
 uint64_t strangers_key(const struct sockaddr_storage *peer)
 {
 	if (peer->ss_family == AF_INET6) {
 		const struct sockaddr_in6 *a = (const void *)peer;
 
+		if (IN6_IS_ADDR_LINKLOCAL(&a->sin6_addr))
+			return link_local_key(a);
 		/* The top bit keeps it apart from every v4 address; no two
 		 * networks that are in use differ in it alone. */
 		return get_be64(a->sin6_addr.s6_addr) | UINT64_C(1) << 63;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one IPv4 address or IPv6 /64 may do at a relay or a rig that listens
- * before it has shown an admitted key: so many connections at once, so many
- * wrong codes a minute. No sockets, no clock. Loop thread only.
+ * What one IPv4 address or IPv6 /64 (of link-local ones: each) may do at a
+ * relay or a rig that listens before it has shown an admitted key: so many
+ * connections at once, so many wrong codes a minute. No sockets, no clock. Loop
+ * thread only.
  */
 #pragma once
 #include <stdbool.h>

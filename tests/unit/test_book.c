@@ -16,8 +16,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "config/settings.h"
-#include "relay/book.h"
+#include "net/sockaddr.h"
 #include "net/strangers.h"
+#include "relay/book.h"
 #include "relay/place.h"
 
 #define NOW  INT64_C(1800000000)
@@ -637,14 +638,22 @@ static void a_mangled_book_is_refused_with_its_line(void **state)
 
 static uint64_t key_of(const char *ip)
 {
-	struct sockaddr_storage ss = { 0 };
-	struct sockaddr_in *a4 = (void *)&ss;
-	struct sockaddr_in6 *a6 = (void *)&ss;
+	struct sockaddr_storage ss;
 
-	if (inet_pton(AF_INET, ip, &a4->sin_addr) == 1)
-		ss.ss_family = AF_INET;
-	else if (inet_pton(AF_INET6, ip, &a6->sin6_addr) == 1)
-		ss.ss_family = AF_INET6;
+	assert_true(sockaddr_parse(ip, 0, &ss));
+	return strangers_key(&ss);
+}
+
+/* A neighbour's, on the interface of that number. */
+static uint64_t key_at(unsigned iface, const char *ip)
+{
+	struct sockaddr_storage ss;
+	struct sockaddr_in6 a;
+
+	assert_true(sockaddr_parse(ip, 0, &ss));
+	memcpy(&a, &ss, sizeof(a));
+	a.sin6_scope_id = iface;
+	memcpy(&ss, &a, sizeof(a));
 	return strangers_key(&ss);
 }
 
@@ -656,6 +665,17 @@ static void v6_strangers_are_counted_by_their_64(void **state)
 	assert_true(key_of("2001:db8:1:2::1") != key_of("2001:db8:1:3::1"));
 	assert_true(key_of("1.2.3.4") != key_of("1.2.3.5"));
 	assert_true(key_of("0.0.0.0") != key_of("::"));
+}
+
+/* fe80::/64 is every link's. */
+static void link_local_strangers_are_counted_one_by_one(void **state)
+{
+	(void)state;
+	assert_true(key_at(2, "fe80::1") == key_at(2, "fe80::1"));
+	assert_true(key_at(2, "fe80::1") != key_at(2, "fe80::2"));
+	assert_true(key_at(2, "fe80::1") != key_at(2, "fe80::8000:0:0:1"));
+	assert_true(key_at(2, "fe80::1") != key_at(3, "fe80::1"));
+	assert_true(key_at(2, "fe80::102:304") != key_of("1.2.3.4"));
 }
 
 static void strangers_are_limited_and_forgotten(void **state)
@@ -813,6 +833,7 @@ int main(void)
 		cmocka_unit_test(a_disk_that_fails_changes_nothing),
 		cmocka_unit_test(a_mangled_book_is_refused_with_its_line),
 		cmocka_unit_test(v6_strangers_are_counted_by_their_64),
+		cmocka_unit_test(link_local_strangers_are_counted_one_by_one),
 		cmocka_unit_test(strangers_are_limited_and_forgotten),
 		cmocka_unit_test(guessing_addresses_have_a_limit),
 		cmocka_unit_test(invites_that_are_over_have_a_limit),
