@@ -2,7 +2,6 @@
 #include "client/report.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -202,7 +201,7 @@ static void add_hops(json_t *o, const struct rigs_row *row,
 	if (r->state != WAY_LIVE || s == NULL)
 		return;
 	session_stats(s, &st);
-	if (strncmp(r->path, "relay ", 6) != 0) {
+	if (!r->is_relayed) {
 		json_array_append_new(
 			hops, hop("this machine", row->name, first, false));
 		return;

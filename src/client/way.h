@@ -109,6 +109,7 @@ struct way_report {
 	bool waits_at_relay;
 	int64_t since;	       /* unix seconds: live, or not live, since */
 	const char *path;      /* in use: "relay HOST:PORT"; "" */
+	bool is_relayed;       /* path leads through a relay */
 	const char *peer_addr; /* the rig's as the relay sees it; "" */
 	unsigned links;
 	unsigned wants;

@@ -96,6 +96,7 @@ void way_report(const struct way *way, struct way_report *ret)
 		.waits_at_relay = race_waits_in_line(&way->race),
 		.since = way->since,
 		.path = way_is_live(way) ? way->label : "",
+		.is_relayed = way_is_live(way) && way->kind == PATH_RELAY,
 		.peer_addr = l != NULL ? l->peer_addr : "",
 		.links = links_live(&way->links, 0) +
 			 links_waiting(&way->links, 0),
