@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The text of a unit of systemd. What stands in it, and what not, has its
- * reasons in docs/decisions/009-start-at-boot.md.
+ * The text of a unit of systemd, after docs/decisions/009-start-at-boot.md.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,12 +74,12 @@ static void put_head(struct buf *b, const struct boot_job *job)
 			   is_relay ? "Wants=network-online.target\n"
 				      "After=network-online.target\n"
 				    : "After=network.target\n");
+	/* Nobody is there to reset a unit that has failed too often. */
 	buf_printf(b, "StartLimitIntervalSec=0\n");
 	/* In a home folder that several machines share, each starts only what
 	 * it has joined. */
-	if (job->needs != NULL) {
+	if (job->needs != NULL)
 		buf_printf(b, "ConditionPathExists=%s\n", job->needs);
-	}
 }
 
 static void put_command(struct buf *b, const struct boot_job *job,
@@ -120,6 +119,7 @@ static void put_command(struct buf *b, const struct boot_job *job,
  * no read-only /usr. */
 static void put_rig(struct buf *b, const struct boot_job *job)
 {
+	/* One job that is out of memory ends no other. */
 	buf_printf(b, "OOMPolicy=continue\n");
 	if (job->level == BOOT_SYSTEM)
 		buf_printf(b, "TasksMax=infinity\n"
