@@ -20,23 +20,6 @@
 #include "cmd/demo.h"
 #include "cmd/show.h"
 
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int signum)
-{
-	interrupted = signum;
-}
-
-bool demo_is_interrupted(void)
-{
-	return interrupted != 0;
-}
-
-void demo_say(const char *text)
-{
-	fprintf(stderr, "  %s\n", text);
-}
-
 /* -- what the keys do */
 
 static bool kill_relay(struct demo *d)
@@ -63,7 +46,7 @@ static void change_address(struct demo *d)
 static void sleep_laptop(struct demo *d)
 {
 	kill(d->laptop, SIGSTOP);
-	for (int i = 5; i > 0 && !interrupted; i--) {
+	for (int i = 5; i > 0 && !demo_is_interrupted(); i--) {
 		fprintf(stderr, "\r\033[K  the laptop sleeps, %d s more", i);
 		poll(NULL, 0, 1000);
 	}
@@ -129,7 +112,7 @@ static void watch(struct demo *d)
 			 "5 s; "
 			 "Ctrl-C ends it");
 	}
-	while (!interrupted) {
+	while (!demo_is_interrupted()) {
 		struct pollfd pfd = { .fd = tty ? 0 : -1, .events = POLLIN };
 		char key = 0;
 
@@ -281,8 +264,7 @@ int cmd_demo(int argc, char **argv)
 	}
 	if (optind < argc)
 		return command_misuse(argv[0]);
-	signal(SIGINT, on_signal);
-	signal(SIGTERM, on_signal);
+	demo_catch_signals();
 	fputs("rigway demo: all of it on this machine, with keys that are "
 	      "thrown away\n",
 	      stderr);

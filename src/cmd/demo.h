@@ -39,11 +39,6 @@ struct demo {
 
 enum { RELAY, RIG, LAPTOP };
 
-/* cmd_demo.c: whether Ctrl-C was pressed. */
-bool demo_is_interrupted(void);
-/* One line about what is done. */
-void demo_say(const char *text);
-
 /* demo_stage.c */
 bool demo_stand_up(struct demo *d);
 /* Ends all of it and removes what it wrote. */

@@ -26,6 +26,29 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signum)
+{
+	interrupted = signum;
+}
+
+void demo_catch_signals(void)
+{
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+}
+
+bool demo_is_interrupted(void)
+{
+	return interrupted != 0;
+}
+
+void demo_say(const char *text)
+{
+	fprintf(stderr, "  %s\n", text);
+}
+
 static struct sockaddr_in loopback(int port)
 {
 	return (struct sockaddr_in){

@@ -10,6 +10,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* From now on Ctrl-C and SIGTERM are only noted. */
+void demo_catch_signals(void);
+bool demo_is_interrupted(void);
+/* One line about what is done. */
+void demo_say(const char *text);
+
 /* A free port on 127.0.0.1, or -1. */
 int demo_port(void);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The two halves of `rigway join`, one for each kind of code: a rig's
- * (join_rig.c) and a laptop's (cmd_join.c), and how both speak with the one
- * who typed it.
+ * (join_rig.c) and a laptop's (join_client.c), and how both speak with the one
+ * who typed it (join_parts.c).
  */
 #pragma once
 #include <stdbool.h>
@@ -27,6 +27,8 @@ struct join {
  * unless it has laptops, which learn of another relay by themselves.
  * Returns the exit status; what went wrong was printed. */
 int join_rig(struct join *j);
+/* Makes this machine a laptop that knows the code's rig. Likewise. */
+int join_client(struct join *j);
 
 /* join_standing.c: how this machine stands to the relay of a rig's code. */
 struct standing {
