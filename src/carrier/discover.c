@@ -94,11 +94,11 @@ static void ask_group(const struct discover *d, const struct iface_addr *at)
 {
 	bool is_v4 = at->addr.ss_family == AF_INET;
 	struct udp *u = is_v4 ? d->v4 : d->v6;
+	const struct udp_group to = { is_v4 ? PROBE_GROUP4 : PROBE_GROUP6,
+				      PROBE_PORT, at->index };
 
 	if (u != NULL && at->has_multicast && !at->is_loopback)
-		(void)udp_send_group(u, is_v4 ? PROBE_GROUP4 : PROBE_GROUP6,
-				     PROBE_PORT, at->index, d->question,
-				     PROBE_LEN);
+		(void)udp_send_group(u, &to, d->question, PROBE_LEN);
 }
 
 static void ask_one(const struct discover *d, const struct sockaddr *to)

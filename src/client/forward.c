@@ -124,8 +124,10 @@ const char *forward_bind(const struct forward *fw)
 
 static int listen_now(struct forward *fw)
 {
-	return listener_open(fw->all->loop, forward_bind(fw), fw->spec.port,
-			     on_accept, fw, &fw->listener);
+	const struct listener_at at = { .host = forward_bind(fw),
+					.port = fw->spec.port };
+
+	return listener_open(fw->all->loop, &at, on_accept, fw, &fw->listener);
 }
 
 static void set_text(struct forward *fw, int err)
@@ -236,8 +238,8 @@ static bool is_same(const struct forward *fw, const struct rigs_row *rig,
 }
 
 int forward_open(struct forwards *f, struct rigs_row *rig,
-		 const struct target_spec *spec, struct forward **ret,
-		 bool *ret_made, char **ret_err)
+		 const struct target_spec *spec, struct forward_opened *ret,
+		 char **ret_err)
 {
 	const char *bind =
 		spec->bind[0] != '\0' ? spec->bind : f->settings->bind;
@@ -245,8 +247,7 @@ int forward_open(struct forwards *f, struct rigs_row *rig,
 	int err;
 
 	if (fw != NULL && is_same(fw, rig, spec)) {
-		*ret = fw;
-		*ret_made = false;
+		*ret = (struct forward_opened){ fw, false };
 		return 0;
 	}
 	if (fw != NULL) {
@@ -270,8 +271,7 @@ int forward_open(struct forwards *f, struct rigs_row *rig,
 		forward_close(fw, false);
 		return err;
 	}
-	*ret = fw;
-	*ret_made = true;
+	*ret = (struct forward_opened){ fw, true };
 	return 0;
 }
 

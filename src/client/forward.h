@@ -57,14 +57,18 @@ void forwards_close(struct forwards *f);
 /* After forwards_close(), when the loop has run. */
 void forwards_done(struct forwards *f);
 
+struct forward_opened {
+	struct forward *fw;
+	bool is_new; /* else the very same one was there already */
+};
 /*
- * Opens a forward, which is not on disk yet. *ret_made is false where the very
- * same one is there already. On failure a sentence in *ret_err, to be freed:
+ * Opens a forward, which is not on disk yet. On failure a sentence in *ret_err,
+ * to be freed:
  *   RW_ERR_EXISTS, -EADDRINUSE, -EACCES, RW_ERR_LIMIT, -errno
  */
 int forward_open(struct forwards *f, struct rigs_row *rig,
-		 const struct target_spec *spec, struct forward **ret,
-		 bool *ret_made, char **ret_err);
+		 const struct target_spec *spec, struct forward_opened *ret,
+		 char **ret_err);
 /* Marks it to be kept; forwards_save() writes. */
 void forward_keep(struct forward *fw);
 /* Closes the port. Connections go on, or are reset if cut is set. */

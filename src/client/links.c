@@ -56,9 +56,11 @@ static const struct bearer_ops bearer_ops = {
 	.on_end = on_bearer_end,
 };
 
-void links_init(struct links *ls, const struct links_ops *ops, void *user)
+void links_init(struct links *ls, unsigned max, const struct links_ops *ops,
+		void *user)
 {
 	list_init(&ls->all);
+	ls->max = max;
 	ls->ops = ops;
 	ls->user = user;
 }
@@ -86,7 +88,7 @@ static int uselessness(const struct link *l)
 
 /* The oldest that wait for their WELCOME go, then, at the session's limit, who
  * is missed least, the newest live one at last. */
-static void make_room(struct links *ls, unsigned max)
+static void make_room(struct links *ls)
 {
 	unsigned waiting = 0, all = 0;
 
@@ -101,7 +103,7 @@ static void make_room(struct links *ls, unsigned max)
 		else
 			all++;
 	}
-	while (all >= max) {
+	while (all >= ls->max) {
 		struct link *victim = NULL;
 
 		list_for_each (it, &ls->all) {
@@ -123,13 +125,13 @@ static void make_room(struct links *ls, unsigned max)
 
 int links_add(struct links *ls, const struct dials_end *end,
 	      const char *peer_addr, struct bearer_params *p,
-	      const struct hello_extra *extra, unsigned max)
+	      const struct hello_extra *extra)
 {
 	static const struct chan_ops no_ops = { .on_up = NULL };
 	struct link *l = xcalloc(1, sizeof(*l));
 	int err;
 
-	make_room(ls, max);
+	make_room(ls);
 	l->all = ls;
 	l->state = LINK_GREETING;
 	l->path = end->path;

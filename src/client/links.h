@@ -64,17 +64,19 @@ struct link {
 
 struct links {
 	struct list all; /* the oldest first */
+	unsigned max;	 /* at once */
 	const struct links_ops *ops;
 	void *user;
 };
 
-void links_init(struct links *ls, const struct links_ops *ops, void *user);
+void links_init(struct links *ls, unsigned max, const struct links_ops *ops,
+		void *user);
 /* A connection whose inner TLS is up, of dial `end`; p's ops and user are set
- * here. Makes room among those that wait, and for the session's limit of
- * `max`. Takes p->chan in any case. 0 or an error of bearer_dial(). */
+ * here. Makes room among those that wait, and among all for this one. Takes
+ * p->chan in any case. 0 or an error of bearer_dial(). */
 int links_add(struct links *ls, const struct dials_end *end,
 	      const char *peer_addr, struct bearer_params *p,
-	      const struct hello_extra *extra, unsigned max);
+	      const struct hello_extra *extra);
 /* What happened to l; nothing where the table has no edge. */
 void link_step(struct link *l, enum link_event ev);
 void link_close(struct link *l, int err);

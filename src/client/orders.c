@@ -94,21 +94,22 @@ static bool read_specs(struct order *o, const json_t *specs, char **ret_err)
 static bool open_all(struct order *o, char **ret_err)
 {
 	for (size_t i = 0; i < o->count; i++) {
+		struct forward_opened at;
 		struct forward *fw;
-		bool is_new;
 
-		if (forward_open(&o->d->forwards, o->rig, &o->specs[i], &fw,
-				 &is_new, ret_err) < 0)
+		if (forward_open(&o->d->forwards, o->rig, &o->specs[i], &at,
+				 ret_err) < 0)
 			return false;
-		if (!is_new && o->hold) {
+		fw = at.fw;
+		if (!at.is_new && o->hold) {
 			*ret_err = xasprintf("port %u is forwarded already, "
 					     "and stays so without this",
 					     fw->spec.port);
 			return false;
 		}
-		if (is_new)
+		if (at.is_new)
 			o->made[o->made_count++] = fw;
-		fw->held |= is_new;
+		fw->held |= at.is_new;
 		o->rows[i] = fw;
 	}
 	return true;

@@ -101,16 +101,20 @@ static const struct pump_ops pump_ops = {
 
 static void passage_open(struct passage *c)
 {
-	struct stream *st;
-	int fd = c->fd, err;
+	const struct stream_to to = { .kind = c->target.kind,
+				      .target = c->target.to };
+	struct pump_params p = {
+		.loop = c->loop, .fd = c->fd, .ops = &pump_ops, .user = c
+	};
+	int err;
 
 	if (c->timer != NULL)
 		timer_stop(c->timer);
-	err = stream_open(way_session(c->way), c->target.kind, c->target.to,
-			  pump_stream_ops(), NULL, &st);
+	err = stream_open(way_session(c->way), &to, pump_stream_ops(), NULL,
+			  &p.st);
 	if (err == 0) {
 		c->fd = -1;
-		err = pump_new(c->loop, fd, st, &pump_ops, c, &c->pump);
+		err = pump_new(&p, &c->pump);
 	}
 	if (err < 0)
 		fail_soon(c, err,

@@ -283,7 +283,7 @@ struct way *way_new(const struct way_env *env, struct rigs_row *row)
 	way->row = row;
 	way->phase = PHASE_OPEN;
 	way->since = time(NULL);
-	links_init(&way->links, &way_links_ops, way);
+	links_init(&way->links, env->limits.carriers_max, &way_links_ops, way);
 	list_init(&way->watches);
 	str_copy(way->extra.name, sizeof(way->extra.name), env->device);
 	race_init(&way->race);

@@ -98,8 +98,7 @@ static void on_dial_up(void *user, const struct dials_end *end, struct chan *c,
 		.session = way->session,
 		.chan = c,
 	};
-	int err = links_add(&way->links, end, peer_addr, &p, &way->extra,
-			    way->env->limits.carriers_max);
+	int err = links_add(&way->links, end, peer_addr, &p, &way->extra);
 
 	if (err < 0)
 		way_set_text(way, err, NULL);

@@ -238,9 +238,10 @@ static int remove_files(struct agent_state *s, const char *who, json_t **ret,
 			char **ret_text)
 {
 	char text[REMOVAL_TEXT_CAP];
+	const struct removal from = { &s->devices, &s->invites,
+				      (int64_t)time(NULL) };
 	struct device dev;
-	int err = removal_write(&s->devices, &s->invites, who,
-				(int64_t)time(NULL), &dev, text);
+	int err = removal_write(&from, who, &dev, text);
 
 	if (err == 0)
 		*ret = admin_removed_json(&dev, text);

@@ -109,7 +109,8 @@ int settings_parse(const char *name, const char *text, size_t len,
 	schema_rows(&rows);
 	places = xcalloc(rows, sizeof(places[0]));
 	settings_init(ret);
-	settings_yaml_read(name, text, len, ret, places, errs);
+	settings_yaml_read(&(struct settings_text){ name, text, len }, ret,
+			   places, errs);
 	if (errs->len == before)
 		judge_together(name, ret, places, errs);
 	free(places);

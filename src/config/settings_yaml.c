@@ -429,14 +429,14 @@ static bool has_tabs(struct walk *w)
 	return found;
 }
 
-void settings_yaml_read(const char *name, const char *text, size_t len,
-			struct settings *s, struct settings_place *places,
+void settings_yaml_read(const struct settings_text *from, struct settings *s,
+			struct settings_place *places,
 			struct config_errors *errs)
 {
 	struct walk w = {
-		.name = name,
-		.text = text,
-		.len = len,
+		.name = from->name,
+		.text = from->text,
+		.len = from->len,
 		.s = s,
 		.places = places,
 		.errs = errs,
@@ -445,13 +445,13 @@ void settings_yaml_read(const char *name, const char *text, size_t len,
 	if (has_tabs(&w))
 		return; /* what follows from the tabs would only confuse */
 	if (!yaml_parser_initialize(&w.parser)) {
-		config_errors_add(errs, name, 0, 0, "out of memory");
+		config_errors_add(errs, from->name, 0, 0, "out of memory");
 		return;
 	}
 	/* Without this a byte order mark would switch to UTF-16. */
 	yaml_parser_set_encoding(&w.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&w.parser, (const unsigned char *)text,
-				     len);
+	yaml_parser_set_input_string(
+		&w.parser, (const unsigned char *)from->text, from->len);
 	read_stream(&w);
 	yaml_event_delete(&w.event);
 	yaml_parser_delete(&w.parser);

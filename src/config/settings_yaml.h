@@ -16,8 +16,13 @@ struct settings_place {
 	size_t line, column;
 };
 
+struct settings_text {
+	const char *name; /* of the file, for errs */
+	const char *text;
+	size_t len;
+};
 /* Adds to errs whatever is wrong. places has one item for each row of the
  * schema and is all zero before. s keeps the values that were right. */
-void settings_yaml_read(const char *name, const char *text, size_t len,
-			struct settings *s, struct settings_place *places,
+void settings_yaml_read(const struct settings_text *from, struct settings *s,
+			struct settings_place *places,
 			struct config_errors *errs);

@@ -91,9 +91,15 @@ size_t input_state(struct stream *st, uint8_t *out)
 		st->limit = limit;
 	st->stated = st->in.base;
 	list_del(&st->lag);
-	return frame_put_state(out, st->id, st->connected && !st->mine,
-			       st->in.end + st->fin_in,
-			       st->in.base + st->eof_given, st->limit);
+
+	const struct frame_state state = {
+		.connected = st->connected && !st->mine,
+		.received = st->in.end + st->fin_in,
+		.consumed = st->in.base + st->eof_given,
+		.limit = st->limit,
+	};
+
+	return frame_put_state(out, st->id, &state);
 }
 
 /* --- frames of a stream --- */
@@ -157,10 +163,14 @@ static int on_open(struct carrier *c, const struct frame *f)
 {
 	struct session *s = c->s;
 	struct stream *st = session_find(s, f->stream);
-	const char *target = (const char *)f->payload + 5;
-	size_t len = (size_t)f->len - 5;
+	const struct stream_params p = {
+		.id = f->stream,
+		.kind = (enum stream_kind)f->payload[4],
+		.target = (const char *)f->payload + 5,
+		.target_len = (size_t)f->len - 5,
+	};
 
-	if (is_ours(s, f->stream) || !str_is_clean(target, len))
+	if (is_ours(s, f->stream) || !str_is_clean(p.target, p.target_len))
 		return RW_ERR_PROTO;
 	if (st != NULL) { /* sent again after a cut */
 		st->heard = c;
@@ -172,8 +182,7 @@ static int on_open(struct carrier *c, const struct frame *f)
 	if (f->stream > s->stated_max_id)
 		return RW_ERR_PROTO;
 	s->highest = f->stream;
-	st = stream_new(s, f->stream, false, (enum stream_kind)f->payload[4],
-			target, len);
+	st = stream_new(s, &p);
 	session_state_streams(s);
 	if (st == NULL) /* refused: its id is used up */
 		return say_gone(c, f->stream);

@@ -15,6 +15,15 @@
 
 /* --- making and freeing --- */
 
+static struct stream *control_new(struct session *s)
+{
+	static const struct stream_params p = { .mine = true,
+						.kind = STREAM_TCP,
+						.target = "" };
+
+	return stream_new(s, &p);
+}
+
 int session_new(const struct session_params *p, struct session **ret)
 {
 	struct session *s = calloc(1, sizeof(*s));
@@ -43,7 +52,7 @@ int session_new(const struct session_params *p, struct session **ret)
 	spread_init(s);
 	map_init(&s->by_id, 0);
 	chunk_pool_init(&s->pool, POOL_CHUNKS);
-	s->control = stream_new(s, 0, true, STREAM_TCP, "", 0);
+	s->control = control_new(s);
 	if (s->control == NULL) {
 		free(s);
 		return RW_ERR_NOMEM;
@@ -161,7 +170,7 @@ int session_start_over(struct session *s, const struct carrier *c)
 	struct stream *control = s->control, *old = NULL;
 
 	if (!is_unsent(control)) {
-		control = stream_new(s, 0, true, STREAM_TCP, "", 0);
+		control = control_new(s);
 		if (control == NULL)
 			return RW_ERR_NOMEM;
 		old = s->control;

@@ -10,26 +10,25 @@
 #include "base/str.h"
 #include "core/parts.h"
 
-struct stream *stream_new(struct session *s, uint32_t id, bool mine,
-			  enum stream_kind kind, const char *target,
-			  size_t target_len)
+struct stream *stream_new(struct session *s, const struct stream_params *p)
 {
 	struct stream *st = calloc(1, sizeof(*st));
 
 	if (st == NULL)
 		return NULL;
-	st->target = malloc(target_len + 1);
-	if (st->target == NULL || (id != 0 && map_put(&s->by_id, id, st) < 0)) {
+	st->target = malloc(p->target_len + 1);
+	if (st->target == NULL ||
+	    (p->id != 0 && map_put(&s->by_id, p->id, st) < 0)) {
 		free(st->target);
 		free(st);
 		return NULL;
 	}
-	memcpy(st->target, target, target_len);
-	st->target[target_len] = '\0';
+	memcpy(st->target, p->target, p->target_len);
+	st->target[p->target_len] = '\0';
 	st->s = s;
-	st->id = id;
-	st->mine = mine;
-	st->kind = (uint8_t)kind;
+	st->id = p->id;
+	st->mine = p->mine;
+	st->kind = (uint8_t)p->kind;
 	st->peer_limit = s->peer_floor;
 	st->limit = st->window = s->p.budget->floor;
 	chunkq_init(&st->out);
@@ -44,8 +43,8 @@ struct stream *stream_new(struct session *s, uint32_t id, bool mine,
 	list_init(&st->end);
 	list_init(&st->all);
 	list_push(&s->streams, &st->all);
-	if (id != 0)
-		mine ? s->mine++ : s->theirs++;
+	if (p->id != 0)
+		p->mine ? s->mine++ : s->theirs++;
 	return st;
 }
 
@@ -56,15 +55,23 @@ void stream_free(struct stream *st)
 	free(st);
 }
 
-int stream_open(struct session *s, enum stream_kind kind, const char *target,
+int stream_open(struct session *s, const struct stream_to *to,
 		const struct stream_ops *ops, void *user, struct stream **ret)
 {
-	size_t len = strlen(target);
+	const size_t len = strlen(to->target);
+	const struct stream_params p = {
+		.id = s->next_id,
+		.mine = true,
+		.kind = to->kind,
+		.target = to->target,
+		.target_len = len,
+	};
 	struct stream *st;
 
 	if (s->ending)
 		return RW_ERR_CLOSING;
-	if (len == 0 || len > STREAM_TARGET_MAX || !str_is_clean(target, len))
+	if (len == 0 || len > STREAM_TARGET_MAX ||
+	    !str_is_clean(to->target, len))
 		return RW_ERR_FORMAT;
 	/* Ids are never used again; a session that used them all up takes no
 	 * more and is replaced by its owner. */
@@ -72,7 +79,7 @@ int stream_open(struct session *s, enum stream_kind kind, const char *target,
 		return RW_ERR_LIMIT;
 	if (!budget_enter(s->p.budget))
 		return RW_ERR_LIMIT;
-	st = stream_new(s, s->next_id, true, kind, target, len);
+	st = stream_new(s, &p);
 	if (st == NULL) {
 		budget_leave(s->p.budget);
 		return RW_ERR_NOMEM;

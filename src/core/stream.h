@@ -43,8 +43,12 @@ struct stream_ops {
 	void (*on_closed)(struct stream *st, int err, const char *text);
 };
 
+struct stream_to {
+	enum stream_kind kind;
+	const char *target;
+};
 /*
- * Opens a stream to target. The session owns it until on_closed; ops must
+ * Opens a stream. The session owns it until on_closed; ops must
  * outlive it; user is stored, never followed. Bytes may be written at once:
  * they follow the OPEN without waiting for its answer. Without a carrier the
  * stream waits. Returns 0 and sets *ret, else
@@ -52,7 +56,7 @@ struct stream_ops {
  *   RW_ERR_LIMIT    too many streams are open here; try again later
  *   RW_ERR_FORMAT   target is empty, not clean, or over STREAM_TARGET_MAX
  */
-int stream_open(struct session *s, enum stream_kind kind, const char *target,
+int stream_open(struct session *s, const struct stream_to *to,
 		const struct stream_ops *ops, void *user, struct stream **ret);
 
 /* For a stream that session_ops.on_open announced: take it on, or tell the

@@ -82,9 +82,14 @@ struct stream {
 };
 
 /* stream.c: the user's side is core/stream.h. */
-struct stream *stream_new(struct session *s, uint32_t id, bool mine,
-			  enum stream_kind kind, const char *target,
-			  size_t target_len);
+struct stream_params {
+	uint32_t id; /* 0: the control stream */
+	bool mine;
+	enum stream_kind kind;
+	const char *target; /* need not end with NUL */
+	size_t target_len;
+};
+struct stream *stream_new(struct session *s, const struct stream_params *p);
 void stream_free(struct stream *st);
 void stream_close(struct stream *st, int err, const char *text);
 void stream_settle(struct stream *st);

@@ -369,14 +369,15 @@ static int listener_bind_number(struct listener *l, const char *host)
 	return listener_bind(l, ss);
 }
 
-int listener_open(uv_loop_t *loop, const char *host, uint16_t port,
+int listener_open(uv_loop_t *loop, const struct listener_at *at,
 		  listener_on_accept *on_accept, void *user,
 		  struct listener **ret)
 {
+	const char *host = at->host;
 	struct listener *l = listener_new(loop, on_accept, user);
 	int r;
 
-	l->port = port;
+	l->port = at->port;
 	if (host == NULL || *host == '\0' || strcmp(host, "*") == 0)
 		r = listener_bind_any(l);
 	else if (strcmp(host, "localhost") == 0)
@@ -412,8 +413,8 @@ static int path_clear(const char *path)
 	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* The file never has more rights than mode, not even for a moment. */
-static int path_bind(int fd, const char *path, mode_t mode)
+/* The file is never anybody else's, not even for a moment. */
+static int path_bind(int fd, const char *path)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	mode_t old;
@@ -421,13 +422,13 @@ static int path_bind(int fd, const char *path, mode_t mode)
 
 	if (!str_copy(sa.sun_path, sizeof(sa.sun_path), path))
 		return RW_ERR_LIMIT;
-	old = umask((mode_t)~mode & 0777);
+	old = umask(0177);
 	r = bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
 	umask(old);
 	return r;
 }
 
-int listener_open_unix(uv_loop_t *loop, const char *path, mode_t mode,
+int listener_open_unix(uv_loop_t *loop, const char *path,
 		       listener_on_accept *on_accept, void *user,
 		       struct listener **ret)
 {
@@ -444,7 +445,7 @@ int listener_open_unix(uv_loop_t *loop, const char *path, mode_t mode,
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	r = path_bind(fd, path, mode);
+	r = path_bind(fd, path);
 	if (r < 0) {
 		close(fd);
 		return r;

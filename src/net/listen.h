@@ -19,21 +19,25 @@ struct listener;
 typedef void listener_on_accept(void *user, int fd,
 				const struct sockaddr_storage *peer);
 
+struct listener_at {
+	/* A number, "localhost" (127.0.0.1, and ::1 where that is possible), or
+	 * NULL, "" or "*" for every address, v6 and v4 together. */
+	const char *host;
+	uint16_t port; /* 0: any free one */
+};
 /*
- * Listens at host and port (0: any free one). host: a number, "localhost"
- * (127.0.0.1, and ::1 where that is possible), or NULL, "" or "*" for every
- * address, v6 and v4 together. Returns 0 and sets *ret, else -EADDRINUSE,
+ * Listens there. Returns 0 and sets *ret, else -EADDRINUSE,
  * -EACCES, -EADDRNOTAVAIL, another -errno, or RW_ERR_NO_HOST (host is none of
  * these).
  */
-int listener_open(uv_loop_t *loop, const char *host, uint16_t port,
+int listener_open(uv_loop_t *loop, const struct listener_at *at,
 		  listener_on_accept *on_accept, void *user,
 		  struct listener **ret);
-/* A unix socket with this mode. A file left behind by a dead process is
+/* A unix socket for this user alone. A file left behind by a dead process is
  * replaced; RW_ERR_BUSY when somebody listens there, RW_ERR_LIMIT when the path
  * is too long (107 bytes), RW_ERR_EXISTS when it is no socket, -errno. The file
  * is removed by listener_close(). */
-int listener_open_unix(uv_loop_t *loop, const char *path, mode_t mode,
+int listener_open_unix(uv_loop_t *loop, const char *path,
 		       listener_on_accept *on_accept, void *user,
 		       struct listener **ret);
 /* The port that was bound; 0 on a unix listener. */

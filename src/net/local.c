@@ -362,7 +362,7 @@ int local_serve(uv_loop_t *loop, const char *path, local_on_request *on_request,
 	srv->on_request = on_request;
 	srv->user = user;
 	list_init(&srv->conns);
-	r = listener_open_unix(loop, path, 0600, local_on_accept, srv,
+	r = listener_open_unix(loop, path, local_on_accept, srv,
 			       &srv->listener);
 	if (r < 0) {
 		free(srv);

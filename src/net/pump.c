@@ -447,24 +447,24 @@ static int pump_refuse(struct stream *st, int err)
 	return err;
 }
 
-int pump_new(uv_loop_t *loop, int fd, struct stream *st,
-	     const struct pump_ops *ops, void *user, struct pump **ret)
+int pump_new(const struct pump_params *params, struct pump **ret)
 {
+	struct stream *st = params->st;
 	struct pump *p = calloc(1, sizeof(*p));
 	int r;
 
 	if (p == NULL) {
-		close(fd);
+		close(params->fd);
 		return pump_refuse(st, RW_ERR_NOMEM);
 	}
-	p->ll = loop_local(loop);
-	p->ops = ops;
-	p->user = user;
+	p->ll = loop_local(params->loop);
+	p->ops = params->ops;
+	p->user = params->user;
 	p->push.on_turn = pump_on_push;
 	list_init(&p->push.link);
 	p->watch.on_look = pump_on_look;
 	list_init(&p->watch.link);
-	r = sock_open(loop, &p->sock, fd);
+	r = sock_open(params->loop, &p->sock, params->fd);
 	p->sock.handle.data = p;
 	if (r < 0) {
 		uv_close(&p->sock.handle, pump_on_never_opened);
@@ -473,7 +473,7 @@ int pump_new(uv_loop_t *loop, int fd, struct stream *st,
 	p->st = st;
 	pump_set_reset(p, true);
 	if (sock_is_tcp(&p->sock))
-		sock_unsent_max(fd, PUMP_UNSENT);
+		sock_unsent_max(params->fd, PUMP_UNSENT);
 	loop_conn_add(p->ll, &p->item, pump_shut);
 	stream_take(st, &pump_ops_of_stream, p);
 	/* Bytes may have come before the socket was there. */

@@ -24,11 +24,16 @@ struct pump_ops {
 	void (*on_connected)(void *user);
 };
 
-/* Takes fd and st (also on failure: fd is closed, st reset). st must not have
- * bytes waiting that were shown to another user. Sets the stream's ops. 0 or a
- * libuv code, RW_ERR_NOMEM; then on_done does not run. */
-int pump_new(uv_loop_t *loop, int fd, struct stream *st,
-	     const struct pump_ops *ops, void *user, struct pump **ret);
+struct pump_params {
+	uv_loop_t *loop;
+	int fd;		   /* taken, also on failure: closed then */
+	struct stream *st; /* likewise: reset then */
+	const struct pump_ops *ops;
+	void *user;
+};
+/* st must not have bytes waiting that were shown to another user. Sets the
+ * stream's ops. 0 or a libuv code, RW_ERR_NOMEM; then on_done does not run. */
+int pump_new(const struct pump_params *params, struct pump **ret);
 /* For a stream that is to be opened with its pump: pump_ops for stream_open(),
  * to be used with user NULL until pump_new() takes it over. */
 const struct stream_ops *pump_stream_ops(void);

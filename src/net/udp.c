@@ -191,13 +191,13 @@ static int choose_iface(const struct udp *u, unsigned iface)
 	return r < 0 ? -errno : 0;
 }
 
-int udp_send_group(struct udp *u, const char *group, uint16_t port,
-		   unsigned iface, const void *data, size_t len)
+int udp_send_group(struct udp *u, const struct udp_group *to, const void *data,
+		   size_t len)
 {
-	struct sockaddr_storage to;
-	int r = addr_make(u->family, group, port, &to);
+	struct sockaddr_storage ss;
+	int r = addr_make(u->family, to->addr, to->port, &ss);
 
 	if (r == 0)
-		r = choose_iface(u, iface);
-	return r == 0 ? udp_send(u, (struct sockaddr *)&to, data, len) : r;
+		r = choose_iface(u, to->iface);
+	return r == 0 ? udp_send(u, (struct sockaddr *)&ss, data, len) : r;
 }

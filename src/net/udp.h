@@ -41,9 +41,14 @@ int udp_leave(struct udp *u, const char *group, unsigned iface);
 /* 0 or -errno. */
 int udp_send(struct udp *u, const struct sockaddr *to, const void *data,
 	     size_t len);
+struct udp_group {
+	const char *addr;
+	uint16_t port;
+	unsigned iface;
+};
 /* To the group, out of this interface, no further than its network. 0 or
  * -errno. */
-int udp_send_group(struct udp *u, const char *group, uint16_t port,
-		   unsigned iface, const void *data, size_t len);
+int udp_send_group(struct udp *u, const struct udp_group *to, const void *data,
+		   size_t len);
 /* No on_datagram any more; the port is free at once. NULL is fine. */
 void udp_close(struct udp *u);

@@ -33,8 +33,8 @@ static void on_accept(void *user, int fd, const struct sockaddr_storage *peer)
 static int relay_listen(struct relay *r, const char *host, uint16_t port)
 {
 	size_t i = r->listener_count;
-	int err = listener_open(r->loop, host, port, on_accept, r,
-				&r->listeners[i]);
+	const struct listener_at at = { .host = host, .port = port };
+	int err = listener_open(r->loop, &at, on_accept, r, &r->listeners[i]);
 
 	if (err < 0)
 		return err;

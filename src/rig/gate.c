@@ -209,9 +209,9 @@ static void gate_say(const struct gate *g, size_t i)
 
 static int gate_try(struct gate *g, size_t i)
 {
-	const struct setting_addr *at = &g->rig->settings->rig.listen.items[i];
-	int err = listener_open(g->rig->loop, at->host, at->port, on_accept, g,
-				&g->ports[i]);
+	const struct setting_addr *set = &g->rig->settings->rig.listen.items[i];
+	const struct listener_at at = { .host = set->host, .port = set->port };
+	int err = listener_open(g->rig->loop, &at, on_accept, g, &g->ports[i]);
 
 	if (err == 0)
 		gate_say(g, i);
@@ -352,6 +352,7 @@ static uint16_t gate_open_port(const struct gate *g)
 
 uint16_t gate_open_for(struct gate *g, const struct sockaddr *who)
 {
+	static const struct listener_at anywhere = { .port = 0 };
 	struct sockaddr_storage addr = { 0 };
 	struct visitor *v;
 
@@ -366,8 +367,8 @@ uint16_t gate_open_for(struct gate *g, const struct sockaddr *who)
 	if (v == NULL)
 		v = visitor_free_place(g);
 	if (v == NULL ||
-	    (g->ajar == NULL &&
-	     listener_open(g->rig->loop, "", 0, on_visitor, g, &g->ajar) < 0))
+	    (g->ajar == NULL && listener_open(g->rig->loop, &anywhere,
+					      on_visitor, g, &g->ajar) < 0))
 		return 0;
 	v->addr = addr;
 	v->until_us = loop_now_us(g->rig->loop) + GATE_OPEN_MS * 1000;

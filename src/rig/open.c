@@ -147,16 +147,22 @@ static const struct pump_ops pump_ops = { .on_done = pump_on_done };
 
 static void opening_connected(struct opening *o, int fd)
 {
-	struct stream *st = o->st;
+	const struct pump_params p = {
+		.loop = o->rig->loop,
+		.fd = fd,
+		.st = o->st,
+		.ops = &pump_ops,
+		.user = o,
+	};
 
 	if (o->is_over) {
 		close(fd);
 		return;
 	}
-	stream_connected(st);
+	stream_connected(o->st);
 	o->st = NULL;
 
-	int err = pump_new(o->rig->loop, fd, st, &pump_ops, o, &o->pump);
+	int err = pump_new(&p, &o->pump);
 
 	if (err == 0)
 		return;

@@ -30,20 +30,20 @@ static int removal_find(const struct devices *d, const char *who,
 	return err;
 }
 
-int removal_write(struct devices *d, struct invites *v, const char *who,
-		  int64_t now, struct device *ret, char text[REMOVAL_TEXT_CAP])
+int removal_write(const struct removal *from, const char *who,
+		  struct device *ret, char text[REMOVAL_TEXT_CAP])
 {
 	char pin[PIN_SHORT_LEN + 1];
-	int err = removal_find(d, who, ret, text);
+	int err = removal_find(from->devices, who, ret, text);
 
 	if (err != 0)
 		return err;
 
 	/* The codes first: a crash in between leaves a device that can still
 	 * be seen and removed, rather than one that can come back. */
-	int bar_err = invites_bar(v, &ret->pin);
+	int bar_err = invites_bar(from->invites, &ret->pin);
 
-	err = devices_remove(d, &ret->pin, now);
+	err = devices_remove(from->devices, &ret->pin, from->now);
 	if (err == 0)
 		err = bar_err;
 	pin_short(&ret->pin, pin);
@@ -62,8 +62,8 @@ int removal_write(struct devices *d, struct invites *v, const char *who,
 int removal_do(struct rig *rig, const char *who, struct device *ret,
 	       char text[REMOVAL_TEXT_CAP])
 {
-	int err = removal_write(&rig->devices, &rig->invites, who, rig_now(),
-				ret, text);
+	const struct removal from = { &rig->devices, &rig->invites, rig_now() };
+	int err = removal_write(&from, who, ret, text);
 
 	if (err == RW_ERR_NOT_FOUND || err == RW_ERR_EXISTS)
 		return err;

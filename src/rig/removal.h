@@ -14,12 +14,17 @@ struct rig;
 
 #define REMOVAL_TEXT_CAP 300
 
+struct removal {
+	struct devices *devices;
+	struct invites *invites;
+	int64_t now; /* unix seconds */
+};
 /* In the state alone: who is a name or the beginning of a fingerprint. Returns
  * 0 with *ret the device as it was, else RW_ERR_NOT_FOUND, RW_ERR_EXISTS (more
  * than one is meant), or why it cannot be written (it is removed in memory all
  * the same, and *ret is set). text says what happened in each case. */
-int removal_write(struct devices *d, struct invites *v, const char *who,
-		  int64_t now, struct device *ret, char text[REMOVAL_TEXT_CAP]);
+int removal_write(const struct removal *from, const char *who,
+		  struct device *ret, char text[REMOVAL_TEXT_CAP]);
 /* The same in a running rig: cuts its streams too, and tells the relays. */
 int removal_do(struct rig *rig, const char *who, struct device *ret,
 	       char text[REMOVAL_TEXT_CAP]);

@@ -145,14 +145,14 @@ size_t frame_put_open(uint8_t *out, uint32_t stream, uint32_t limit,
 	return 13 + n;
 }
 
-size_t frame_put_state(uint8_t *out, uint32_t stream, bool connected,
-		       uint64_t received, uint64_t consumed, uint64_t limit)
+size_t frame_put_state(uint8_t *out, uint32_t stream,
+		       const struct frame_state *state)
 {
-	frame_header(out, FRAME_STATE, connected ? FRAME_FLAG_CONNECTED : 0, 24,
-		     stream);
-	put_be64(out + 8, received);
-	put_be64(out + 16, consumed);
-	put_be64(out + 24, limit);
+	frame_header(out, FRAME_STATE,
+		     state->connected ? FRAME_FLAG_CONNECTED : 0, 24, stream);
+	put_be64(out + 8, state->received);
+	put_be64(out + 16, state->consumed);
+	put_be64(out + 24, state->limit);
 	return FRAME_HDR_LEN + 24;
 }
 

@@ -75,8 +75,12 @@ size_t frame_put_live(uint8_t *out, uint32_t newest, const uint32_t *live,
 size_t frame_put_empty(uint8_t *out, enum frame_type type, uint32_t stream);
 size_t frame_put_open(uint8_t *out, uint32_t stream, uint32_t limit,
 		      uint8_t kind, const char *target);
-size_t frame_put_state(uint8_t *out, uint32_t stream, bool connected,
-		       uint64_t received, uint64_t consumed, uint64_t limit);
+struct frame_state {
+	bool connected;
+	uint64_t received, consumed, limit;
+};
+size_t frame_put_state(uint8_t *out, uint32_t stream,
+		       const struct frame_state *state);
 size_t frame_put_reset(uint8_t *out, uint32_t stream, uint16_t code,
 		       const char *text);
 size_t frame_put_end(uint8_t *out, uint32_t stream, uint16_t code);

@@ -182,7 +182,8 @@ def online_at(relay):
 
 
 def path_of(laptop):
-    return laptop.json("status")["rigs"][0]["path"]
+    """"" while nothing is connected."""
+    return laptop.json("status")["rigs"][0]["path"] or ""
 
 
 def test_when_one_relay_goes_the_other_carries_on(world):

@@ -261,8 +261,10 @@ static void feed_frame(size_t k, struct reader *r)
 			     n - FRAME_HDR_LEN, id);
 		break;
 	case FRAME_STATE:
-		n = frame_put_state(out, id, (big & 1) != 0, v,
-				    v - reader_u8(r) % 4, v * 256);
+		n = frame_put_state(out, id,
+				    &(struct frame_state){ (big & 1) != 0, v,
+							   v - reader_u8(r) % 4,
+							   v * 256 });
 		break;
 	case FRAME_LIVE:
 		n = frame_put_live(out, id, &(uint32_t){ (uint32_t)v }, 1);
@@ -291,7 +293,8 @@ static void use_stream(struct reader *r)
 
 	in_call = true;
 	if (what >> 4 == 0 && slot != NULL &&
-	    stream_open(s, STREAM_TCP, "y:2", &stream_ops, NULL, &st) == 0)
+	    stream_open(s, &(struct stream_to){ STREAM_TCP, "y:2" },
+			&stream_ops, NULL, &st) == 0)
 		*slot = st;
 	else if (st == NULL)
 		st = session_control(s);

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A file is one noun: past 800 lines it is two things; past 500 the source says
-in its head why. A call takes up to six things; beyond that a struct names
-them."""
+in its head why. A call takes up to five things; beyond that a struct names
+them. What a format asks for does not count."""
 import re
 
 import tree
 
-LINES, REASON, HEAD, PARAMS = 800, 500, 25, 6
+LINES, REASON, HEAD, PARAMS = 800, 500, 25, 5
+THEIRS = {"tls_on_alpn"}  # a library calls it so
 
 # A definition at the left edge, or a function of a struct of callbacks.
 CALL = re.compile(r"^(?!\s|#|/|\*|typedef)[\w \t*]*?\b(\w+)\(([^(){};]*)\)"
@@ -26,8 +27,9 @@ for path in tree.files("src", "tests", "bench", ends=(".c", ".h", ".py")):
     if not path.endswith((".c", ".h")):
         continue
     for m in CALL.finditer(text):
-        count = len(m.group(2).split(",")) if m.group(2).strip() else 0
-        if count > PARAMS:
+        things = [t for t in m.group(2).split(",") if t.strip() not in ("", "...")]
+        count = len(things)
+        if count > PARAMS and m.group(1) not in THEIRS:
             line = text.count("\n", 0, m.start(1)) + 1
             problems.append(f"{path}:{line}: {m.group(1)}() takes {count} "
                             f"things: a struct would name them")

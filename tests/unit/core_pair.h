@@ -477,8 +477,8 @@ static inline struct seen *open_at(int i, const char *target)
 	if (e == NULL)
 		return NULL;
 	sd->in_call = true;
-	if (stream_open(sd->s, STREAM_TCP, target, &pair_stream_ops, e,
-			&e->st) != 0)
+	if (stream_open(sd->s, &(struct stream_to){ STREAM_TCP, target },
+			&pair_stream_ops, e, &e->st) != 0)
 		e->st = NULL;
 	sd->in_call = false;
 	return e;
@@ -595,7 +595,9 @@ static inline struct raw raw_state(uint32_t id, uint64_t received,
 {
 	struct raw r;
 
-	r.len = frame_put_state(r.b, id, false, received, consumed, limit);
+	r.len = frame_put_state(
+		r.b, id,
+		&(struct frame_state){ false, received, consumed, limit });
 	return r;
 }
 

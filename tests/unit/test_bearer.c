@@ -173,8 +173,9 @@ static void only_what_may_go_now_is_encrypted(void **state)
 	until(&w, w.is_live);
 	linger(&w, 50);
 	w.all = 0;
-	assert_int_equal(stream_open(w.session, STREAM_TCP, "a:1", &stream_ops,
-				     &w, &w.st),
+	assert_int_equal(stream_open(w.session,
+				     &(struct stream_to){ STREAM_TCP, "a:1" },
+				     &stream_ops, &w, &w.st),
 			 0);
 	until(&w, w.all > 0);
 	n = w.all;

@@ -567,8 +567,9 @@ static void replaced_ends_the_session(void **state)
 	/* Nothing more begins at the side that said it. */
 	struct stream *st;
 
-	assert_int_equal(stream_open(rig(), STREAM_TCP, "i:9", &pair_stream_ops,
-				     NULL, &st),
+	assert_int_equal(stream_open(rig(),
+				     &(struct stream_to){ STREAM_TCP, "i:9" },
+				     &pair_stream_ops, NULL, &st),
 			 RW_ERR_CLOSING);
 }
 

@@ -514,8 +514,10 @@ static struct world *world_over_tcp(void)
 
 	assert_non_null(w);
 	assert_int_equal(loop_init(&w->loop), 0);
-	assert_int_equal(
-		listener_open(&w->loop, "127.0.0.1", 0, on_accept, &t, &l), 0);
+	assert_int_equal(listener_open(&w->loop,
+				       &(struct listener_at){ "127.0.0.1", 0 },
+				       on_accept, &t, &l),
+			 0);
 	p.port = listener_port(l);
 	assert_int_equal(dial_start(&w->loop, &p, &d), 0);
 	RUN_UNTIL(w, t.accepted >= 0 && t.dialled >= 0);

@@ -133,15 +133,17 @@ static void only_clean_targets_of_some_length_are_opened(void **state)
 	longest[STREAM_TARGET_MAX + 1] = '\0';
 	struct session *s = pair.side[CLIENT].s;
 
+	assert_int_equal(stream_open(s, &(struct stream_to){ STREAM_TCP, "" },
+				     &pair_stream_ops, NULL, &st),
+			 RW_ERR_FORMAT);
+	assert_int_equal(stream_open(s,
+				     &(struct stream_to){ STREAM_TCP, longest },
+				     &pair_stream_ops, NULL, &st),
+			 RW_ERR_FORMAT);
 	assert_int_equal(
-		stream_open(s, STREAM_TCP, "", &pair_stream_ops, NULL, &st),
+		stream_open(s, &(struct stream_to){ STREAM_TCP, "a\nb:1" },
+			    &pair_stream_ops, NULL, &st),
 		RW_ERR_FORMAT);
-	assert_int_equal(stream_open(s, STREAM_TCP, longest, &pair_stream_ops,
-				     NULL, &st),
-			 RW_ERR_FORMAT);
-	assert_int_equal(stream_open(s, STREAM_TCP, "a\nb:1", &pair_stream_ops,
-				     NULL, &st),
-			 RW_ERR_FORMAT);
 	longest[STREAM_TARGET_MAX] = '\0';
 	open_at(CLIENT, longest);
 	settle();

@@ -100,7 +100,9 @@ static struct listener *listener(const char *host)
 	struct listener *l;
 
 	accepted = 0;
-	assert_int_equal(listener_open(&loop, host, 0, on_accept, NULL, &l), 0);
+	assert_int_equal(listener_open(&loop, &(struct listener_at){ host, 0 },
+				       on_accept, NULL, &l),
+			 0);
 	assert_true(listener_port(l) != 0);
 	return l;
 }
@@ -356,15 +358,19 @@ static void a_taken_port_is_in_use(void **state)
 	struct listener *l = listener("127.0.0.1"), *m;
 
 	(void)state;
-	assert_int_equal(listener_open(&loop, "127.0.0.1", listener_port(l),
+	assert_int_equal(listener_open(&loop,
+				       &(struct listener_at){
+					       "127.0.0.1", listener_port(l) },
 				       on_accept, NULL, &m),
 			 -EADDRINUSE);
-	assert_int_equal(
-		listener_open(&loop, "not a host", 0, on_accept, NULL, &m),
-		RW_ERR_NO_HOST);
-	assert_int_equal(
-		listener_open(&loop, "192.0.2.1", 0, on_accept, NULL, &m),
-		-EADDRNOTAVAIL);
+	assert_int_equal(listener_open(&loop,
+				       &(struct listener_at){ "not a host", 0 },
+				       on_accept, NULL, &m),
+			 RW_ERR_NO_HOST);
+	assert_int_equal(listener_open(&loop,
+				       &(struct listener_at){ "192.0.2.1", 0 },
+				       on_accept, NULL, &m),
+			 -EADDRNOTAVAIL);
 	listener_close(l);
 	listener_close(NULL);
 }
@@ -377,7 +383,8 @@ static void a_closed_listener_frees_its_port_at_once(void **state)
 	(void)state;
 	listener_close(l);
 	assert_int_equal(
-		listener_open(&loop, "127.0.0.1", port, on_accept, NULL, &m),
+		listener_open(&loop, &(struct listener_at){ "127.0.0.1", port },
+			      on_accept, NULL, &m),
 		0);
 	listener_close(m);
 }
@@ -397,8 +404,9 @@ static void closing_inside_on_accept_is_fine(void **state)
 
 	(void)state;
 	accepted = 0;
-	assert_int_equal(listener_open(&loop, "127.0.0.1", 0, close_inside,
-				       NULL, &closing),
+	assert_int_equal(listener_open(&loop,
+				       &(struct listener_at){ "127.0.0.1", 0 },
+				       close_inside, NULL, &closing),
 			 0);
 	r = dial("127.0.0.1", listener_port(closing),
 		 (struct dial_params){ 0 });
@@ -509,13 +517,12 @@ static void unix_sockets_are_private_and_replace_only_the_dead(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	close(fd);
 	assert_int_equal(dial_unix(path, &fd), RW_ERR_REFUSED);
-	assert_int_equal(
-		listener_open_unix(&loop, path, 0600, on_accept, NULL, &l), 0);
+	assert_int_equal(listener_open_unix(&loop, path, on_accept, NULL, &l),
+			 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(
-		listener_open_unix(&loop, path, 0600, on_accept, NULL, &m),
-		RW_ERR_BUSY);
+	assert_int_equal(listener_open_unix(&loop, path, on_accept, NULL, &m),
+			 RW_ERR_BUSY);
 	accepted = 0;
 	assert_int_equal(dial_unix(path, &fd), 0);
 	close(fd);
@@ -527,13 +534,12 @@ static void unix_sockets_are_private_and_replace_only_the_dead(void **state)
 	assert_int_equal(dial_unix(path, &fd), RW_ERR_NOT_FOUND);
 	fd = open(file, O_CREAT | O_WRONLY, 0600);
 	close(fd);
-	assert_int_equal(
-		listener_open_unix(&loop, file, 0600, on_accept, NULL, &m),
-		RW_ERR_EXISTS);
+	assert_int_equal(listener_open_unix(&loop, file, on_accept, NULL, &m),
+			 RW_ERR_EXISTS);
 	memset(longest, 'x', sizeof(longest) - 1);
 	longest[sizeof(longest) - 1] = '\0';
 	assert_int_equal(
-		listener_open_unix(&loop, longest, 0600, on_accept, NULL, &m),
+		listener_open_unix(&loop, longest, on_accept, NULL, &m),
 		RW_ERR_LIMIT);
 	assert_int_equal(dial_unix(longest, &fd), RW_ERR_LIMIT);
 	unlink(file);

@@ -122,7 +122,8 @@ static void what_is_written_reads_as_the_same(void **state)
 	assert_int_equal(get_be32(f.payload), 16384);
 	assert_int_equal(f.payload[4], 1);
 	assert_memory_equal(f.payload + 5, "node2:8888", f.len - 5);
-	n = frame_put_state(b, 9, true, 1, 2, UINT64_MAX);
+	n = frame_put_state(b, 9,
+			    &(struct frame_state){ true, 1, 2, UINT64_MAX });
 	assert_int_equal(frame_decode(b, n, &f), n);
 	assert_int_equal(f.flags, FRAME_FLAG_CONNECTED);
 	assert_int_equal(get_be64(f.payload + 16), UINT64_MAX);
@@ -322,7 +323,10 @@ static void the_vectors_are_what_is_written(void **state)
 	check_vector("open", b, frame_put_open(b, 7, 16384, 1, "node2:8888"));
 	check_vector("data", data_hi, sizeof(data_hi));
 	check_vector("fin", b, frame_put_u64(b, FRAME_FIN, 7, 258));
-	check_vector("state", b, frame_put_state(b, 7, true, 259, 259, 16643));
+	check_vector(
+		"state", b,
+		frame_put_state(
+			b, 7, &(struct frame_state){ true, 259, 259, 16643 }));
 	check_vector("ask", b, frame_put_empty(b, FRAME_ASK, 7));
 	check_vector("reset", b,
 		     frame_put_reset(b, 7, 6, "connection refused"));

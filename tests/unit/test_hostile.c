@@ -270,7 +270,8 @@ static void ids_can_be_used_up_to_the_top(void **state)
 	struct stream *st;
 
 	pair.side[CLIENT].s->next_id = UINT32_MAX - 2;
-	assert_int_equal(stream_open(pair.side[CLIENT].s, STREAM_TCP, "f:6",
+	assert_int_equal(stream_open(pair.side[CLIENT].s,
+				     &(struct stream_to){ STREAM_TCP, "f:6" },
 				     &pair_stream_ops, NULL, &st),
 			 RW_ERR_LIMIT);
 }

@@ -153,7 +153,8 @@ static void streams_are_limited_at_both_ends(void **state)
 
 	for (int k = 0; k < 5; k++)
 		e[k] = open_at(CLIENT, "f:6");
-	assert_int_equal(stream_open(pair.side[CLIENT].s, STREAM_TCP, "f:6",
+	assert_int_equal(stream_open(pair.side[CLIENT].s,
+				     &(struct stream_to){ STREAM_TCP, "f:6" },
 				     &pair_stream_ops, NULL, &st),
 			 RW_ERR_LIMIT);
 	settle();
@@ -257,7 +258,8 @@ static void the_process_has_places_for_all_sessions_together(void **state)
 	struct stream *st;
 
 	pair.side[CLIENT].budget.streams += 1000;
-	assert_int_equal(stream_open(pair.side[CLIENT].s, STREAM_TCP, "h:11",
+	assert_int_equal(stream_open(pair.side[CLIENT].s,
+				     &(struct stream_to){ STREAM_TCP, "h:11" },
 				     &pair_stream_ops, NULL, &st),
 			 RW_ERR_LIMIT);
 	pair.side[CLIENT].budget.streams -= 1000;

@@ -98,9 +98,10 @@ static void on_open(struct session *s, struct stream *st)
 		stream_take(st, &waiting_ops, NULL);
 		return;
 	}
-	assert_int_equal(
-		pump_new(&loop, rig.pump_fd, st, &pump_ops, &rig, &rig.pump),
-		0);
+	assert_int_equal(pump_new(&(struct pump_params){ &loop, rig.pump_fd, st,
+							 &pump_ops, &rig },
+				  &rig.pump),
+			 0);
 	stream_connected(st);
 }
 
@@ -268,12 +269,16 @@ static void start(bool tcp)
 	}
 	client.c = session_dial(client.s, NULL, loop_now_us(&loop));
 	assert_non_null(client.c);
-	assert_int_equal(stream_open(client.s, STREAM_TCP, "localhost:8888",
-				     pump_stream_ops(), NULL, &st),
-			 0);
-	assert_int_equal(pump_new(&loop, client.pump_fd, st, &pump_ops, &client,
-				  &client.pump),
-			 0);
+	assert_int_equal(
+		stream_open(client.s,
+			    &(struct stream_to){ STREAM_TCP, "localhost:8888" },
+			    pump_stream_ops(), NULL, &st),
+		0);
+	assert_int_equal(
+		pump_new(&(struct pump_params){ &loop, client.pump_fd, st,
+						&pump_ops, &client },
+			 &client.pump),
+		0);
 	assert_ptr_equal(pump_stream(client.pump), st);
 }
 
@@ -613,9 +618,12 @@ static void early_bytes_and_an_early_end_are_not_lost(void **state)
 		RUN_UNTIL(waiting != NULL);
 		RUN_UNTIL(len == 0 ? stream_is_eof(waiting)
 				   : received(waiting) == len);
-		assert_int_equal(pump_new(&loop, rig.pump_fd, waiting,
-					  &pump_ops, &rig, &rig.pump),
-				 0);
+		assert_int_equal(
+			pump_new(&(struct pump_params){ &loop, rig.pump_fd,
+							waiting, &pump_ops,
+							&rig },
+				 &rig.pump),
+			0);
 		stream_connected(waiting);
 		RUN_UNTIL(rig.saw_eof);
 		assert_int_equal(rig.got.len, len);

@@ -48,8 +48,9 @@ static void fake_open(struct fake *f, struct world *w, struct key *as)
 	f->w = w;
 	f->fd = -1;
 	assert_int_equal(tls_ctx_new(as, TLS_SERVER, RELAY_ALPN, &f->outer), 0);
-	assert_int_equal(listener_open(&w->loop, "127.0.0.1", 0, fake_on_accept,
-				       f, &f->listener),
+	assert_int_equal(listener_open(&w->loop,
+				       &(struct listener_at){ "127.0.0.1", 0 },
+				       fake_on_accept, f, &f->listener),
 			 0);
 	snprintf(w->at, sizeof(w->at), "127.0.0.1:%u",
 		 listener_port(f->listener));
@@ -408,9 +409,11 @@ static void an_outage_ends_within_a_second(void **state)
 	f.has_hello = false;
 	until_fake(&f, rig.downs >= 2); /* lost, and then refused */
 	assert_int_equal(rig.down_err, RW_ERR_REFUSED);
-	assert_int_equal(listener_open(&w.loop, "127.0.0.1", port,
-				       fake_on_accept, &f, &f.listener),
-			 0);
+	assert_int_equal(
+		listener_open(&w.loop,
+			      &(struct listener_at){ "127.0.0.1", port },
+			      fake_on_accept, &f, &f.listener),
+		0);
 	start = loop_now_us(&w.loop);
 	until_fake(&f, f.has_hello);
 	assert_in_range(loop_now_us(&w.loop) - start, 0, 900000);

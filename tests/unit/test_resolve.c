@@ -90,7 +90,8 @@ static int setup(void **state)
 	answer = is_silent = asked = 0;
 	if (pipe(gate) < 0 || loop_init(&loop) < 0)
 		return -1;
-	return listener_open(&loop, "127.0.0.1", 0, on_accept, NULL, &l);
+	return listener_open(&loop, &(struct listener_at){ "127.0.0.1", 0 },
+			     on_accept, NULL, &l);
 }
 
 static int teardown(void **state)

@@ -409,16 +409,17 @@ static void a_removed_key_does_not_come_back_by_its_code(void **state)
 	struct invite_params params = { .now = NOW };
 	struct shown s;
 	struct device a = device(1, "a"), old;
+	const struct removal from = { &p->d, &p->v, NOW };
 	char text[REMOVAL_TEXT_CAP];
 
 	assert_int_equal(make(p, &params, &s), 0);
 	assert_int_equal(redeem(p, &s), 0);
 	assert_int_equal(devices_put(&p->d, &a), 0);
-	assert_int_equal(removal_write(&p->d, &p->v, "a", NOW, &old, text), 0);
+	assert_int_equal(removal_write(&from, "a", &old, text), 0);
 	reload(p);
 	assert_null(devices_find(&p->d, &a.pin));
 	assert_int_equal(redeem(p, &s), RW_ERR_NOT_ALLOWED);
-	assert_int_equal(removal_write(&p->d, &p->v, "a", NOW, &old, text),
+	assert_int_equal(removal_write(&from, "a", &old, text),
 			 RW_ERR_NOT_FOUND);
 }
 
@@ -429,6 +430,7 @@ static void a_removed_laptops_codes_die_with_it(void **state)
 	struct invite_params by_a = { .now = NOW, .by = &a.pin, .uses = 2 };
 	struct invite_params by_b = { .now = NOW, .by = &b.pin };
 	struct invite_params by_rig = { .now = NOW };
+	const struct removal from = { &p->d, &p->v, NOW };
 	struct shown from_a, from_b, from_rig;
 	struct device old;
 	char text[REMOVAL_TEXT_CAP];
@@ -440,7 +442,7 @@ static void a_removed_laptops_codes_die_with_it(void **state)
 	assert_int_equal(make(p, &by_rig, &from_rig), 0);
 	reload(p); /* who made which is on disk */
 	assert_int_equal(invites_open(&p->v, NOW), 3);
-	assert_int_equal(removal_write(&p->d, &p->v, "a", NOW, &old, text), 0);
+	assert_int_equal(removal_write(&from, "a", &old, text), 0);
 	reload(p);
 	assert_int_equal(invites_open(&p->v, NOW), 2);
 	assert_int_equal(redeem(p, &from_a), RW_ERR_EXPIRED);

@@ -417,11 +417,13 @@ static void one_budget_serves_all_sessions(void **state)
 	struct stream *st[5];
 
 	for (int k = 0; k < 4; k++)
-		assert_int_equal(stream_open(other, STREAM_TCP, "j:11",
-					     &pair_stream_ops, seen_new(0),
-					     &st[k]),
-				 0);
-	assert_int_equal(stream_open(other, STREAM_TCP, "j:12",
+		assert_int_equal(
+			stream_open(other,
+				    &(struct stream_to){ STREAM_TCP, "j:11" },
+				    &pair_stream_ops, seen_new(0), &st[k]),
+			0);
+	assert_int_equal(stream_open(other,
+				     &(struct stream_to){ STREAM_TCP, "j:12" },
 				     &pair_stream_ops, e, &st[4]),
 			 RW_ERR_LIMIT);
 	/* And bytes to be sent: half of the budget, and a floor each. */

@@ -444,7 +444,8 @@ static void app_open(int i)
 	f = &ends[i].flows[opened];
 	flow_start(&ends[i], f, opened, true);
 	snprintf(target, sizeof(target), "%u", opened);
-	if (stream_open(ends[i].s, STREAM_TCP, target, &flow_ops, f, &f->st)) {
+	if (stream_open(ends[i].s, &(struct stream_to){ STREAM_TCP, target },
+			&flow_ops, f, &f->st)) {
 		f->open = false;
 		return;
 	}
