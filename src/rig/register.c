@@ -10,6 +10,7 @@ struct registering {
 	uv_loop_t loop;
 	struct control *control;
 	const struct register_params *what;
+	bool is_over; /* what comes behind the answer changes nothing */
 	int err;
 	char *text;
 	size_t cap;
@@ -17,6 +18,9 @@ struct registering {
 
 static void registering_end(struct registering *g, int err, const char *text)
 {
+	if (g->is_over)
+		return;
+	g->is_over = true;
 	g->err = err;
 	str_copy(g->text, g->cap, text);
 	uv_stop(&g->loop);
@@ -64,6 +68,8 @@ static void on_down(void *user, int err, const char *text, uint64_t next_try_ms)
 		registering_end(g, err, text);
 		return;
 	}
+	if (g->is_over)
+		return;
 	g->err = err;
 	str_copy(g->text, g->cap, text);
 }
