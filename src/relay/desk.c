@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "crypto/hash.h"
+#include "net/answer.h"
 #include "net/local.h"
 #include "relay/relay.h"
 #include "relay/relay_local.h"
@@ -182,16 +183,6 @@ int desk_first_code(struct desk *d, char **ret, char **ret_err)
 
 /* -- devices -------------------------------------------------------------- */
 
-static void set_time(json_t *o, const char *key, int64_t unix_s)
-{
-	char text[FORMAT_CAP];
-
-	json_object_set_new(o, key,
-			    unix_s > 0
-				    ? json_string(format_time_utc(unix_s, text))
-				    : json_null());
-}
-
 /* What the relay that runs knows; of one that rests, that it knows nothing. */
 static void set_presence(json_t *o, const struct relay_presence *p)
 {
@@ -205,22 +196,16 @@ static void set_presence(json_t *o, const struct relay_presence *p)
 	json_object_set_new(o, "online",
 			    json_boolean(p->state == RELAY_ONLINE));
 	json_object_set_new(o, "addr", json_string(p->addr));
-	set_time(o, "since", p->since);
-	set_time(o, "proven", p->proven);
-	json_object_set_new(o, "heard_ms",
-			    p->heard_ms == UINT64_MAX
-				    ? json_null()
-				    : json_integer((json_int_t)p->heard_ms));
+	answer_set_time(o, "since", p->since);
+	answer_set_time(o, "proven", p->proven);
+	answer_set_known(o, "heard_ms", p->heard_ms);
 	json_object_set_new(o, "rtt_ms",
 			    p->rtt_us == 0
 				    ? json_null()
 				    : json_real((double)p->rtt_us / 1000));
-	json_object_set_new(o, "connections",
-			    json_integer((json_int_t)p->pairs));
-	json_object_set_new(o, "bytes_from",
-			    json_integer((json_int_t)p->bytes[0]));
-	json_object_set_new(o, "bytes_to",
-			    json_integer((json_int_t)p->bytes[1]));
+	answer_set_int(o, "connections", p->pairs);
+	answer_set_int(o, "bytes_from", p->bytes[0]);
+	answer_set_int(o, "bytes_to", p->bytes[1]);
 }
 
 static json_t *device_json(struct desk *d, const struct device *dev)
@@ -236,7 +221,7 @@ static json_t *device_json(struct desk *d, const struct device *dev)
 		      dev->fleet->name, "fingerprint",
 		      pin_short(&dev->pin, brief), "pin",
 		      pin_text(&dev->pin, pin));
-	set_time(o, "admitted", dev->admitted);
+	answer_set_time(o, "admitted", dev->admitted);
 	set_presence(o, &p);
 	return o;
 }

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/str.h"
+#include "net/answer.h"
 #include "rig/admin.h"
 #include "rig/discovery.h"
 #include "rig/gate.h"
@@ -46,28 +47,10 @@ bool status_is_proven(const struct rig *rig, const struct peer *p)
 	return peer_state(rig, p) == PEER_CONNECTED;
 }
 
-static void set_time(json_t *o, const char *key, int64_t unix_s)
-{
-	char text[FORMAT_CAP];
-
-	json_object_set_new(o, key,
-			    unix_s > 0
-				    ? json_string(format_time_utc(unix_s, text))
-				    : json_null());
-}
-
-static void set_ms(json_t *o, const char *key, uint64_t ms)
-{
-	json_object_set_new(o, key,
-			    ms == UINT64_MAX ? json_null()
-					     : json_integer((json_int_t)ms));
-}
-
 static void set_cut(json_t *o, const char *cut, int64_t at)
 {
-	json_object_set_new(o, "cut",
-			    cut[0] != '\0' ? json_string(cut) : json_null());
-	set_time(o, "cut_at", at);
+	answer_set_text(o, "cut", cut);
+	answer_set_time(o, "cut_at", at);
 }
 
 /* Up: heard of within the time of a ping and its answer. */
@@ -78,9 +61,9 @@ static json_t *relay_json(const struct uplink *u)
 
 	uplink_report(u, &r);
 	o = admin_relay_json(uplink_relay(u), r.control.is_up, uplink_text(u));
-	set_time(o, "since", r.since);
-	set_ms(o, "heard_ms", r.control.heard_ms);
-	set_ms(o, "next_dial_ms", r.control.next_ms);
+	answer_set_time(o, "since", r.since);
+	answer_set_known(o, "heard_ms", r.control.heard_ms);
+	answer_set_known(o, "next_dial_ms", r.control.next_ms);
 	json_object_set_new(o, "rtt_us",
 			    json_integer((json_int_t)r.control.rtt_us));
 	set_cut(o, r.cut, r.cut_at);
@@ -112,15 +95,16 @@ static json_t *session_json(const struct rig *rig, const struct peer *p)
 		      (json_int_t)st.rtt_us);
 	json_object_set_new(o, "state", json_string(state_names[state]));
 	json_object_set_new(o, "carriers", json_integer(st.carriers));
-	set_time(o, "since", p->since);
-	set_ms(o, "heard_ms", heard_ms_of(rig, p));
+	answer_set_time(o, "since", p->since);
+	answer_set_known(o, "heard_ms", heard_ms_of(rig, p));
 	set_cut(o, p->left, p->left_at);
-	set_time(o, "kept_until",
-		 state != PEER_AWAY
-			 ? 0
-			 : p->since +
-				   (int64_t)(rig->settings->rig.keep_absent_ms /
-					     1000));
+	answer_set_time(
+		o, "kept_until",
+		state != PEER_AWAY
+			? 0
+			: p->since +
+				  (int64_t)(rig->settings->rig.keep_absent_ms /
+					    1000));
 	return o;
 }
 

@@ -300,21 +300,7 @@ static void fake_welcome(struct fake *f)
 
 static void fake_control(struct fake *f, struct dev *d)
 {
-	static const struct control_ops ops = { .on_up = dev_on_up,
-						.on_call = dev_on_call,
-						.on_down = dev_on_down };
-	const struct control_params p = {
-		.loop = &d->w->loop,
-		.key = d->key,
-		.relays = d->w->relays,
-		.relay_count = 1,
-		.relay_pin = *key_pin(d->w->key),
-		.role = RELAY_RIG,
-		.name = "desk",
-		.incarnation = 77,
-	};
-
-	assert_int_equal(control_start(&p, &ops, d, &d->control), 0);
+	dev_control_start(d, RELAY_RIG, 77);
 	until_fake(f, f->has_hello);
 	assert_int_equal(f->hello.hello.purpose, RELAY_CONTROL);
 	assert_true(f->hello.hello.incarnation == 77);
