@@ -85,8 +85,8 @@ static struct pin key(uint8_t n)
 }
 
 /* Invite n: its secret is 32 bytes of n. */
-static int invite_for(struct office *o, uint8_t n, enum relay_role role,
-		      struct pin issuer, unsigned uses, uint64_t ttl_s)
+static int invite_within(struct office *o, uint8_t n,
+			 const struct invite_params *what)
 {
 	uint8_t id[RELAY_ID_LEN], secret[RELAY_SECRET_LEN], hash[HASH_LEN];
 
@@ -94,24 +94,32 @@ static int invite_for(struct office *o, uint8_t n, enum relay_role role,
 	memset(secret, n, sizeof(secret));
 	sha256(secret, sizeof(secret), hash);
 
-	const struct invite_params p = {
-		.fleet = o->fleet,
-		.id = id,
-		.hash = hash,
-		.role = role,
-		.issuer = issuer,
-		.now = NOW,
-		.ttl_s = ttl_s,
-		.uses = uses,
-	};
+	struct invite_params p = *what;
 
+	p.fleet = o->fleet;
+	p.id = id;
+	p.hash = hash;
+	p.now = NOW;
 	return book_invite(o->book, &p, o->text);
 }
 
 static int invite(struct office *o, uint8_t n, enum relay_role role,
 		  struct pin issuer, unsigned uses)
 {
-	return invite_for(o, n, role, issuer, uses, HOUR);
+	return invite_within(o, n,
+			     &(struct invite_params){ .role = role,
+						      .issuer = issuer,
+						      .ttl_s = HOUR,
+						      .uses = uses });
+}
+
+/* What a rig says of a code that is not to be used any more. */
+static int withdraw(struct office *o, uint8_t n, struct pin issuer)
+{
+	return invite_within(o, n,
+			     &(struct invite_params){ .role = RELAY_CLIENT,
+						      .issuer = issuer,
+						      .uses = 1 });
 }
 
 static int redeem(struct office *o, uint8_t n, struct pin pin,
@@ -329,15 +337,14 @@ static void a_withdrawn_invite_is_over(void **state)
 	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
 	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW), 0);
 	assert_int_equal(invite(&o, 2, RELAY_CLIENT, key(1), 1), 0);
-	assert_int_equal(invite_for(&o, 2, RELAY_CLIENT, key(9), 1, 0),
+	assert_int_equal(withdraw(&o, 2, key(9)),
 			 RW_ERR_EXISTS); /* not by another rig */
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(invite_for(&o, 2, RELAY_CLIENT, key(1), 1, 0),
-				 0);
+		assert_int_equal(withdraw(&o, 2, key(1)), 0);
 	assert_int_equal(redeem(&o, 2, key(2), RELAY_CLIENT, NOW),
 			 RW_ERR_EXPIRED);
 	/* One that was never heard of is nothing to remember. */
-	assert_int_equal(invite_for(&o, 3, RELAY_CLIENT, key(1), 1, 0), 0);
+	assert_int_equal(withdraw(&o, 3, key(1)), 0);
 	assert_int_equal(redeem(&o, 3, key(2), RELAY_CLIENT, NOW),
 			 RW_ERR_NOT_FOUND);
 	office_close(&o);
