@@ -144,13 +144,10 @@ static void on_ended(struct session *s, int err, const char *text)
 static void on_doubt(struct session *s, struct carrier *c)
 {
 	struct way *way = session_user(s);
-	struct session_stats st;
 
 	(void)c;
-	if (way->doubt_us == 0 || way_links_is_heard(way, NULL)) {
-		session_stats(s, &st);
-		way->doubt_us = st.last_heard_us;
-	}
+	if (way->doubt_us == 0 || way_links_is_proven(way, NULL))
+		way->doubt_us = way_now(way) - WAY_DOUBT_US;
 	way_settle_soon(way);
 }
 

@@ -10,9 +10,7 @@
 #include "client/rigs.h"
 #include "crypto/hash.h"
 
-/* A kicked path that is silent for so long has others dialled beside it, */
-#define DOUBT_US 300000
-/* and so often it is looked at whether it still is. */
+/* So often it is looked at whether a doubted path still is. */
 #define LOOK_US 50000
 /* If no new connection comes by then, the present one is kept. */
 #define RENEW_US 10000000
@@ -181,7 +179,7 @@ static void forget_doubts(struct way *way, uint64_t now)
 		return;
 	if (now > way->renew_us + RENEW_US)
 		way_step(way, WAY_EV_RENEWED);
-	if (way->doubt_us != 0 && way_links_is_heard(way, NULL))
+	if (way->doubt_us != 0 && way_links_is_proven(way, NULL))
 		way->doubt_us = 0;
 }
 
@@ -193,7 +191,7 @@ static enum race_goal goal_of(const struct way *way, uint64_t now)
 	if (!way_is_live(way))
 		return RACE_ANY;
 	if (way->phase == PHASE_RENEWING ||
-	    (way->doubt_us != 0 && now >= way->doubt_us + DOUBT_US))
+	    (way->doubt_us != 0 && now >= way->doubt_us + WAY_DOUBT_US))
 		return RACE_ANY;
 	return way->kind == PATH_LAN ? RACE_OFF : RACE_BETTER;
 }
@@ -223,7 +221,7 @@ uint64_t way_dials_settle(struct way *way)
 	while ((p = race_next(&way->race, now, random_u64(), &at)) != NULL)
 		dial(way, p);
 	if (way_is_live(way) && way->doubt_us != 0)
-		at = MIN(at, MAX(now + LOOK_US, way->doubt_us + DOUBT_US));
+		at = MIN(at, MAX(now + LOOK_US, way->doubt_us + WAY_DOUBT_US));
 	return at;
 }
 

@@ -12,7 +12,7 @@
 #define FOUND_OPEN_US 20000000
 #define EXTRA_US      1000000 /* before one more is dialled again; doubles */
 
-bool way_links_is_heard(const struct way *way, const struct link *except)
+bool way_links_is_proven(const struct way *way, const struct link *except)
 {
 	struct carrier *c = NULL;
 
@@ -22,7 +22,7 @@ bool way_links_is_heard(const struct way *way, const struct link *except)
 		const struct link *l = bearer_user(c);
 
 		if (l != NULL && l != except && l->state == LINK_LIVE &&
-		    carrier_heard_us(c) > way->doubt_us)
+		    carrier_proven_us(c) >= way->doubt_us)
 			return true;
 	}
 	return false;
@@ -34,7 +34,7 @@ static bool takes_over(const struct way *way, const struct link *l)
 	if (!way_is_live(way) || way->phase == PHASE_RENEWING ||
 	    l->kind < way->kind)
 		return true;
-	return way->doubt_us != 0 && !way_links_is_heard(way, l);
+	return way->doubt_us != 0 && !way_links_is_proven(way, l);
 }
 
 /* What the path in use was like, for when it is not in use any more. */

@@ -17,6 +17,9 @@
 #include "client/way_phase.h"
 #include "net/loop.h"
 
+/* A path that is in doubt for so long has others dialled beside it. */
+#define WAY_DOUBT_US 300000
+
 struct way {
 	const struct way_env *env;
 	struct rigs_row *row;
@@ -34,7 +37,7 @@ struct way {
 	enum way_phase phase; /* way_step() alone sets it */
 	bool is_barred;	      /* refused by what relays say, not by the rig */
 	uint64_t renew_us;    /* when PHASE_RENEWING began */
-	uint64_t doubt_us;    /* when it was kicked; 0: proven since */
+	uint64_t doubt_us;    /* in doubt since; 0: proven since */
 	int err;	      /* err and text say why nothing is connected */
 	char text[WAY_TEXT_CAP];
 	int64_t since;
@@ -124,8 +127,9 @@ uint64_t way_dials_settle(struct way *way);
 
 /* way_links.c */
 extern const struct links_ops way_links_ops;
-/* Whether a byte came since the last kick, on another one than except. */
-bool way_links_is_heard(const struct way *way, const struct link *except);
+/* Whether a ping that left since the doubt began was answered, on another one
+ * than except. */
+bool way_links_is_proven(const struct way *way, const struct link *except);
 /* l's WELCOME was read: the session goes on with it, or has one more along the
  * path in use, or does not need it. */
 void way_links_welcome(struct way *way, struct link *l);

@@ -47,7 +47,7 @@ static bool is_unproven(const struct way *way)
 	struct session_stats st = { .last_heard_us = 0 };
 	uint64_t now = way_now(way);
 
-	if (way->doubt_us != 0 && !way_links_is_heard(way, NULL))
+	if (way->doubt_us != 0 && !way_links_is_proven(way, NULL))
 		return true;
 	if (now >= way->asked_us + ANSWER_US && !way_has_answered(way))
 		return true;

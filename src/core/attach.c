@@ -60,7 +60,7 @@ static struct carrier *carrier_new(struct session *s, uint32_t number,
 	while ((s->slots >> c->slot & 1) != 0)
 		c->slot++;
 	s->slots |= (uint16_t)(1u << c->slot);
-	c->last_in = c->began = now_us;
+	c->last_in = c->began = c->proven_at = c->answered_at = now_us;
 	list_init(&c->due);
 	list_init(&c->asks);
 	list_init(&c->fresh);
@@ -229,16 +229,19 @@ void session_lives(struct session *s, struct carrier *c)
 	spread_lives(s);
 }
 
-/* Whether it owed an answer for long, and is silent since. */
+/* Whether it owes an answer for too long, and no ping has shown since that
+ * bytes go both ways. */
 bool carrier_is_doubted(const struct carrier *c)
 {
-	return c->doubted_at > c->last_in;
+	return c->doubted_at != 0;
 }
 
-/* Whether c was silent while the other one was heard: after an outage it may
- * stay so for seconds, until TCP sends again. */
+/* Whether the other one is the better choice after an outage, in which c may
+ * still stay silent for seconds, until TCP sends again. */
 bool carrier_is_staler(const struct carrier *c, const struct carrier *than)
 {
+	if (carrier_is_doubted(c) != carrier_is_doubted(than))
+		return carrier_is_doubted(c);
 	return c->last_in + DOUBT_US < than->last_in;
 }
 
@@ -335,7 +338,7 @@ void carrier_suspect(struct carrier *c, uint64_t deadline_us, uint64_t now_us)
 	c->ping_due = true;
 	c->ping_asked = now_us;
 	c->ping_deadline = by;
-	c->last_in = now_us;
+	c->last_in = c->answered_at = now_us;
 	session_wake(c->s);
 }
 
@@ -348,9 +351,9 @@ void carrier_ping(struct carrier *c, uint64_t now_us)
 	session_wake(c->s);
 }
 
-uint64_t carrier_heard_us(const struct carrier *c)
+uint64_t carrier_proven_us(const struct carrier *c)
 {
-	return c->last_in;
+	return c->proven_at;
 }
 
 void carrier_set_user(struct carrier *c, void *user)

@@ -64,7 +64,12 @@ static void on_pong(struct carrier *c, uint64_t token)
 		return;
 	pace_rtt(&c->pace, MAX(c->s->now - c->ping_at, 1), c->s->now);
 	c->s->answered = MAX(c->s->answered, c->ping_at);
+	c->answered_at = c->s->now;
+	c->proven_at = c->ping_at;
+	if (c->proven_at >= c->doubted_at)
+		c->doubted_at = c->overtaken_at = 0;
 	c->ping_at = c->ping_deadline = 0;
+	session_wake(c->s); /* it may have overtaken another one */
 }
 
 static int on_streams(struct session *s, uint32_t highest)
@@ -77,6 +82,8 @@ static int on_streams(struct session *s, uint32_t highest)
 
 static int on_read(struct carrier *c, uint64_t read)
 {
+	if (read > c->pace.read)
+		c->answered_at = c->s->now;
 	if (!pace_read(&c->pace, read, c->s->now))
 		return RW_ERR_PROTO;
 	if (!list_is_empty(&c->fresh) || !list_is_empty(&c->old))

@@ -27,6 +27,9 @@
 /* An answer that is owed so long, and two round trips, is a reason for doubt.
  */
 #define DOUBT_US 700000
+/* One in doubt that is silent for so long, and a round trip, after another was
+ * heard again is given up. */
+#define OVERTAKEN_US 250000
 /* Bytes that flowed and cease for so long are asked after. */
 #define HUSH_US 500000
 /* Idle memory is given back after so long without data. */
@@ -70,10 +73,14 @@ struct carrier {
 	uint64_t ping_deadline; /* 0: none */
 	uint64_t last_in;	/* when anything last arrived (or it began) */
 	uint64_t began;
-	uint64_t owed_at;    /* the peer owes an answer since; 0: none */
-	uint64_t doubted_at; /* when on_doubt was last called */
-	bool flowed;	     /* bytes came; if they cease, it is asked why */
-	bool live_due;	     /* client: another carrier is gone */
+	uint64_t owed_at;      /* the peer owes an answer since; 0: none */
+	uint64_t answered_at;  /* when READ or PONG last brought one */
+	uint64_t proven_at;    /* when the last answered PING left, or HELLO */
+	uint64_t doubted_at;   /* in doubt since, until a PONG; 0: not */
+	uint64_t told_at;      /* when on_doubt was last called */
+	uint64_t overtaken_at; /* another was proven meanwhile; 0: none was */
+	bool flowed;	       /* bytes came; if they cease, it is asked why */
+	bool live_due;	       /* client: another carrier is gone */
 	bool bye_due;
 	uint32_t riders;  /* open streams whose ride it is */
 	uint32_t bulks;	  /* of them, those that fill it (spread.c) */

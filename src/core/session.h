@@ -112,8 +112,9 @@ void carrier_suspect(struct carrier *c, uint64_t deadline_us, uint64_t now_us);
 /* Sends it a ping now, beside those that silence brings; what it finds out
  * stands in session_stats. */
 void carrier_ping(struct carrier *c, uint64_t now_us);
-/* When bytes last came in on it, or it was suspected (or began). */
-uint64_t carrier_heard_us(const struct carrier *c);
+/* When the last ping left on it that was answered, or its HELLO: bytes went
+ * both ways after that. */
+uint64_t carrier_proven_us(const struct carrier *c);
 /* Client: c is not needed any more. Everything moves to the other carriers,
  * without a gap and at both ends; then on_drop(c, RW_ERR_CLOSING) runs, after
  * 10 s at the latest. While c is the only live one it stays. */

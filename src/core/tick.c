@@ -24,44 +24,64 @@ uint64_t session_proof_us(const struct session_limits *l)
  * Each function looks after one thing of it, and *next falls to when to look
  * again. False: the carrier was dropped. */
 
-/* Whether another carrier was heard since c was last doubted: the path is
- * there, and c waits for what TCP sends again only seconds later. An old one
- * may be only a little ahead of c, which has until at; one that was dialled
- * since c was heard last, and answered, has left it far behind. */
-static bool is_overtaken(const struct carrier *c, uint64_t at)
-{
-	const struct session *s = c->s;
-
-	if (!s->p.is_client || !carrier_is_doubted(c))
-		return false;
-	list_for_each (it, &s->carriers) {
-		const struct carrier *o =
-			container_of(it, struct carrier, link);
-
-		if (o != c && o->state == CARRIER_LIVE &&
-		    o->last_in > c->doubted_at &&
-		    (s->now >= at || o->began > c->last_in))
-			return true;
-	}
-	return false;
-}
-
-/* c is overtaken: those that were as silent, but owed nothing, are asked, so
- * that no stream goes over to another dead one. */
-static void ask_silent(const struct carrier *c)
+/* c is in doubt: a ping shows whether bytes go both ways, since what comes now
+ * may have left the peer before. The others are asked, too: which of them goes
+ * on, and whether those that owe nothing are as dead. */
+static void begin_doubt(struct carrier *c)
 {
 	struct session *s = c->s;
 
+	c->doubted_at = s->now;
+	c->ping_due = true;
 	list_for_each (it, &s->carriers) {
 		struct carrier *o = container_of(it, struct carrier, link);
 
-		if (o == c || o->state != CARRIER_LIVE ||
-		    o->last_in > c->doubted_at || carrier_is_doubted(o))
-			continue;
-		o->ping_due = true;
-		o->doubted_at = s->now;
-		session_wake(s);
+		if (o->state == CARRIER_LIVE && !carrier_is_doubted(o))
+			o->ping_due = true;
 	}
+	session_wake(s);
+}
+
+/* A carrier that was proven since c is in doubt, best one that was dialled
+ * since then: the path is there, and c waits for what TCP sends again
+ * only seconds later. */
+static const struct carrier *overtaker(const struct carrier *c)
+{
+	const struct carrier *found = NULL;
+
+	list_for_each (it, &c->s->carriers) {
+		const struct carrier *o =
+			container_of(it, struct carrier, link);
+
+		if (o == c || o->state != CARRIER_LIVE)
+			continue;
+		if (o->began > c->doubted_at)
+			return o;
+		if (o->proven_at >= c->doubted_at)
+			found = o;
+	}
+	return found;
+}
+
+/* When the client gives up c. After an outage what was dialled meanwhile has
+ * left the silent ones far behind; of those that were there before, one may be
+ * just a little ahead of c. */
+static uint64_t give_up_at(struct carrier *c)
+{
+	const struct carrier *o;
+
+	if (!c->s->p.is_client || !carrier_is_doubted(c))
+		return UINT64_MAX;
+	if (c->answered_at > c->overtaken_at)
+		c->overtaken_at = 0;
+	o = overtaker(c);
+	if (o != NULL && c->overtaken_at == 0)
+		c->overtaken_at = c->s->now;
+	if (c->overtaken_at == 0)
+		return UINT64_MAX;
+	if (o != NULL && o->began > c->doubted_at)
+		return c->s->now;
+	return c->overtaken_at + OVERTAKEN_US + c->pace.rtt_us;
 }
 
 /* While the peer owes an answer (a PONG; a READ, which comes within LAG_US), a
@@ -70,7 +90,7 @@ static void ask_silent(const struct carrier *c)
 static bool tick_doubt(struct carrier *c, uint64_t *next)
 {
 	struct session *s = c->s;
-	uint64_t at;
+	uint64_t at, until;
 
 	if (!carrier_is_owed(c)) {
 		c->owed_at = 0;
@@ -78,21 +98,23 @@ static bool tick_doubt(struct carrier *c, uint64_t *next)
 	}
 	if (c->owed_at == 0)
 		c->owed_at = s->now;
-	at = MAX(MAX(c->owed_at, c->last_in), c->doubted_at) + DOUBT_US +
+	at = MAX(MAX(c->owed_at, c->answered_at), c->told_at) + DOUBT_US +
 	     2 * c->pace.rtt_us;
-	if (is_overtaken(c, at)) {
-		ask_silent(c);
+	until = give_up_at(c);
+	if (s->now >= until) {
 		carrier_drop(c, RW_ERR_SUSPECT,
 			     "another connection answers, this one does not");
 		return false;
 	}
 	if (s->now >= at) {
-		c->doubted_at = s->now;
+		if (!carrier_is_doubted(c))
+			begin_doubt(c);
+		c->told_at = s->now;
 		at = s->now + DOUBT_US;
 		if (s->ops->on_doubt != NULL)
 			s->ops->on_doubt(s, c);
 	}
-	*next = MIN(*next, at);
+	*next = MIN(*next, MIN(at, until));
 	return true;
 }
 
@@ -126,7 +148,7 @@ static bool tick_ping(struct carrier *c, uint64_t *next)
 	/* Any byte proves life, also while the ping waits in a full queue. */
 	if (c->ping_deadline != 0 && c->last_in > c->ping_asked) {
 		c->ping_deadline = 0;
-		c->ping_due &= c->pace.rtt_us == 0; /* the first one stays */
+		c->ping_due &= c->pace.rtt_us == 0 || carrier_is_doubted(c);
 	}
 	if (c->ping_deadline != 0 && s->now >= c->ping_deadline) {
 		carrier_drop(c, RW_ERR_SUSPECT,

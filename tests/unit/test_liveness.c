@@ -123,8 +123,18 @@ static void an_overdue_answer_is_a_reason_for_doubt(void **state)
 	assert_int_equal(sd->drops, 0);
 }
 
+/* What the client sent on x arrives after all, and is answered. */
+static void answer(struct wire *x)
+{
+	wire_pull(x, CLIENT);
+	wire_deliver(x, RIG);
+	wire_pull(x, RIG);
+	wire_deliver(x, CLIENT);
+	tick();
+}
+
 /* After an outage one connection comes back at once, and another only when TCP
- * sends again, seconds later: what rides on that one does not wait for it. */
+ * sends again, seconds later: what rides on that one waits a little for it. */
 static void a_connection_that_another_overtakes_is_given_up(void **state)
 {
 	struct side *sd = &pair.side[CLIENT];
@@ -141,15 +151,76 @@ static void a_connection_that_another_overtakes_is_given_up(void **state)
 	pair.now += 1000000;
 	tick();
 	assert_int_equal(sd->doubts, 1);
-	assert_int_equal(sd->drops, 0);
+	assert_true(carrier_is_doubted(w->c[CLIENT]));
 	pair.now += 100000;
-	w2->c[CLIENT]->last_in = pair.now;
-	pair.now += 1000000;
+	answer(w2);
+	assert_int_equal(sd->drops, 0);
+	assert_true(sd->next_tick <= pair.now + 300000);
+	pair.now += 300000;
 	tick();
 	assert_int_equal(sd->drops, 1);
 	assert_int_equal(sd->drop_err, RW_ERR_SUSPECT);
 	assert_null(w->c[CLIENT]);
 	assert_non_null(w2->c[CLIENT]);
+	settle();
+	assert_int_equal(pair.side[RIG].come[0]->bytes.len, 100);
+}
+
+/* What the other side sent before the outage comes first after it, while what
+ * we sent still waits for our TCP: that shows nothing, an answer does. */
+static void bytes_that_only_come_in_end_no_doubt(void **state)
+{
+	struct side *sd = &pair.side[CLIENT];
+	struct seen *e = open_at(CLIENT, "a:1");
+	struct wire *half;
+
+	(void)state;
+	settle();
+	half = wire_up();
+	settle();
+	advance(100000);
+	assert_int_equal(write_at(CLIENT, e, 100), 100);
+	wire_pull(w, CLIENT);
+	wire_pull(half, CLIENT);
+	pair.now += 1000000;
+	tick();
+	write_at(RIG, pair.side[RIG].come[0], 100);
+	carrier_ping(half->c[RIG], pair.now);
+	for (struct wire *x = w; x != NULL; x = x == w ? half : NULL) {
+		wire_pull(x, RIG);
+		wire_deliver(x, CLIENT);
+	}
+	assert_int_equal(e->bytes.len, 100);
+	assert_true(carrier_is_doubted(w->c[CLIENT]));
+	pair.now += 600000;
+	tick();
+	assert_int_equal(sd->drops, 0); /* nothing was proven */
+	answer(w);
+	assert_false(carrier_is_doubted(w->c[CLIENT]));
+	settle();
+	assert_int_equal(pair.side[RIG].come[0]->bytes.len, 100);
+}
+
+/* One that was dialled in the outage, and answered, needs no such time. */
+static void a_new_connection_overtakes_at_once(void **state)
+{
+	struct side *sd = &pair.side[CLIENT];
+	struct seen *e = open_at(CLIENT, "a:1");
+	struct wire *fresh;
+
+	(void)state;
+	settle();
+	advance(100000);
+	assert_int_equal(write_at(CLIENT, e, 100), 100);
+	wire_pull(w, CLIENT);
+	pair.now += 1000000;
+	tick();
+	pair.now += 1000;
+	fresh = wire_up_to_hello();
+	tick();
+	assert_null(w->c[CLIENT]);
+	assert_int_equal(sd->drop_err, RW_ERR_SUSPECT);
+	assert_non_null(fresh->c[CLIENT]);
 	settle();
 	assert_int_equal(pair.side[RIG].come[0]->bytes.len, 100);
 }
@@ -168,6 +239,7 @@ static void after_an_outage_streams_go_where_something_is_heard(void **state)
 	settle();
 	silent = wire_up();
 	heard = wire_up();
+	settle();
 	advance(100000);
 	assert_int_equal(write_at(CLIENT, e, 100), 100);
 	wire_pull(w, CLIENT);
@@ -175,17 +247,19 @@ static void after_an_outage_streams_go_where_something_is_heard(void **state)
 	pair.now += 1000000;
 	tick();
 	assert_int_equal(sd->doubts, 1);
-	pair.now += 1000000;
-	heard->c[CLIENT]->last_in = pair.now;
+	wire_pull(silent, CLIENT);
+	assert_true(on_its_way(silent, RIG, FRAME_PING, &f));
+	pair.now += 10000;
+	answer(heard);
+	pair.now += 300000;
 	tick();
 	assert_null(w->c[CLIENT]);
 	assert_ptr_equal(sd->s->primary, heard->c[CLIENT]);
 	assert_ptr_equal(e->st->asked, heard->c[CLIENT]);
-	wire_pull(silent, CLIENT);
-	assert_true(on_its_way(silent, RIG, FRAME_PING, &f));
-	pair.now += 100000;
-	heard->c[CLIENT]->last_in = pair.now;
-	pair.now += 1000000;
+	pair.now += 700000;
+	tick();
+	answer(heard);
+	pair.now += 300000;
 	tick();
 	assert_null(silent->c[CLIENT]);
 	assert_non_null(heard->c[CLIENT]);
@@ -232,6 +306,8 @@ int main(void)
 		T(a_suspect_must_prove_itself_by_its_own_deadline),
 		T(an_overdue_answer_is_a_reason_for_doubt),
 		T(a_connection_that_another_overtakes_is_given_up),
+		T(bytes_that_only_come_in_end_no_doubt),
+		T(a_new_connection_overtakes_at_once),
 		T(after_an_outage_streams_go_where_something_is_heard),
 		T(bytes_that_cease_are_asked_after),
 	};
