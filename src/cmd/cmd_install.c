@@ -209,6 +209,9 @@ static int check_sense(const struct install *in, const struct setup *s,
 	path = xasprintf("%s/relays", job->state);
 	joined |= access(path, F_OK) == 0;
 	free(path);
+	path = xasprintf("%s/listen", job->state);
+	joined |= access(path, F_OK) == 0;
+	free(path);
 	if (joined)
 		return 0;
 	fprintf(stderr,

@@ -48,6 +48,7 @@ int rig_misuse(const char *text, const char *word)
 enum {
 	OPT_NAME = 256,
 	OPT_LISTEN,
+	OPT_NO_LISTEN,
 	OPT_PUBLIC,
 	OPT_LEVEL,
 	OPT_GUEST,
@@ -61,6 +62,7 @@ enum {
 static const struct option options[] = {
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "no-listen", no_argument, NULL, OPT_NO_LISTEN },
 	{ "public", required_argument, NULL, OPT_PUBLIC },
 	{ "log-level", required_argument, NULL, OPT_LEVEL },
 	{ "guest", required_argument, NULL, OPT_GUEST },
@@ -98,6 +100,7 @@ static int take_option(struct rig_typed *a, int opt)
 		a->name = optarg;
 		return 0;
 	case OPT_LISTEN: add_item(&a->listen, optarg); return 0;
+	case OPT_NO_LISTEN: a->no_listen = true; return 0;
 	case OPT_PUBLIC: add_item(&a->public, optarg); return 0;
 	case OPT_LEVEL: a->log_level = optarg; return 0;
 	case OPT_GUEST: add_guest(a, optarg); return 0;
@@ -184,11 +187,16 @@ static int check_args(const struct rig_typed *a)
 	if ((a->name != NULL || a->standby) && a->verb != NULL)
 		return rig_misuse("belong to 'rigway rig' alone",
 				  "--name and --standby");
-	if ((a->listen != NULL || a->public != NULL) && a->verb != NULL)
+	const bool listens = a->listen != NULL || a->public != NULL;
+
+	if ((listens || a->no_listen) && a->verb != NULL)
 		return rig_misuse(
 			"belong to 'rigway rig' alone; codes say what it "
 			"was started with",
-			"--listen and --public");
+			"--listen, --no-listen and --public");
+	if (listens && a->no_listen)
+		return rig_misuse("says the opposite of --listen and --public",
+				  "--no-listen");
 	return 0;
 }
 
@@ -234,42 +242,8 @@ static void say_first_code_json(const char *code)
 	say_first(code, true);
 }
 
-/* What was typed stands above the file. 0, or the exit status. */
-static int take_setting(struct setup *s, const char *key, const char *text)
+static int set_log(const struct setup *s, const struct rig_typed *a)
 {
-	char *err = NULL;
-
-	if (text == NULL || settings_set(&s->settings, key, text, &err) == 0)
-		return 0;
-	fprintf(stderr, "rigway rig: %s\n", err);
-	free(err);
-	return EXIT_MISUSE;
-}
-
-static int run_agent(struct setup *s, const struct rig_typed *a)
-{
-	const struct agent_params p = {
-		.settings = &s->settings,
-		.paths = &s->paths,
-		.name = a->name,
-		.ready_fd = a->ready_fd > 0 ? (int)a->ready_fd : -1,
-		/* In the background stdout is a log, where no code belongs. */
-		.on_code = a->ready_fd > 0 || a->standby ? NULL
-			   : a->is_json			 ? say_first_code_json
-							 : say_first_code,
-		.standby = a->standby,
-	};
-	int status = take_setting(s, "rig.listen", a->listen);
-
-	if (status == 0)
-		status = take_setting(s, "rig.public", a->public);
-	if (status != 0)
-		return status;
-	if (s->settings.rig.public.len > 0 && s->settings.rig.listen.len == 0)
-		return rig_misuse(
-			"says how others reach --listen PORT: that is "
-			"missing",
-			"--public");
 	enum log_level level = (enum log_level)s->settings.log.level;
 
 	if (a->log_level != NULL && log_level_parse(a->log_level, &level) != 0)
@@ -278,13 +252,41 @@ static int run_agent(struct setup *s, const struct rig_typed *a)
 	log_set_level(level);
 	log_set_limit((unsigned)s->settings.log.lines_per_minute);
 	log_set_prefix("rig");
-	return agent_run(&p);
+	return 0;
 }
 
-static int run(struct setup *s, struct rig_typed *a)
+static int run_agent(struct setup *s, const struct rig_typed *a)
 {
-	if (a->verb == NULL)
-		return run_agent(s, a);
+	struct listening keep = { 0 };
+	const struct agent_params p = {
+		.settings = &s->settings,
+		.paths = &s->paths,
+		.name = a->name,
+		.keep = &keep,
+		.ready_fd = a->ready_fd > 0 ? (int)a->ready_fd : -1,
+		/* In the background stdout is a log, where no code belongs. */
+		.on_code = a->ready_fd > 0 || a->standby ? NULL
+			   : a->is_json			 ? say_first_code_json
+							 : say_first_code,
+		.standby = a->standby,
+	};
+	int status = rig_listen_take(s, a, &keep);
+
+	if (status == 0)
+		status = set_log(s, a);
+	if (status == 0)
+		status = agent_run(&p);
+	listening_done(&keep);
+	return status;
+}
+
+static int run_verb(struct setup *s, struct rig_typed *a)
+{
+	/* Codes carry where the rig listens. */
+	int status = rig_listen_kept(s);
+
+	if (status != 0)
+		return status;
 	if (strcmp(a->verb, "invite") == 0)
 		return rig_invite(s, a);
 	if (strcmp(a->verb, "devices") == 0)
@@ -311,7 +313,8 @@ int cmd_rig(int argc, char **argv)
 	if (status == 0) {
 		status = setup_init(&s, "rigway rig");
 		if (status == 0)
-			status = run(&s, &a);
+			status = a.verb == NULL ? run_agent(&s, &a)
+						: run_verb(&s, &a);
 		setup_done(&s);
 	}
 	buf_done(&a.guest);

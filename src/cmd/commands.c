@@ -39,6 +39,7 @@ static const struct command_option rig_options[] = {
 	{ "name", "NAME", "what the laptops call this machine" },
 	{ "listen", "PORT", "let laptops come here without a relay" },
 	{ "public", "HOST[:PORT]", "where that port is reached from outside" },
+	{ "no-listen", NULL, "no port of its own any more" },
 	{ "guest", "SERVICE", "invite: a guest who reaches only this" },
 	{ "uses", "N", "invite: for so many laptops" },
 	{ "expires", "TIME", "invite: valid so long, as 90s, 2h, 7d" },

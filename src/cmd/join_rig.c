@@ -16,6 +16,7 @@
 #include "cmd/boot.h"
 #include "cmd/cmd.h"
 #include "cmd/join_parts.h"
+#include "cmd/rig_parts.h"
 #include "cmd/show.h"
 #include "crypto/key.h"
 #include "net/loop.h"
@@ -401,12 +402,13 @@ int join_rig(struct join *j)
 	};
 	struct rig_reach r;
 	char *text = NULL;
+	int status = rig_listen_kept(&j->setup);
 
+	if (status != 0)
+		return status;
 	if (rig_reach(&o, &r, &text) != 0)
 		return join_fail_free(text);
-
-	int status =
-		r.fd >= 0 ? join_running(j, r.fd) : join_stopped(j, &r.state);
+	status = r.fd >= 0 ? join_running(j, r.fd) : join_stopped(j, &r.state);
 
 	rig_reach_close(&r);
 	return status;

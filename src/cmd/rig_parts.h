@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "cmd/setup.h"
+#include "rig/listening.h"
 struct agent_state;
 struct rig_reach;
 
@@ -20,7 +21,7 @@ struct rig_typed {
 	const char *name, *log_level;
 	char *listen, *public; /* as they were typed, with commas; or NULL */
 	struct buf guest;      /* the services as they were typed */
-	bool is_guest, is_json, standby;
+	bool is_guest, is_json, standby, no_listen;
 	uint64_t uses, expires_ms;
 	uint64_t ready_fd; /* 0: none */
 };
@@ -28,6 +29,13 @@ struct rig_typed {
 int rig_invite(struct setup *s, struct rig_typed *a);
 int rig_devices(struct setup *s, struct rig_typed *a);
 int rig_remove(struct setup *s, struct rig_typed *a);
+/* rig_listen.c: puts what a rig that rests was last told into the settings, if
+ * they say nothing themselves. 0, or the exit status. */
+int rig_listen_kept(struct setup *s);
+/* The same for one that is started, with what was typed above all. What is to
+ * be kept for the next start goes to *ret_keep, which stays empty otherwise. */
+int rig_listen_take(struct setup *s, const struct rig_typed *a,
+		    struct listening *ret_keep);
 /* rig_status.c: only of one that runs. */
 int rig_status(struct setup *s, struct rig_typed *a);
 /* rig_relays.c: the relays that this machine has joined. */

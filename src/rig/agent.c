@@ -419,6 +419,29 @@ static void make_first_code(struct rig *rig, const struct agent_params *p)
 	issue_start(rig, &ip, on_first_code, (void *)(uintptr_t)p, &issue);
 }
 
+/* Codes carry the port: it is to be the same when the rig starts again. */
+static void keep_listening(const struct agent_params *p)
+{
+	const struct listening *keep = p->keep;
+	char *path;
+	int err;
+
+	if (keep == NULL || keep->listen == NULL)
+		return;
+	path = paths_state(p->paths, "rig", "listen");
+	err = path != NULL ? listening_save(path, keep) : RW_ERR_IO;
+	if (err != 0)
+		log_warn("where this rig listens could not be kept for the "
+			 "next start: %s",
+			 err_text(err));
+	else if (keep->listen[0] != '\0')
+		log_info("this rig listens on %s at its next start, too, "
+			 "unless rig.listen says otherwise; rigway rig "
+			 "--no-listen ends that",
+			 keep->listen);
+	free(path);
+}
+
 static void say_ready(int fd)
 {
 	if (fd < 0)
@@ -457,6 +480,7 @@ int agent_run(const struct agent_params *p)
 	err = agent_start(a, p, &st);
 	if (err == 0) {
 		say_hello(&a->rig);
+		keep_listening(p);
 		say_ready(p->ready_fd);
 		make_first_code(&a->rig, p);
 		uv_run(&a->loop, UV_RUN_DEFAULT);

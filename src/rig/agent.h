@@ -12,6 +12,7 @@
 #include "config/settings.h"
 #include "rig/devices.h"
 #include "rig/invites.h"
+#include "rig/listening.h"
 #include "rig/relays.h"
 struct key;
 
@@ -19,8 +20,11 @@ struct agent_params {
 	const struct settings *settings;
 	struct paths *paths;
 	const char *name; /* NULL: the settings', join's, the machine's */
-	int ready_fd;	  /* gets a byte when commands are served; or
-			   * -1 */
+	/* Where to listen at the next start, too; written once this one has
+	 * come about. Its listen is NULL: what is kept stays. */
+	const struct listening *keep;
+	int ready_fd; /* gets a byte when commands are served; or
+		       * -1 */
 	/* Gets the laptop's code when this rig listens and nobody may come in
 	 * yet. NULL: codes are not its business. */
 	void (*on_code)(const char *code);

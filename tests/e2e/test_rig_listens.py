@@ -251,6 +251,77 @@ def test_codes_without_a_running_rig(world):
                                    invite=code.invite())[0][0] == WELCOME
 
 
+def test_where_it_listens_is_kept_for_the_next_start(world):
+    first = listen(world, None, "--public", "home.example.org:4443")
+    w = world
+    kept = ["home.example.org:4443"]
+    assert first.addrs == kept
+    w.rig_proc.wait_log(r"listens on 127.0.0.1:\d+ at its next start, too")
+    assert w.rig_proc.stop() == 0
+    # The same in the codes of a rig that rests, and the first one is good.
+    assert Code(w.rig.rigway("rig", "invite").out).addrs == kept
+    w.start_rig()
+    w.rig.wait_port(w.port)
+    assert stranger(w, "me").greet("127.0.0.1", w.port,
+                                   invite=first.invite())[0][0] == WELCOME
+    assert Code(w.rig.rigway("rig", "invite").out).addrs == kept
+    assert w.rig_proc.stop() == 0
+    # Typed anew, it replaces both; a service's word is not kept.
+    port, service = freeport(), freeport()
+    for argv in (["--listen", f"127.0.0.1:{port}"],
+                 ["--listen", f"127.0.0.1:{service}", "--standby"]):
+        p = w.rig.rigway_start("rig", *argv)
+        w.rig.wait_port(int(argv[1].split(":")[1]))
+        assert p.stop() == 0
+    assert Code(w.rig.rigway("rig", "invite").out).addrs \
+        == [f"127.0.0.1:{port}"]
+
+
+def test_the_settings_stand_above_what_was_typed_before(world):
+    listen(world)
+    w, port = world, freeport()
+    assert w.rig_proc.stop() == 0
+    w.rig.settings(f"rig:\n  listen: [\"127.0.0.1:{port}\"]\n")
+    # What is typed is for this time only, then.
+    once = freeport()
+    p = w.rig.rigway_start("rig", "--listen", f"127.0.0.1:{once}")
+    w.rig.wait_port(once)
+    assert p.stop() == 0
+    w.start_rig()
+    w.rig.wait_port(port)
+    assert w.rig_proc.stop() == 0
+    w.rig.settings("")
+    w.start_rig()
+    w.rig.wait_port(w.port)
+    assert w.rig_proc.stop() == 0
+
+
+def test_a_rig_stops_to_listen_when_it_is_told(world):
+    w = world.machines()
+    w.start_relay()
+    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
+    port = freeport()
+    w.rig_proc = w.rig.rigway_start("rig", "--listen", f"127.0.0.1:{port}")
+    w.rig.wait_port(port)
+    assert w.rig_proc.stop() == 0
+    for argv in (["--no-listen"], []):
+        w.rig_proc = w.rig.rigway_start("rig", *argv)
+        w.rig_proc.wait_log("connected to the relay")
+        assert w.rig.json("rig", "status")["listens"] == []
+        assert w.rig_proc.stop() == 0
+    w.rig.fails("rig", "--no-listen", "--listen", port, check=2,
+                says="opposite")
+    # One that nothing else reaches is not made unreachable by mistake.
+    alone = w.home("alone")
+    p = alone.rigway_start("rig", "--listen", f"127.0.0.1:{port}")
+    alone.wait_port(port)
+    assert p.stop() == 0
+    alone.fails("rig", "--no-listen", says="nobody could reach")
+    p = alone.rigway_start("rig")
+    alone.wait_port(port)
+    assert p.stop() == 0
+
+
 def test_only_a_sound_question_is_answered(world):
     port = freeport()
     code = listen(world, settings=f"rig:\n  probe_port: {port}\n"

@@ -15,6 +15,7 @@
 #include "rig/devices.h"
 #include "rig/invites.h"
 #include "rig/rate.h"
+#include "rig/listening.h"
 #include "rig/relays.h"
 #include "rig/removal.h"
 
@@ -624,6 +625,45 @@ static void a_relay_is_left_by_its_address_or_fingerprint(void **state)
 	relays_done(&r);
 }
 
+static void where_a_rig_listens_is_kept(void **state)
+{
+	struct place *p = *state;
+	struct listening l = { "127.0.0.1:7000,7001", "a.example.org" }, got;
+	struct settings s;
+	char *err = NULL;
+
+	settings_init(&s);
+	assert_int_equal(listening_load(p->devices, &got, &err), 0);
+	assert_string_equal(got.listen, "");
+	assert_int_equal(listening_apply(&got, &s, &err), 0);
+	assert_int_equal(s.rig.listen.len, 0);
+	listening_done(&got);
+	assert_int_equal(listening_save(p->devices, &l), 0);
+	assert_int_equal(listening_load(p->devices, &got, &err), 0);
+	assert_int_equal(listening_apply(&got, &s, &err), 0);
+	assert_int_equal(s.rig.listen.len, 2);
+	assert_int_equal(s.rig.listen.items[1].port, 7001);
+	assert_int_equal(s.rig.public.len, 1);
+	listening_done(&got);
+	/* What the settings say stays. */
+	l.listen = "9";
+	l.public = "";
+	assert_int_equal(listening_apply(&l, &s, &err), 0);
+	assert_int_equal(s.rig.listen.items[0].port, 7000);
+	/* A disk that fails changes nothing; told to forget, it is forgotten,
+	 * and once more is fine. */
+	lose_disk(p);
+	assert_true(listening_save(p->devices, &l) < 0);
+	find_disk(p);
+	l.listen = "";
+	assert_int_equal(listening_save(p->devices, &l), 0);
+	assert_int_equal(listening_save(p->devices, &l), 0);
+	assert_int_equal(listening_load(p->devices, &got, &err), 0);
+	assert_string_equal(got.listen, "");
+	listening_done(&got);
+	settings_done(&s);
+}
+
 /* The others move up, and so does what each was told. */
 static void a_relay_that_goes_takes_its_bit_along(void **state)
 {
@@ -682,6 +722,7 @@ int main(void)
 		TEST(relays_survive_a_restart),
 		TEST(relays_have_a_limit),
 		TEST(a_relay_is_left_by_its_address_or_fingerprint),
+		TEST(where_a_rig_listens_is_kept),
 		TEST(a_relay_that_goes_takes_its_bit_along),
 		cmocka_unit_test(a_rate_gives_a_minutes_worth_and_fills_evenly),
 	};
