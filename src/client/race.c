@@ -287,8 +287,9 @@ static bool is_left_out(const struct race *r, const struct path *p,
 		return p->kind >= r->than || p->dials > 0 ||
 		       (p->tried_us != 0 &&
 			now_us < p->tried_us + RACE_FRESH_US);
-	/* One in line at the relay is a standing order: nobody polls. */
-	if (p->in_line > 0)
+	/* One in line at the relay is a standing order: nobody polls. A
+	 * search asks again by itself. */
+	if (p->in_line > 0 || (p->is_search && p->dials > 0))
 		return true;
 	if (p->is_refused)
 		return now_us < p->tried_us + RACE_REFUSED_US;
@@ -365,6 +366,8 @@ void race_works(struct race *r, uint32_t id, int64_t unix_s)
 	if (p == NULL)
 		return;
 	p->is_good = true;
+	if (p->is_found && race_search(r) != NULL)
+		race_search(r)->is_good = true;
 	p->is_refused = p->has_failed = false;
 	p->worked = unix_s;
 	p->text[0] = '\0';

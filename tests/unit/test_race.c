@@ -169,6 +169,27 @@ static void the_path_that_worked_is_asked_each_half_second(void **state)
 			    "0 " DIRECT ", 500 " DIRECT ", 1000 " DIRECT ", ");
 }
 
+/* A rig that was found in this network sleeps: it is looked for again and
+ * again, one search after the other, since its port may be another one. */
+static void a_rig_that_was_found_is_searched_for_all_the_time(void **state)
+{
+	const char *at = "192.168.1.9:40000";
+	struct path *search;
+
+	(void)state;
+	offer(false, false, true);
+	race_offer_search(&race);
+	race_found(&race, at, START);
+	race_works(&race, path_at(at)->id, 1);
+	race_begin(&race, START);
+	search = race_search(&race);
+	assert_non_null(strstr(dialled(0, 100), "0 search"));
+	search->dials = 1;
+	assert_null(strstr(dialled(100, 1400), "search"));
+	search->dials = 0;
+	assert_non_null(strstr(dialled(1400, 2100), "00 search"));
+}
+
 static void one_in_line_is_not_polled_and_holds_up_nobody(void **state)
 {
 	(void)state;
@@ -396,6 +417,7 @@ int main(void)
 		ROW(who_lost_to_a_relay_has_no_head_start),
 		ROW(relays_are_asked_each_half_second_and_hopes_seldom),
 		ROW(the_path_that_worked_is_asked_each_half_second),
+		ROW(a_rig_that_was_found_is_searched_for_all_the_time),
 		ROW(one_in_line_is_not_polled_and_holds_up_nobody),
 		ROW(a_relay_that_says_no_is_asked_seldom),
 		ROW(a_code_that_has_expired_is_a_no),
