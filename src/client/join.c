@@ -372,11 +372,53 @@ static bool is_joined(struct daemon *d, const struct code *code,
 	return true;
 }
 
+/* Takes the code's secrets along. */
+static struct join *join_new(struct daemon *d, struct code *code,
+			     const char *name, struct local_req *r)
+{
+	struct join *j = xcalloc(1, sizeof(*j));
+
+	j->d = d;
+	j->req = r;
+	j->code = *code;
+	code_wipe(code);
+	if (name != NULL)
+		str_copy(j->name, sizeof(j->name), name);
+	j->watch =
+		(struct way_watch){ .on_live = on_live, .on_ended = on_ended };
+	list_init(&j->watch.link);
+	j->timer = timer_new(&d->loop, on_timer, j);
+	j->redeem_timer = timer_new(&d->loop, on_redeem_timer, j);
+	list_push(&d->joins, &j->link);
+	local_set_gone(r, on_gone, j);
+	return j;
+}
+
+/* At the code's relay, at the rig itself, or at both. */
+static void join_begin(struct join *j)
+{
+	int err = j->code.relay_count > 0 ? redeem_start(j) : 0;
+
+	if (err < 0) {
+		join_fail(j, "%s", err_text(err));
+	} else if (j->code.addr_count > 0 &&
+		   j->d->env.paths != WAY_PATHS_RELAY) {
+		/* The rig itself is the judge of the code; who can reach it
+		 * needs no relay. */
+		if (ask_rig(j))
+			pair(j);
+	} else if (j->code.relay_count == 0) {
+		join_fail(j,
+			  "%s is reached without a relay, and client.paths "
+			  "does not allow that",
+			  j->code.rig_name);
+	}
+}
+
 void join_start(struct daemon *d, const char *text, const char *name,
 		struct local_req *r)
 {
 	struct code code;
-	struct join *j;
 	int err = code_parse(text, strlen(text), &code);
 
 	if (err < 0) {
@@ -396,34 +438,7 @@ void join_start(struct daemon *d, const char *text, const char *name,
 		local_end(r, false, 1, "this rig is being joined already");
 		return;
 	}
-	j = xcalloc(1, sizeof(*j));
-	j->d = d;
-	j->req = r;
-	j->code = code;
-	code_wipe(&code);
-	if (name != NULL)
-		str_copy(j->name, sizeof(j->name), name);
-	j->watch =
-		(struct way_watch){ .on_live = on_live, .on_ended = on_ended };
-	list_init(&j->watch.link);
-	j->timer = timer_new(&d->loop, on_timer, j);
-	j->redeem_timer = timer_new(&d->loop, on_redeem_timer, j);
-	list_push(&d->joins, &j->link);
-	local_set_gone(r, on_gone, j);
-	err = j->code.relay_count > 0 ? redeem_start(j) : 0;
-	if (err < 0) {
-		join_fail(j, "%s", err_text(err));
-	} else if (j->code.addr_count > 0 && d->env.paths != WAY_PATHS_RELAY) {
-		/* The rig itself is the judge of the code; who can reach it
-		 * needs no relay. */
-		if (ask_rig(j))
-			pair(j);
-	} else if (j->code.relay_count == 0) {
-		join_fail(j,
-			  "%s is reached without a relay, and client.paths "
-			  "does not allow that",
-			  j->code.rig_name);
-	}
+	join_begin(join_new(d, &code, name, r));
 }
 
 void join_end_all(struct daemon *d)

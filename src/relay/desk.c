@@ -44,12 +44,37 @@ struct new_code {
 	bool is_first;
 };
 
-static int make_code(struct desk *d, struct new_code *n, char **ret,
-		     char **ret_err)
+/* What the book keeps of a code. */
+struct drawn {
+	uint8_t id[CODE_ID_LEN], hash[HASH_LEN];
+};
+
+/* Draws a code's secrets and writes it to out. 0 or code_format()'s error. */
+static int draw_code(const struct desk *d, struct drawn *ret,
+		     char out[CODE_TEXT_CAP])
 {
 	struct code code = { .kind = CODE_RIG };
 	struct secret to_relay, to_rig;
-	uint8_t id[CODE_ID_LEN], hash[HASH_LEN];
+	int err;
+
+	code.relay_count = d->place.count;
+	for (size_t i = 0; i < d->place.count; i++)
+		str_copy(code.relay[i], sizeof(code.relay[i]), d->place.at[i]);
+	code.relay_pin = *key_pin(d->key);
+	random_bytes(code.bits, sizeof(code.bits));
+	code_secrets(code.bits, &to_relay, &to_rig, ret->id);
+	sha256(to_relay.b, sizeof(to_relay.b), ret->hash);
+	secret_wipe(&to_relay);
+	secret_wipe(&to_rig);
+	err = code_format(&code, out, CODE_TEXT_CAP);
+	code_wipe(&code);
+	return err;
+}
+
+static int make_code(struct desk *d, struct new_code *n, char **ret,
+		     char **ret_err)
+{
+	struct drawn drawn;
 	char text[BOOK_TEXT_CAP], out[CODE_TEXT_CAP];
 	int err = 0;
 
@@ -60,24 +85,14 @@ static int make_code(struct desk *d, struct new_code *n, char **ret,
 		err = book_add_fleet(d->book, relay_now_s(), &n->fleet, text);
 	if (err < 0)
 		return fail(ret_err, text);
-	code.relay_count = d->place.count;
-	for (size_t i = 0; i < d->place.count; i++)
-		str_copy(code.relay[i], sizeof(code.relay[i]), d->place.at[i]);
-	code.relay_pin = *key_pin(d->key);
-	random_bytes(code.bits, sizeof(code.bits));
-	code_secrets(code.bits, &to_relay, &to_rig, id);
-	sha256(to_relay.b, sizeof(to_relay.b), hash);
-	secret_wipe(&to_relay);
-	secret_wipe(&to_rig);
-	err = code_format(&code, out, sizeof(out));
-	code_wipe(&code);
+	err = draw_code(d, &drawn, out);
 	if (err < 0)
 		return fail(ret_err, err_text(err));
 
 	const struct invite_params p = {
 		.fleet = n->fleet,
-		.id = id,
-		.hash = hash,
+		.id = drawn.id,
+		.hash = drawn.hash,
 		.role = RELAY_RIG,
 		.now = relay_now_s(),
 		.ttl_s = n->ttl_s,

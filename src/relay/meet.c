@@ -207,6 +207,35 @@ static void pair_ready(struct pair *p, int i, const char *peer_addr)
 		conn_drop(p->conn[i], RW_ERR_NOMEM);
 }
 
+/* wish is answered by c; NULL: out of memory. */
+static struct pair *pair_new(struct conn *wish, struct conn *c,
+			     uint64_t rendezvous)
+{
+	struct relay *r = c->relay;
+	struct pair *p = calloc(1, sizeof(*p));
+
+	if (p == NULL || map_put(&r->met, rendezvous, p) < 0) {
+		free(p);
+		return NULL;
+	}
+	p->relay = r;
+	p->fleet = wish->fleet;
+	p->client = wish->self;
+	p->rig = c->self;
+	p->fleet->meeting++;
+	presence_paired(p->client, wish);
+	p->rig->pairs++;
+	p->rendezvous = rendezvous;
+	p->began_us = loop_now_us(r->loop);
+	list_init(&p->link);
+	list_push(&r->pairs, &p->link);
+	r->pair_count++;
+	wish_leave(wish);
+	pair_join(p, 0, wish);
+	pair_join(p, 1, c);
+	return p;
+}
+
 void meet_answer(struct conn *c, const struct relay_hello *h)
 {
 	struct relay *r = c->relay;
@@ -226,27 +255,11 @@ void meet_answer(struct conn *c, const struct relay_hello *h)
 		conn_refuse(c, RW_ERR_GONE, "that call is over");
 		return;
 	}
-	p = calloc(1, sizeof(*p));
-	if (p == NULL || map_put(&r->met, h->rendezvous, p) < 0) {
-		free(p);
+	p = pair_new(wish, c, h->rendezvous);
+	if (p == NULL) {
 		conn_drop(c, RW_ERR_NOMEM);
 		return;
 	}
-	p->relay = r;
-	p->fleet = wish->fleet;
-	p->client = wish->self;
-	p->rig = c->self;
-	p->fleet->meeting++;
-	presence_paired(p->client, wish);
-	p->rig->pairs++;
-	p->rendezvous = h->rendezvous;
-	p->began_us = loop_now_us(r->loop);
-	list_init(&p->link);
-	list_push(&r->pairs, &p->link);
-	r->pair_count++;
-	wish_leave(wish);
-	pair_join(p, 0, wish);
-	pair_join(p, 1, c);
 	str_copy(addr[0], sizeof(addr[0]), wish->addr);
 	str_copy(addr[1], sizeof(addr[1]), c->addr);
 	/* Dropping one frees the pair; its conns say so. */
@@ -318,30 +331,29 @@ static void pair_cut(struct pair *p, int err)
 		pair_drop(p, err);
 }
 
+/* Its socket i, and what was read from it. */
+static int pair_detach(struct pair *p, int i, struct splice_side *ret)
+{
+	ret->fd = chan_detach_fd(p->conn[i]->chan, ret->first);
+	if (ret->fd < 0)
+		return ret->fd;
+	p->conn[i]->pair = NULL;
+	conn_detached(p->conn[i]);
+	p->conn[i] = NULL;
+	/* It was read before READY was written: see conn.c. */
+	return ret->first->len > 0 ? RW_ERR_PROTO : 0;
+}
+
 /* READY has left to both: TLS is over, and the kernel takes it from here. */
 static void pair_splice(struct pair *p)
 {
 	struct relay *r = p->relay;
-	struct splice_side side[2];
 	struct buf first[2] = { { 0 } };
-	int err = 0;
+	struct splice_side side[2] = { { -1, &first[0] }, { -1, &first[1] } };
+	int err = pair_detach(p, 0, &side[0]);
 
-	for (int i = 0; i < 2; i++) {
-		side[i] = (struct splice_side){ -1, &first[i] };
-		if (err < 0)
-			continue;
-		side[i].fd = chan_detach_fd(p->conn[i]->chan, &first[i]);
-		if (side[i].fd < 0) {
-			err = side[i].fd;
-			continue;
-		}
-		p->conn[i]->pair = NULL;
-		conn_detached(p->conn[i]);
-		p->conn[i] = NULL;
-		/* It was read before READY was written: see conn.c. */
-		if (first[i].len > 0)
-			err = RW_ERR_PROTO;
-	}
+	if (err == 0)
+		err = pair_detach(p, 1, &side[1]);
 	if (err == 0) {
 		p->fleet->use.rate = r->settings->max_rate_bytes;
 		err = splice_start(

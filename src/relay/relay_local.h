@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What relay.c (lifecycle), conn.c (who is there) and meet.c (who wants whom)
- * share. Not for others.
+ * What relay.c (lifecycle), conn.c (a connection), presence.c (who is here) and
+ * meet.c (who wants whom) share. Not for others.
  */
 #pragma once
 #include "base/list.h"
