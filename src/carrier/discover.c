@@ -122,7 +122,7 @@ static void ask_here(const struct discover *d)
 static void ask_all(const struct discover *d)
 {
 	struct iface_addr all[IFACES_MAX];
-	size_t n = ifaces_list(all);
+	size_t n = ifaces_list(all, NULL);
 
 	for (size_t i = 0; i < n; i++) {
 		bool is_asked = false;

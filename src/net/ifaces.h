@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-#define IFACES_MAX	64
+/* Addresses: a machine full of containers has one on each of their interfaces,
+ * behind its own. */
+#define IFACES_MAX	256
 #define IFACES_NAME_CAP 16
 
 struct iface_addr {
@@ -18,6 +20,6 @@ struct iface_addr {
 	struct sockaddr_storage addr; /* AF_INET or AF_INET6; no port */
 };
 
-/* Those of interfaces that are up, in the order of the interfaces; returns how
- * many were written. */
-size_t ifaces_list(struct iface_addr ret[IFACES_MAX]);
+/* Those of interfaces that are up, as the system orders them; returns how many
+ * were written. ret_left_out (may be NULL): how many there are beyond them. */
+size_t ifaces_list(struct iface_addr ret[IFACES_MAX], size_t *ret_left_out);

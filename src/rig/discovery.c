@@ -14,6 +14,7 @@
 #include "net/sockaddr.h"
 #include "net/udp.h"
 #include "rig/gate.h"
+#include "rig/questions.h"
 #include "rig/rig.h"
 #include "wire/probe.h"
 
@@ -33,8 +34,26 @@ struct discovery {
 	struct rig *rig;
 	struct probe_keys keys;
 	struct rate rate;
+	struct questions questions;
+	bool is_deaf;	    /* and it was said that it is, in some networks */
 	struct ear ears[2]; /* v4, v6 */
 };
+
+/* One that was recorded and comes again, from wherever, gets nothing, and takes
+ * nothing from the others. */
+static bool is_good(struct discovery *d, const uint8_t nonce[PROBE_NONCE_LEN])
+{
+	const uint64_t now_us = loop_now_us(d->rig->loop);
+	const enum question_kind kind =
+		questions_judge(&d->questions, nonce, now_us);
+
+	if (kind != QUESTION_NEW)
+		return kind == QUESTION_REPEATED;
+	if (!rate_take(&d->rate, now_us))
+		return false;
+	questions_add(&d->questions, nonce, now_us);
+	return true;
+}
 
 static void answer(struct udp *u, struct discovery *d, const uint8_t *data,
 		   size_t len, const struct sockaddr *from)
@@ -43,10 +62,9 @@ static void answer(struct udp *u, struct discovery *d, const uint8_t *data,
 	char text[80];
 	uint16_t port;
 
-	if (!probe_read(&d->keys, data, len, nonce) ||
-	    !rate_take(&d->rate, loop_now_us(d->rig->loop)))
+	if (!probe_read(&d->keys, data, len, nonce) || !is_good(d, nonce))
 		return;
-	port = gate_open_for(d->rig->gate, from);
+	port = gate_open_for(d->rig->gate, from, nonce);
 	log_debug("%s looks for this rig in its network: %s",
 		  sockaddr_text(from, text, sizeof(text)),
 		  port != 0 ? "answered" : "no port is free for it");
@@ -106,8 +124,12 @@ static void ear_leave_gone(struct ear *e, const struct iface_addr *list,
 	e->joined_count = kept;
 }
 
-static void ear_rejoin(struct ear *e, const struct iface_addr *list, size_t n)
+/* Returns on how many interfaces it is not heard because the system lets a
+ * socket hear no more of them. */
+static size_t ear_rejoin(struct ear *e, const struct iface_addr *list, size_t n)
 {
+	size_t deaf = 0;
+
 	ear_leave_gone(e, list, n);
 	for (size_t i = 0; i < n; i++) {
 		const unsigned iface = list[i].index;
@@ -117,24 +139,42 @@ static void ear_rejoin(struct ear *e, const struct iface_addr *list, size_t n)
 		    !ear_has_iface(e, list, n, iface))
 			continue;
 		err = udp_join(e->many, e->group, iface);
+		deaf += err == -ENOBUFS || err == -ENOMEM;
 		if (err == 0)
 			e->joined[e->joined_count++] = iface;
 		else
 			log_debug("no discovery by multicast in %s: %s",
 				  list[i].name, err_text(err));
 	}
+	return deaf;
+}
+
+/* Once while it is so. */
+static void say_deaf(struct discovery *d, size_t deaf)
+{
+	if (deaf > 0 && !d->is_deaf)
+		log_warn("laptops that look for this rig in their network are "
+			 "not heard on %zu addresses of this machine: it has "
+			 "more networks than the system lets one program "
+			 "listen in (sysctl net.ipv4.igmp_max_memberships), or "
+			 "over %d addresses. They still find it where it was "
+			 "before, and through relays",
+			 deaf, IFACES_MAX);
+	d->is_deaf = deaf > 0;
 }
 
 void discovery_rejoin(struct discovery *d)
 {
 	struct iface_addr list[IFACES_MAX];
-	const size_t n = d != NULL ? ifaces_list(list) : 0;
+	size_t deaf = 0;
+	const size_t n = d != NULL ? ifaces_list(list, &deaf) : 0;
 
 	if (d == NULL)
 		return;
 	for (size_t e = 0; e < ARRAY_LEN(d->ears); e++)
 		if (d->ears[e].many != NULL)
-			ear_rejoin(&d->ears[e], list, n);
+			deaf += ear_rejoin(&d->ears[e], list, n);
+	say_deaf(d, deaf);
 }
 
 /*

@@ -20,15 +20,10 @@
 #include "rig/door.h"
 #include "rig/places.h"
 #include "rig/rig.h"
+#include "rig/visitors.h"
 
 /* An address that the machine does not have (yet) is tried again. */
 #define RETRY_MS 5000
-
-/* Who asked for the rig, and until when the port is open for him. */
-struct visitor {
-	struct sockaddr_storage addr;
-	uint64_t until_us;
-};
 
 struct gate {
 	struct rig *rig;
@@ -40,7 +35,7 @@ struct gate {
 	size_t comer_count;
 	struct listener *ajar; /* for visitors; NULL: closed */
 	struct timer *shutting;
-	struct visitor visitors[GATE_VISITORS_MAX];
+	struct visitors visitors;
 	bool is_closed;
 };
 
@@ -283,49 +278,11 @@ void gate_places(const struct gate *g, struct places *ret)
 
 /* -- the port for those who asked ----------------------------------------- */
 
-static bool same_address(const struct sockaddr_storage *a,
-			 const struct sockaddr_storage *b)
-{
-	struct sockaddr_in a4, b4;
-	struct sockaddr_in6 a6, b6;
-
-	if (a->ss_family != b->ss_family)
-		return false;
-	memcpy(&a4, a, sizeof(a4));
-	memcpy(&b4, b, sizeof(b4));
-	memcpy(&a6, a, sizeof(a6));
-	memcpy(&b6, b, sizeof(b6));
-	return a->ss_family == AF_INET
-		       ? a4.sin_addr.s_addr == b4.sin_addr.s_addr
-		       : a6.sin6_scope_id == b6.sin6_scope_id &&
-				 memcmp(&a6.sin6_addr, &b6.sin6_addr, 16) == 0;
-}
-
-static struct visitor *visitor_find(struct gate *g,
-				    const struct sockaddr_storage *addr)
-{
-	const uint64_t now_us = loop_now_us(g->rig->loop);
-
-	for (size_t i = 0; i < GATE_VISITORS_MAX; i++)
-		if (g->visitors[i].until_us > now_us &&
-		    same_address(&g->visitors[i].addr, addr))
-			return &g->visitors[i];
-	return NULL;
-}
-
-static struct visitor *visitor_free_place(struct gate *g)
-{
-	const uint64_t now_us = loop_now_us(g->rig->loop);
-
-	for (size_t i = 0; i < GATE_VISITORS_MAX; i++)
-		if (g->visitors[i].until_us <= now_us)
-			return &g->visitors[i];
-	return NULL;
-}
-
 static void on_visitor(void *user, int fd, const struct sockaddr_storage *peer)
 {
-	if (visitor_find(user, peer) == NULL)
+	struct gate *g = user;
+
+	if (!visitors_has(&g->visitors, peer, loop_now_us(g->rig->loop)))
 		close(fd);
 	else
 		gate_enter(user, fd, peer);
@@ -350,11 +307,11 @@ static uint16_t gate_open_port(const struct gate *g)
 	return 0;
 }
 
-uint16_t gate_open_for(struct gate *g, const struct sockaddr *who)
+uint16_t gate_open_for(struct gate *g, const struct sockaddr *who,
+		       const uint8_t nonce[PROBE_NONCE_LEN])
 {
 	static const struct listener_at anywhere = { .port = 0 };
 	struct sockaddr_storage addr = { 0 };
-	struct visitor *v;
 
 	if (g->is_closed)
 		return 0;
@@ -363,16 +320,12 @@ uint16_t gate_open_for(struct gate *g, const struct sockaddr *who)
 	memcpy(&addr, who,
 	       who->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
 					  : sizeof(struct sockaddr_in));
-	v = visitor_find(g, &addr);
-	if (v == NULL)
-		v = visitor_free_place(g);
-	if (v == NULL ||
+	if (!visitors_let(&g->visitors, &addr, nonce,
+			  loop_now_us(g->rig->loop)) ||
 	    (g->ajar == NULL && listener_open(g->rig->loop, &anywhere,
 					      on_visitor, g, &g->ajar) < 0))
 		return 0;
-	v->addr = addr;
-	v->until_us = loop_now_us(g->rig->loop) + GATE_OPEN_MS * 1000;
-	timer_start(g->shutting, GATE_OPEN_MS);
+	timer_start(g->shutting, VISITORS_OPEN_US / 1000);
 	return listener_port(g->ajar);
 }
 

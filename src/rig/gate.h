@@ -10,14 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+
+#include "wire/probe.h"
 struct gate;
 struct places;
 struct rig;
 
-/* How long the port for those who asked stays open after the last one; and how
- * many addresses it knows at once. */
-#define GATE_OPEN_MS	  30000
-#define GATE_VISITORS_MAX 16
 /* As rig.listen. */
 #define GATE_PORTS_MAX 8
 
@@ -35,5 +33,6 @@ uint16_t gate_port(const struct gate *g, size_t i);
 /* Where the ports that are open lead from elsewhere. */
 void gate_places(const struct gate *g, struct places *ret);
 /* A port at which this address may knock: one of rig.listen, else the one for
- * those who asked, which is opened. 0: not now. */
-uint16_t gate_open_for(struct gate *g, const struct sockaddr *who);
+ * those who asked (rig/visitors.h), which is opened. 0: not now. */
+uint16_t gate_open_for(struct gate *g, const struct sockaddr *who,
+		       const uint8_t nonce[PROBE_NONCE_LEN]);

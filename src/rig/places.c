@@ -47,7 +47,7 @@ static void add_own(struct places *p, enum sockaddr_scope scope, uint16_t port)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
 	struct iface_addr list[IFACES_MAX];
-	const size_t n = ifaces_list(list);
+	const size_t n = ifaces_list(list, NULL);
 	char host[INET6_ADDRSTRLEN];
 
 	for (size_t f = 0; f < ARRAY_LEN(families); f++)

@@ -167,6 +167,7 @@ def test_whoever_is_in_the_network_may_ask_for_the_rig(net_world):
                  "e$i; ip addr add 10.77.$i.1/24 dev d$i; ip link set d$i up; "
                  "done")
     wait_for(lambda: groups(w.net.rig) == 20, 20)
+    w.rig_proc.wait_log(r"not heard on \d+ addresses.*igmp_max_memberships")
     w.net.rig.sh("for i in $(seq 24); do ip link del d$i; done")
     w.net.node2.sh("ip link add vz type veth peer name vz "
                    f"netns {w.net.rig.pid}; ip addr add 10.9.0.2/24 dev vz; "

@@ -346,16 +346,41 @@ def test_only_a_sound_question_is_answered(world):
     assert n >= 10
 
 
+def knocks(me, at, source, invite):
+    """Whether the port that opened lets this address in."""
+    try:
+        return greet_from(me, source, at, invite=invite)[0] == WELCOME
+    except OSError:
+        return False
+
+
 def test_a_port_opens_for_so_many_who_asked(world):
     port = freeport()
     code = listen(world, settings=f"rig:\n  probe_port: {port}\n")
-    to = ("127.0.0.1", port)
+    me, to = stranger(world, "me"), ("127.0.0.1", port)
     at = {ask(code.rig_pin, to, source=f"127.0.1.{i}")[1]
-          for i in range(1, 17)}
+          for i in range(1, 18)}
     assert len(at) == 1, at
-    assert ask(code.rig_pin, to, timeout=0.5, source="127.0.1.17") is None
-    # Those who are among them may ask again.
-    assert ask(code.rig_pin, to, source="127.0.1.5")[1] in at
+    at = at.pop()
+    # The first of them gave way to the last.
+    assert not knocks(me, at, "127.0.1.1", code.invite())
+    assert knocks(me, at, "127.0.1.17", code.invite())
+    assert knocks(me, at, "127.0.1.2", code.invite())
+
+
+def test_a_recorded_question_opens_for_few(world):
+    """Somebody hears one and sends it under many addresses: those who really
+    look for the rig still find it, although few may ask."""
+    port = freeport()
+    code = listen(world, settings=f"rig:\n  probe_port: {port}\n"
+                                  "  probes_per_minute: 10\n")
+    to, heard = ("127.0.0.1", port), os.urandom(16)
+    answers = [ask(code.rig_pin, to, timeout=0.3, source=f"127.0.1.{i}",
+                   nonce=heard) for i in range(1, 41)]
+    assert 1 <= sum(a is not None for a in answers) <= 4
+    at = ask(code.rig_pin, to, source="127.0.2.1")
+    assert at is not None
+    assert knocks(stranger(world, "me"), at[1], "127.0.2.1", code.invite())
 
 
 def test_a_device_may_have_so_many_silent_connections(world):

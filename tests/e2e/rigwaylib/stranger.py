@@ -153,10 +153,10 @@ def answer_port(pin, nonce, data):
     return struct.unpack(">H", data[24:26])[0] if data[26:] == want else None
 
 
-def ask(pin, to, timeout=3.0, iface=None, source=None):
+def ask(pin, to, timeout=3.0, iface=None, source=None, nonce=None):
     """Asks one address or a group; returns (from, port) of the first sound
-    answer, or None."""
-    nonce = os.urandom(16)
+    answer, or None. With a nonce: the same question again."""
+    nonce = nonce or os.urandom(16)
     info = socket.getaddrinfo(to[0], to[1], type=socket.SOCK_DGRAM)[0]
     with socket.socket(info[0], socket.SOCK_DGRAM) as s:
         s.settimeout(timeout)
