@@ -197,12 +197,36 @@ static int invite_again(struct book *b, struct invite *i,
 	return 0;
 }
 
+/* Nothing stands against it. */
+static int invite_add(struct book *b, const struct invite_params *p,
+		      char text[static BOOK_TEXT_CAP])
+{
+	struct invite *i = invite_new(b, p->fleet, p->id, p->hash);
+	int err;
+
+	if (i == NULL) {
+		snprintf(text, BOOK_TEXT_CAP, "the relay is out of memory");
+		return RW_ERR_NOMEM;
+	}
+	i->role = p->role;
+	i->issuer = p->issuer;
+	i->issued = p->now;
+	i->expires = p->now + (int64_t)p->ttl_s;
+	i->uses = (uint16_t)p->uses;
+	i->is_first = p->is_first;
+	err = book_save_invites(b);
+	if (err < 0) {
+		invite_free(b, i);
+		return say_disk(err, text);
+	}
+	return 0;
+}
+
 int book_invite(struct book *b, const struct invite_params *p,
 		char text[static BOOK_TEXT_CAP])
 {
 	struct invite *i = invite_find(b, p->id);
 	size_t open;
-	int err;
 
 	if (i == NULL && p->ttl_s == 0)
 		return 0; /* withdrawn, and never known here */
@@ -227,33 +251,37 @@ int book_invite(struct book *b, const struct invite_params *p,
 			 open);
 		return RW_ERR_LIMIT;
 	}
-	i = invite_new(b, p->fleet, p->id, p->hash);
-	if (i == NULL) {
-		snprintf(text, BOOK_TEXT_CAP, "the relay is out of memory");
-		return RW_ERR_NOMEM;
-	}
-	i->role = p->role;
-	i->issuer = p->issuer;
-	i->issued = p->now;
-	i->expires = p->now + (int64_t)p->ttl_s;
-	i->uses = (uint16_t)p->uses;
-	i->is_first = p->is_first;
-	err = book_save_invites(b);
-	if (err < 0) {
-		invite_free(b, i);
-		return say_disk(err, text);
-	}
-	return 0;
+	return invite_add(b, p, text);
 }
 
 /* -- judging -------------------------------------------------------------- */
+
+static void say_used(const struct invite *i, const struct invite_use *use,
+		     const struct redeem_try *t, char *text)
+{
+	char when[FORMAT_CAP], who[PIN_SHORT_LEN + 1];
+
+	format_time(use->at, when);
+	pin_short(&use->pin, who);
+	if (use->is_revoked && pin_eq(&use->pin, &t->pin))
+		snprintf(text, BOOK_TEXT_CAP,
+			 "the code was used at %s by this machine, which was "
+			 "removed since; ask for a new one",
+			 when);
+	else
+		snprintf(text, BOOK_TEXT_CAP,
+			 "the code was used at %s by %s; if that was not you: "
+			 "rigway %s remove %s",
+			 when, who, i->role == RELAY_RIG ? "relay" : "rig",
+			 who);
+}
 
 /* Whether the key may use i now; *ret_again when it has used it before. */
 static int invite_judge(const struct invite *i, const struct redeem_try *t,
 			bool *ret_again, char *text)
 {
 	const struct invite_use *use = invite_find_use(i, &t->pin);
-	char when[FORMAT_CAP], who[PIN_SHORT_LEN + 1];
+	char when[FORMAT_CAP];
 
 	if (t->now < i->issued) {
 		snprintf(text, BOOK_TEXT_CAP,
@@ -277,21 +305,7 @@ static int invite_judge(const struct invite *i, const struct redeem_try *t,
 	*ret_again = use != NULL && !use->is_revoked;
 	if (*ret_again || (use == NULL && i->used_count < i->uses))
 		return 0;
-	if (use == NULL)
-		use = &i->used[i->used_count - 1];
-	format_time(use->at, when);
-	pin_short(&use->pin, who);
-	if (use->is_revoked && pin_eq(&use->pin, &t->pin))
-		snprintf(text, BOOK_TEXT_CAP,
-			 "the code was used at %s by this machine, which was "
-			 "removed since; ask for a new one",
-			 when);
-	else
-		snprintf(text, BOOK_TEXT_CAP,
-			 "the code was used at %s by %s; if that was not you: "
-			 "rigway %s remove %s",
-			 when, who, i->role == RELAY_RIG ? "relay" : "rig",
-			 who);
+	say_used(i, use != NULL ? use : &i->used[i->used_count - 1], t, text);
 	return RW_ERR_USED;
 }
 
@@ -345,10 +359,28 @@ static int redeem_admit(struct book *b, struct invite *i, struct redeem_try *t,
 	return say_disk(err, text);
 }
 
+/* That it was used, by whom and when. */
+static int redeem_note(struct book *b, struct invite *i,
+		       const struct redeem_try *t, char *text)
+{
+	const struct invite_use use = { .pin = t->pin, .at = t->now };
+	int err;
+
+	if (invite_add_use(i, &use) < 0) {
+		snprintf(text, BOOK_TEXT_CAP, "the relay is out of memory");
+		return RW_ERR_NOMEM;
+	}
+	err = book_save_invites(b);
+	if (err < 0) {
+		i->used_count--;
+		return say_disk(err, text);
+	}
+	return 0;
+}
+
 int book_redeem(struct book *b, const struct redeem_try *t, struct fleet **ret,
 		char text[static BOOK_TEXT_CAP])
 {
-	const struct invite_use use = { .pin = t->pin, .at = t->now };
 	struct redeem_try copy = *t;
 	uint8_t hash[HASH_LEN];
 	struct invite *i;
@@ -375,16 +407,9 @@ int book_redeem(struct book *b, const struct redeem_try *t, struct fleet **ret,
 		if (book_find_in(b, &t->pin, i->fleet) == NULL &&
 		    i->fleet->device_count >= b->limits.devices)
 			return redeem_admit(b, i, &copy, text);
-		if (invite_add_use(i, &use) < 0) {
-			snprintf(text, BOOK_TEXT_CAP,
-				 "the relay is out of memory");
-			return RW_ERR_NOMEM;
-		}
-		err = book_save_invites(b);
-		if (err < 0) {
-			i->used_count--;
-			return say_disk(err, text);
-		}
+		err = redeem_note(b, i, t, text);
+		if (err < 0)
+			return err;
 	}
 	err = redeem_admit(b, i, &copy, text);
 	if (err == 0)

@@ -120,21 +120,14 @@ static void on_wake(void *user, uint64_t away_ms)
 
 static void relay_on_stop_timer(void *user);
 
-int relay_new(const struct relay_params *params, struct relay **ret,
-	      char **ret_err)
+/* All of it that cannot fail. */
+static struct relay *relay_make(const struct relay_params *params)
 {
 	struct relay *r = xcalloc(1, sizeof(*r));
 	const struct settings_relay *s = params->settings;
-	struct splicer_params sp = {
-		.loop = params->loop,
-		.max_pipes = (size_t)s->max_pipes,
-		.silence_ms = s->idle_timeout_ms,
-		.flush_ms = s->flush_timeout_ms,
-	};
 	const struct wake_params wp = { .loop = params->loop,
 					.on_wake = on_wake,
 					.user = r };
-	int err;
 
 	r->params = *params;
 	r->loop = params->loop;
@@ -153,6 +146,22 @@ int relay_new(const struct relay_params *params, struct relay **ret,
 	r->ready = flusher_new(r->loop, meet_on_ready, r);
 	r->stopping = timer_new(r->loop, relay_on_stop_timer, r);
 	r->wake = wake_new(&wp);
+	return r;
+}
+
+int relay_new(const struct relay_params *params, struct relay **ret,
+	      char **ret_err)
+{
+	const struct settings_relay *s = params->settings;
+	const struct splicer_params sp = {
+		.loop = params->loop,
+		.max_pipes = (size_t)s->max_pipes,
+		.silence_ms = s->idle_timeout_ms,
+		.flush_ms = s->flush_timeout_ms,
+	};
+	struct relay *r = relay_make(params);
+	int err;
+
 	*ret_err = NULL;
 	err = tls_ctx_new(params->key, TLS_SERVER, RELAY_ALPN, &r->ctx);
 	if (err == 0)
