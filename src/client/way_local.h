@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the way's files share: way.c has the session and who wants it,
- * way_dials.c what is dialled, way_links.c which connections are kept, and
- * way_report.c what is told. One set
- * of flags, and settle() in way.c is the one place that acts on them, outside
- * of everybody's callbacks. Nothing else includes this.
+ * way_phase.c whether it may have one, way_dials.c what is dialled, way_links.c
+ * which connections are kept, and way_report.c what is told. Callbacks change
+ * states, and settle() in way.c is the one place that acts on them, outside of
+ * everybody's callbacks. Nothing else includes this.
  */
 #pragma once
 #include "client/way.h"

@@ -118,3 +118,68 @@ void way_report(const struct way *way, struct way_report *ret)
 					    ? (way->race.next_us - now) / 1000
 					    : 0;
 }
+
+/* -- the paths */
+
+static const char *state_of(const struct way *way, const struct path *p)
+{
+	if (way->path == p->id)
+		return "in use";
+	if (p->in_line > 0)
+		return "in line";
+	if (p->dials > 0)
+		return "dialled";
+	if (p->failed != 0 && p->failed >= p->worked)
+		return "failed";
+	return p->worked != 0 ? "worked" : "untried";
+}
+
+bool way_path(const struct way *way, size_t i, struct path_report *ret)
+{
+	const struct path *p = &way->race.paths[i];
+	struct session_stats stats = { .rtt_us = 0 };
+
+	if (i >= way->race.count)
+		return false;
+	*ret = (struct path_report){
+		.kind = path_kind_name(p->kind),
+		.state = state_of(way, p),
+		.text = p->text,
+		.tried = p->tried,
+		.failed = p->failed,
+		.worked = p->worked,
+		.rtt_us = p->rtt_us,
+	};
+	path_label(p, ret->label);
+	if (way->path == p->id && way->session != NULL) {
+		session_stats(way->session, &stats);
+		ret->rtt_us = stats.rtt_us;
+	}
+	return true;
+}
+
+const char *way_path_why(const struct way *way)
+{
+	bool is_better = false;
+	unsigned others = 0;
+
+	if (!way_is_live(way))
+		return "";
+	for (size_t i = 0; i < way->race.count; i++) {
+		const struct path *p = &way->race.paths[i];
+
+		is_better |= p->kind < way->kind;
+		others += p->id != way->path && p->kind == way->kind;
+	}
+	switch (way->kind) {
+	case PATH_LAN: return "in the same network";
+	case PATH_DIRECT: return "no relay is needed";
+	case PATH_RELAY: break;
+	}
+	if (way->env->paths == WAY_PATHS_RELAY)
+		return "client.paths allows relays only";
+	if (is_better)
+		return "no direct path answered";
+	return others > 0 ? "this relay answered first"
+			  : "the only path that is known";
+}

@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
-#include "base/err.h"
+#include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -15,33 +14,7 @@
 #include "cmd/cmd.h"
 #include "cmd/rig_parts.h"
 #include "cmd/show.h"
-#include "rig/admin.h"
 #include "rig/agent.h"
-#include "rig/issue.h"
-#include "rig/places.h"
-#include "rig/policy.h"
-#include "rig/reach.h"
-#include "rig/register.h"
-#include "rig/removal.h"
-
-int rig_fail(const char *text)
-{
-	fprintf(stderr, "rigway rig: %s\n", text);
-	return EXIT_FAILED;
-}
-
-int rig_fail_free(char *text)
-{
-	rig_fail(text != NULL ? text : "failed");
-	free(text);
-	return EXIT_FAILED;
-}
-
-int rig_misuse(const char *text, const char *word)
-{
-	fprintf(stderr, "rigway rig: '%s' %s\n", word, text);
-	return command_misuse("rig");
-}
 
 /* -- arguments ------------------------------------------------------------- */
 

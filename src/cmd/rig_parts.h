@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was typed after `rigway rig`, and the verbs that ask the rig that runs,
- * or do it on the files of one that rests (rig_verbs.c). Each returns the exit
- * status; what went wrong was printed.
+ * What was typed after `rigway rig`, the verbs (rig_verbs.c and others), and
+ * how each asks the rig that runs, or the files of one that rests
+ * (rig_parts.c). A verb returns the exit status; what went wrong was printed.
  */
 #pragma once
 #include <jansson.h>
