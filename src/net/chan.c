@@ -26,12 +26,30 @@ static void chan_on_handle_closed(uv_handle_t *h)
 	free(c);
 }
 
+/* Of the ends of connections those that lost packets may account for: not what
+ * one of us closed because it needs it no more. */
+static void chan_note_death(struct chan *c, int err)
+{
+	const uint64_t now_us = loop_now_us(c->ll->loop);
+	enum sock_loss loss;
+
+	if (c->is_detached || err == 0 || err == RW_ERR_CLOSING ||
+	    !sock_is_tcp(&c->sock))
+		return;
+	loss = sock_loss(sock_fd(&c->sock));
+	if (loss == SOCK_LOST_OURS ||
+	    (loss == SOCK_LOST_ONCE && err != RW_ERR_TRUNCATED))
+		narrow_died(&c->ll->narrow, now_us - c->born_us, now_us);
+}
+
 void chan_end(struct chan *c, int err)
 {
 	if (c->state == CHAN_CLOSING)
 		return;
-	if (c->state != CHAN_FINISHING)
+	if (c->state != CHAN_FINISHING) {
 		c->err = err; /* else the one that chan_finish() was given */
+		chan_note_death(c, err);
+	}
 	c->state = CHAN_CLOSING;
 	timer_free(c->finish);
 	c->finish = NULL;
@@ -88,6 +106,7 @@ int chan_open_fd(uv_loop_t *loop, int fd, const struct chan_ops *ops,
 		return RW_ERR_NOMEM;
 	}
 	c->ll = loop_local(loop);
+	c->born_us = loop_now_us(loop);
 	c->ops = ops;
 	c->user = user;
 	c->kick.on_turn = chan_on_kick;

@@ -29,7 +29,8 @@ struct chan {
 	const struct chan_ops *ops;
 	void *user;
 	enum chan_state state;
-	int err;	    /* for on_closed */
+	int err; /* for on_closed */
+	uint64_t born_us;
 	struct tls *tls;    /* NULL without TLS */
 	struct buf rest;    /* plaintext that on_data left */
 	struct buf out;	    /* to be sent; TLS writes here */

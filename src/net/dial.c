@@ -213,6 +213,10 @@ static int attempt_begin(struct attempt *a, const union addr *addr)
 		loop_shortage(a->d->ll, -r);
 		return dial_error(r);
 	}
+	/* Only where the other end is one of us: see net/narrow.h. */
+	if (a->d->p.peer_is_proven)
+		narrow_apply(&a->d->ll->narrow, a->fd, &addr->any,
+			     loop_now_us(a->d->ll->loop));
 	a->d->pending++;
 	r = connect(a->fd, &addr->any, addr_len(addr));
 	/* Also a connection made at once is reported by the poll. */

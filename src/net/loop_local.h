@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "base/list.h"
+#include "net/narrow.h"
 
 /* One read takes so much; more waits for the next turn, so that a bulk
  * connection does not keep the others waiting. */
@@ -62,6 +63,7 @@ struct loop_local {
 	uint8_t *read_mem;  /* LOOP_READ_LEN: ciphertext of one read */
 	uint8_t *plain_mem; /* LOOP_PLAIN_LEN: its plaintext */
 	bool is_closing;
+	struct narrow narrow;
 	/* loop_on_shortage(); NULL, 0 before the first. */
 	void (*on_shortage)(void *user, int err);
 	void *shortage_user;

@@ -6,3 +6,11 @@
 /* The smoothed round trip to the other end, in microseconds; 0 where it is not
  * known. */
 uint64_t sock_rtt_us(int fd);
+/* What got lost on the way. */
+enum sock_loss {
+	SOCK_LOST_NONE, /* nothing, as far as is known */
+	SOCK_LOST_ONCE, /* something, to or from here; it may have come since */
+	SOCK_LOST_OURS, /* what was sent, again and again, is not acknowledged
+			 */
+};
+enum sock_loss sock_loss(int fd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The round trip that Linux has measured on a TCP socket. */
+/* What Linux has measured on a TCP socket. */
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "net/rtt.h"
@@ -14,4 +14,19 @@ uint64_t sock_rtt_us(int fd)
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
 		return 0;
 	return info.tcpi_rtt;
+}
+
+enum sock_loss sock_loss(int fd)
+{
+	struct tcp_info info = { .tcpi_rtt = 0 };
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return SOCK_LOST_NONE;
+	if (info.tcpi_total_retrans > 0 && info.tcpi_unacked > 0)
+		return SOCK_LOST_OURS;
+	/* Out of order: something that came before it was missing. */
+	return info.tcpi_total_retrans > 0 || info.tcpi_rcv_ooopack > 0
+		       ? SOCK_LOST_ONCE
+		       : SOCK_LOST_NONE;
 }

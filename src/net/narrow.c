@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/narrow.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "net/sockaddr.h"
+
+void narrow_died(struct narrow *n, uint64_t lived_us, uint64_t now_us)
+{
+	if (lived_us > NARROW_YOUNG_US ||
+	    (n->last_us != 0 && now_us < n->last_us + NARROW_APART_US))
+		return;
+	if (n->last_us == 0 || now_us > n->last_us + NARROW_SOON_US)
+		n->deaths = 0;
+	n->last_us = now_us;
+	if (++n->deaths >= NARROW_DEATHS)
+		n->until_us = now_us + NARROW_FOR_US;
+}
+
+bool narrow_is_on(const struct narrow *n, uint64_t now_us)
+{
+	return now_us < n->until_us;
+}
+
+void narrow_apply(const struct narrow *n, int fd, const struct sockaddr *to,
+		  uint64_t now_us)
+{
+	const int bytes = NARROW_SEGMENT;
+
+	/* A kernel that does not want to is no reason not to dial. */
+	if (narrow_is_on(n, now_us) && sockaddr_scope(to) != SOCKADDR_LOOPBACK)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &bytes,
+				 sizeof(bytes));
+}

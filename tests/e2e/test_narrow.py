@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""A path on which large packets vanish without a word: a tunnel behind a router
+whose "too big" is filtered. What is small passes, so everything greets well."""
+import pytest
+
+from rigwaylib import flow, proc
+from rigwaylib.poll import wait_for
+
+N = 3_000_000
+
+
+def narrow(router, device):
+    router.sh("nft 'add chain inet filter out { type filter hook output "
+              "priority 0; }'; nft add rule inet filter out icmp type "
+              "destination-unreachable drop; "
+              f"ip link set {device} mtu 1200")
+
+
+@pytest.mark.parametrize("who", ["rig", "laptop"])
+@pytest.mark.parametrize("what", ["download", "upload"])
+def test_bytes_flow_where_large_packets_vanish(net_world, who, what):
+    w = net_world.up()
+    service = ("source", 0, N) if what == "download" else ("sink",)
+    port = w.forward(w.rig.service(*service).port)
+    out = (who == "rig") == (what == "download")
+    narrow(w.net.router_a if who == "rig" else w.net.router_b,
+           "wan0" if out else "lan0")
+    r = w.laptop.exec(*proc.python(flow.__file__, what, "127.0.0.1", port, N),
+                      check=0, timeout=60)
+    assert '"right": true' in r.out, repr(r)
+    # It stays so: what is dialled from now on needs not learn it again.
+    cuts = w.laptop.json("status")["rigs"][0]["resumed"]
+    assert cuts > 0, "the path was not narrow"
+    w.laptop.rigway("reconnect")
+    wait_for(lambda: w.online(), 15)
+    before = w.laptop.json("status")["rigs"][0]["resumed"]
+    w.laptop.exec(*proc.python(flow.__file__, what, "127.0.0.1", port, N),
+                  check=0, timeout=60)
+    assert w.laptop.json("status")["rigs"][0]["resumed"] == before
