@@ -89,7 +89,7 @@ static int take_option(struct rig_typed *a, int opt)
 		    a->expires_ms < 1000 ||
 		    a->expires_ms > (uint64_t)INVITE_TTL_MAX * 1000)
 			return rig_misuse(
-				"is not a time from 1s to 30d, such as "
+				"is not a time from 1s to 365d, such as "
 				"90s, 2h or 7d",
 				optarg);
 		return 0;

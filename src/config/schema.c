@@ -87,6 +87,8 @@ static const struct setting rows[] = {
 	  "Devices that may be admitted to this rig." },
 	{ "rig.max_invites", SETTING_INT, AT(rig.max_invites), 1, 4096, "64",
 	  "Invites of this rig that are open at once." },
+	{ "rig.max_invite_life", SETTING_DURATION, AT(rig.max_invite_life_ms), MINUTE, 365 * 24 * HOUR, "720h",
+	  "The longest life of an invite of this rig, for whoever makes it." },
 	{ "rig.max_sessions", SETTING_INT, AT(rig.max_sessions), 1, 4096, "64",
 	  "Laptops that are connected, or away and kept, at once." },
 	{ "rig.dials_per_minute", SETTING_INT, AT(rig.dials_per_minute), 1, 60000, "600",

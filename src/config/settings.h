@@ -60,6 +60,7 @@ struct settings_rig {
 	uint64_t connect_timeout_ms;
 	int max_devices;
 	int max_invites;
+	uint64_t max_invite_life_ms;
 	int max_sessions;
 	int dials_per_minute;
 	int strangers_per_minute;     /* of keys that show a code */

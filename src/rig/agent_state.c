@@ -130,8 +130,11 @@ static int read_devices(const struct agent_open *o, struct agent_state *s,
 static int read_invites(const struct agent_open *o, struct agent_state *s,
 			const char *path, char **ret_err)
 {
-	return invites_load(&s->invites, path,
-			    (size_t)o->settings->rig.max_invites, ret_err);
+	int err = invites_load(&s->invites, path,
+			       (size_t)o->settings->rig.max_invites, ret_err);
+
+	s->invites.max_ttl_s = o->settings->rig.max_invite_life_ms / 1000;
+	return err;
 }
 
 static int read_relays(const struct agent_open *o, struct agent_state *s,

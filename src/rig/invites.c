@@ -128,7 +128,9 @@ static int invites_on_row(void *user, struct state_row *row)
 int invites_load(struct invites *v, const char *path, size_t max,
 		 char **ret_err)
 {
-	*v = (struct invites){ .path = xstrdup(path), .max = max };
+	*v = (struct invites){ .path = xstrdup(path),
+			       .max = max,
+			       .max_ttl_s = INVITE_TTL_MAX };
 
 	int err = state_load(path, &format, invites_on_row, v, ret_err);
 
@@ -262,12 +264,13 @@ static void invites_trim(struct invites *v, int64_t now)
 int invites_make(struct invites *v, const struct invite_params *p,
 		 uint8_t ret_bits[CODE_BITS_LEN], const struct invite **ret)
 {
-	const uint64_t ttl_s = p->ttl_s > 0 ? p->ttl_s : INVITE_TTL_S;
+	const uint64_t ttl_s =
+		p->ttl_s > 0 ? p->ttl_s : MIN(INVITE_TTL_S, v->max_ttl_s);
 	const char *services = p->services != NULL ? p->services : "";
 	uint8_t bits[CODE_BITS_LEN];
 	struct secret relay, rig;
 
-	if (p->uses > INVITE_USES_MAX || ttl_s > INVITE_TTL_MAX ||
+	if (p->uses > INVITE_USES_MAX || ttl_s > v->max_ttl_s ||
 	    strlen(services) >= DEVICE_SERVICES_CAP)
 		return RW_ERR_FORMAT;
 	invites_prune(v, p->now);

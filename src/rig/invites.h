@@ -17,7 +17,7 @@
 
 #define INVITE_USES_MAX 64
 #define INVITE_TTL_S	(24 * 3600)
-#define INVITE_TTL_MAX	(30 * 24 * 3600)
+#define INVITE_TTL_MAX	(365 * 24 * 3600) /* whatever the settings say */
 /* An expired invite can still say so for this long. */
 #define INVITE_KEEP_S	(7 * 24 * 3600)
 #define INVITE_TEXT_CAP 400
@@ -46,7 +46,9 @@ struct invites {
 	char *path;
 	struct invite *rows;
 	size_t count, cap;
-	size_t max;   /* open ones */
+	size_t max; /* open ones */
+	/* Of one that is made; INVITE_TTL_MAX, or set after invites_load(). */
+	uint64_t max_ttl_s;
 	bool unsaved; /* keys are barred of which the file does not know */
 };
 
@@ -59,7 +61,8 @@ struct invite_params {
 	const char *services; /* NULL or "": for an owner's laptop */
 	const struct pin *by; /* the laptop that asks; NULL: made here */
 	uint16_t uses;	      /* 0: one */
-	uint64_t ttl_s;	      /* 0: INVITE_TTL_S */
+	uint64_t ttl_s;	      /* 0: INVITE_TTL_S, or less where that is too
+			       * much */
 	int64_t now;
 };
 

@@ -64,6 +64,7 @@ int issue_make(struct invites *v, const struct issuer *by,
 		.kind = CODE_CLIENT,
 		.rig_pin = *by->pin,
 	};
+	char longest[FORMAT_CAP];
 	const struct invite *inv;
 	int err;
 
@@ -77,8 +78,11 @@ int issue_make(struct invites *v, const struct issuer *by,
 			 "this rig has as many open codes as it may "
 			 "(rig.max_invites): wait until some have expired");
 	else if (err == RW_ERR_FORMAT)
-		str_copy(text, INVITE_TEXT_CAP,
-			 "a code may be used 1 to 64 times and for up to 30d");
+		snprintf(text, INVITE_TEXT_CAP,
+			 "a code may be used 1 to %d times, and for up to %s "
+			 "(rig.max_invite_life)",
+			 INVITE_USES_MAX,
+			 format_duration(v->max_ttl_s * 1000, longest));
 	else if (err != 0)
 		snprintf(text, INVITE_TEXT_CAP, "%s: %s", v->path,
 			 err_text(err));

@@ -31,6 +31,17 @@ def test_devices(world):
     refused(w, r"max_devices")
 
 
+def test_the_life_of_codes(world):
+    w = up(world, max_invite_life="1h")
+    says = r"up to 1h \(rig\.max_invite_life"
+    w.rig.fails("rig", "invite", "--expires", "2h", says=says)
+    w.laptop.fails("invite", "--expires", "2h", says=says)
+    # Where nothing is said, it is as long as it may be.
+    w.home("another").rigway("join", w.client_code())
+    assert w.rig_proc.stop() == 0
+    w.rig.fails("rig", "invite", "--expires", "2h", says=says)
+
+
 def test_sessions(world):
     w = up(world, max_sessions=1)
     refused(w, r"max_sessions")
@@ -113,7 +124,7 @@ def count_open(service):
 
 @pytest.mark.parametrize("argv", [
     ["frob"], ["invite", "--uses", "0"], ["invite", "--uses", "65"],
-    ["invite", "--expires", "5"], ["invite", "--expires", "90d"],
+    ["invite", "--expires", "5"], ["invite", "--expires", "366d"],
     ["invite", "--guest", "99999"], ["invite", "--name", "x"],
     ["invite", "ssh"], ["devices", "--uses", "2"], ["remove"],
     ["remove", "a", "b"], ["--name", "a b"], ["--log-level", "loud"],

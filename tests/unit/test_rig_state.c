@@ -513,6 +513,12 @@ static void uses_and_life_of_an_invite_have_a_limit(void **state)
 	params.ttl_s++;
 	assert_int_equal(make(p, &params, &s), RW_ERR_FORMAT);
 	assert_int_equal(p->v.count, 1);
+	p->v.max_ttl_s = 60; /* rig.max_invite_life */
+	params.ttl_s = 61;
+	assert_int_equal(make(p, &params, &s), RW_ERR_FORMAT);
+	params.ttl_s = 0;
+	assert_int_equal(make(p, &params, &s), 0);
+	assert_int_equal(p->v.rows[1].expires, NOW + 60);
 }
 
 static void the_file_holds_no_secret(void **state)
