@@ -86,6 +86,7 @@ int daemon_save_rigs(struct daemon *d)
 {
 	int err = rigs_save(&d->rigs);
 
+	d->rigs_unsaved = err < 0;
 	if (err == 0)
 		refresh_ssh(d);
 	return err;
@@ -96,7 +97,7 @@ static void on_welcome(void *user, struct rigs_row *row, bool changed)
 	struct daemon *d = user;
 	int err;
 
-	if (row->pending || !changed)
+	if (row->pending || !(changed || d->rigs_unsaved))
 		return;
 	err = daemon_save_rigs(d);
 	if (err < 0)

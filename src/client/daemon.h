@@ -30,6 +30,8 @@ struct daemon {
 	struct budget budget;
 	struct way_env env;
 	struct rigs rigs;
+	bool rigs_unsaved; /* the file lacks what a rig said: the disk was
+			    * full. It is written with the next WELCOME. */
 	struct forwards forwards;
 	struct directory *directory; /* who is online */
 	struct local *local;

@@ -453,6 +453,28 @@ def test_a_full_disk_loses_nothing(small, what, full):
     w.echo_through(w.forward(w.rig.service("echo").port))
 
 
+def test_what_a_rig_says_on_a_full_disk_is_written_later(small):
+    w = small
+    d = w.disks["laptop"]
+    echo = w.forward(w.rig.service("echo").port)
+    rigs, = glob.glob(os.path.join(d.path, "state", "*", "client", "rigs"))
+
+    def is_written():
+        with open(rigs) as f:
+            return "desk.example.org" in f.read()
+    d.fill()
+    assert w.rig_proc.stop() == 0
+    port = freeport()
+    w.rig.settings(f"rig:\n  listen: {port}\n"
+                   f"  public: desk.example.org:{port}\n")
+    w.start_rig()
+    w.echo_through(echo)
+    assert not is_written()
+    d.free()
+    w.laptop.rigway("reconnect")
+    wait_for(is_written, what="the rig's new address in the file")
+
+
 @pytest.mark.parametrize("role", ["relay", "rig", "client"])
 def test_a_first_start_on_a_full_disk(world, role):
     why = disk.reason_without()
