@@ -17,12 +17,15 @@
 /* Plaintext encrypted before one write: enough to make the call cheap, few
  * enough that a keystroke does not wait behind it. */
 #define BATCH_BYTES (16 * FRAME_MAX)
+/* A timer that stands so long before the next tick would wake for nothing. */
+#define NEEDLESS_US 250000
 
 struct driver {
 	uv_loop_t *loop;
 	struct flusher *flusher;
 	struct timer *timer;
-	uint64_t timer_at; /* 0: not running */
+	uint64_t timer_at;	 /* 0: not running */
+	struct driven *timer_of; /* whose tick that is; only compared */
 	struct map by_session;
 	struct list all, dirty;
 };
@@ -241,13 +244,39 @@ void *bearer_user(const struct carrier *c)
 /* --- the driver -------------------------------------------------------------
  */
 
-/* The timer stands at the nearest tick of all sessions. */
-static void set_timer(struct driver *d, uint64_t at, uint64_t now_us)
+/* Who is to be ticked next; NULL: nobody, ever. */
+static struct driven *nearest(struct driver *d)
 {
-	if (at == UINT64_MAX || (d->timer_at != 0 && d->timer_at <= at))
+	struct driven *found = NULL;
+
+	list_for_each (it, &d->all) {
+		struct driven *v = container_of(it, struct driven, all);
+
+		if (v->tick_at != UINT64_MAX &&
+		    (found == NULL || v->tick_at < found->tick_at))
+			found = v;
+	}
+	return found;
+}
+
+/* The timer stands at the nearest tick of all sessions, or a little before:
+ * ticks that move on under traffic are not followed each time. */
+static void set_timer(struct driver *d, struct driven *v, uint64_t now_us)
+{
+	const bool needless = d->timer_at != 0 && d->timer_of == v &&
+			      v->tick_at > d->timer_at + NEEDLESS_US;
+
+	if (needless)
+		v = nearest(d);
+	else if (d->timer_at != 0 && d->timer_at <= v->tick_at)
 		return;
-	d->timer_at = at;
-	timer_start(d->timer, at > now_us ? (at - now_us + 999) / 1000 : 0);
+	if (v == NULL || v->tick_at == UINT64_MAX)
+		return;
+	d->timer_at = v->tick_at;
+	d->timer_of = v;
+	timer_start(d->timer, v->tick_at > now_us
+				      ? (v->tick_at - now_us + 999) / 1000
+				      : 0);
 }
 
 static void run_session(struct driver *d, struct driven *v)
@@ -267,7 +296,7 @@ static void run_session(struct driver *d, struct driven *v)
 	}
 	if (more)
 		driver_wake(d, v->s);
-	set_timer(d, v->tick_at, now_us);
+	set_timer(d, v, now_us);
 }
 
 static void on_flush(void *user)
@@ -284,7 +313,7 @@ static void on_flush(void *user)
 static void on_timer(void *user)
 {
 	struct driver *d = user;
-	uint64_t now_us = loop_now_us(d->loop), next = UINT64_MAX;
+	uint64_t now_us = loop_now_us(d->loop);
 
 	d->timer_at = 0;
 	list_for_each (it, &d->all) {
@@ -293,9 +322,8 @@ static void on_timer(void *user)
 		if (v->tick_at <= now_us)
 			driver_wake(d, v->s);
 		else
-			next = MIN(next, v->tick_at);
+			set_timer(d, v, now_us);
 	}
-	set_timer(d, next, now_us);
 }
 
 int driver_new(uv_loop_t *loop, struct driver **ret)

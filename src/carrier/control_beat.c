@@ -67,9 +67,11 @@ void control_on_beat(void *user)
 void control_heard(struct control *c)
 {
 	c->heard_us = loop_now_us(c->loop);
-	if (c->pinged_us != 0)
+	if (c->pinged_us != 0) {
 		c->rtt_us = c->heard_us - c->pinged_us;
-	c->pinged_us = 0;
+		c->pinged_us = 0;
+		control_beat(c); /* its deadlines are over */
+	}
 	if (!c->is_doubted)
 		return;
 	c->is_doubted = false;

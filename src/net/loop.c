@@ -12,8 +12,6 @@
 #include "net/loop_local.h"
 #include "net/resolve.h"
 
-/* How often idle buffers and half-closed sockets are looked at. */
-#define SWEEP_MS  1000
 #define EBB_CONNS 64 /* fewer are not worth a look */
 /* What loop_run_close() grants the system's resolver, which nobody can stop. */
 #define CLOSE_WAIT_MS 2000
@@ -160,6 +158,12 @@ void timer_start(struct timer *t, uint64_t ms)
 	t->due_ms = uv_now(t->uv.loop) + ms;
 	t->is_put_off = false;
 	CHECK(uv_timer_start(&t->uv, timer_on_fire, ms, 0) == 0);
+}
+
+void timer_start_second(struct timer *t)
+{
+	uv_update_time(t->uv.loop);
+	timer_start(t, 1000 - uv_now(t->uv.loop) % 1000);
 }
 
 void timer_stop(struct timer *t)
@@ -399,7 +403,7 @@ static void loop_on_sweep(void *user)
 	if (ll->sweeps++ % 5 == 0)
 		loop_sweep_watched(ll);
 	if (!list_is_empty(&ll->warm) || !list_is_empty(&ll->watched))
-		timer_start(ll->sweep, SWEEP_MS);
+		timer_start_second(ll->sweep);
 }
 
 void loop_on_shortage(uv_loop_t *loop, void (*on_shortage)(void *user, int err),
@@ -483,7 +487,7 @@ void loop_defer(struct loop_local *ll, struct deferred *d)
 static void loop_sweep_start(struct loop_local *ll)
 {
 	if (!timer_is_running(ll->sweep) && !ll->is_closing)
-		timer_start(ll->sweep, SWEEP_MS);
+		timer_start_second(ll->sweep);
 }
 
 void loop_warm(struct loop_local *ll, struct warm *w)

@@ -30,6 +30,10 @@ struct timer *timer_new(uv_loop_t *loop, void (*on_fire)(void *user),
 			void *user);
 /* Fires once, ms from now; a running timer starts anew. */
 void timer_start(struct timer *t, uint64_t ms);
+/* The same at the next whole second of the machine's clock, 1 to 1000 ms from
+ * now: for what is looked at about once a second, so that all of it, in all
+ * processes, costs one wake-up. */
+void timer_start_second(struct timer *t);
 void timer_stop(struct timer *t);
 bool timer_is_running(const struct timer *t);
 /* It never fires again; the memory comes back from the loop. NULL is fine, and

@@ -30,7 +30,10 @@ static uint64_t pass(struct wake *w)
 
 	w->awake_us = awake;
 	w->always_us = always;
-	timer_start(w->timer, w->p.tick_ms);
+	if (w->p.tick_ms == WAKE_TICK_MS)
+		timer_start_second(w->timer);
+	else
+		timer_start(w->timer, w->p.tick_ms);
 	return passed / 1000 - MIN(passed / 1000, w->p.tick_ms);
 }
 

@@ -94,6 +94,18 @@ static void on_turn(void *user)
 	splicer_reap(sp);
 }
 
+/* Often enough for the shortest of the times it looks after. */
+static void splicer_rest(struct splicer *sp)
+{
+	const uint64_t ms =
+		MIN(sp->params.silence_ms, sp->params.flush_ms) / 4 + 1;
+
+	if (ms < 1000)
+		timer_start(sp->tick, ms);
+	else
+		timer_start_second(sp->tick);
+}
+
 static void on_tick(void *user)
 {
 	struct splicer *sp = user;
@@ -114,11 +126,7 @@ static void on_tick(void *user)
 		pipe_close(sp, container_of(list_pop(&sp->idle), struct pipe,
 					    link));
 	if (!list_is_empty(&sp->all))
-		timer_start(sp->tick, MIN(MIN(sp->params.silence_ms,
-					      sp->params.flush_ms) /
-							  4 +
-						  1,
-					  (uint64_t)1000));
+		splicer_rest(sp);
 }
 
 /* -- the interface */

@@ -211,6 +211,37 @@ static void bytes_come_before_deadlines_that_passed(void **state)
 	}
 }
 
+static void on_second(void *user)
+{
+	++*(unsigned *)user;
+}
+
+/* However far into a second they were started. */
+static void what_waits_for_the_next_second_fires_at_once(void **state)
+{
+	unsigned fired[2] = { 0 };
+	struct timer *t[2];
+	uv_loop_t own;
+
+	(void)state;
+	assert_int_equal(loop_init(&own), 0);
+	for (int i = 0; i < 2; i++)
+		t[i] = timer_new(&own, on_second, &fired[i]);
+	do { /* a second may just be over between the two */
+		uv_update_time(&own);
+		fired[0] = (unsigned)(uv_now(&own) / 1000);
+		timer_start_second(t[0]);
+		timer_start_second(t[1]);
+	} while (fired[0] != uv_now(&own) / 1000);
+	fired[0] = 0;
+	while (fired[0] == 0)
+		uv_run(&own, UV_RUN_ONCE);
+	assert_int_equal(fired[1], 1);
+	for (int i = 0; i < 2; i++)
+		timer_free(t[i]);
+	loop_run_close(&own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +255,7 @@ int main(void)
 						start, stop),
 		cmocka_unit_test(the_systems_clock_goes_on),
 		cmocka_unit_test(bytes_come_before_deadlines_that_passed),
+		cmocka_unit_test(what_waits_for_the_next_second_fires_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
