@@ -23,6 +23,7 @@ try {
 	struct dial *dial;
 	struct chan *chan;
 	int err;
+	bool is_unnamed; /* the name servers were of no help */
 };
 
 struct reach {
@@ -141,6 +142,20 @@ static void explain(const struct hostport *at, int err, char *out, size_t cap)
 	}
 }
 
+static void explain_try(const struct reach *r, const struct try *t, char *out,
+			size_t cap)
+{
+	const struct hostport *at = &r->relays.at[t - r->tries];
+
+	if (t->is_unnamed)
+		snprintf(out, cap,
+			 "the name: the name servers cannot tell now where "
+			 "'%s' is (is this machine online?)",
+			 at->host);
+	else
+		explain(at, t->err, out, cap);
+}
+
 static void reach_free(struct reach *r)
 {
 	for (size_t i = 0; i < r->started; i++) {
@@ -165,7 +180,7 @@ static void reach_fail(struct reach *r)
 		if (nearness(r->tries[i].err) > nearness(best->err))
 			best = &r->tries[i];
 	err = best->err;
-	explain(&r->relays.at[best - r->tries], err, text, sizeof(text));
+	explain_try(r, best, text, sizeof(text));
 	reach_free(r);
 	on_done(user, err, text, NULL, NULL);
 }
@@ -219,8 +234,9 @@ static void on_dialled(void *user, int err, int fd, enum dial_stage stage)
 	struct try *t = user;
 	struct reach *r = t->reach;
 
-	(void)stage;
 	t->dial = NULL;
+	t->is_unnamed = stage == DIAL_RESOLVING &&
+			(err == RW_ERR_UNREACHABLE || err == RW_ERR_TIMEOUT);
 	if (err == 0)
 		err = chan_open_fd(r->params.loop, fd, &ops, t, &t->chan);
 	if (err < 0) {

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from rigwaylib import proc
 from rigwaylib.poll import wait_for
 from rigwaylib.ports import freeport
 
@@ -170,6 +171,21 @@ def test_a_relay_name_that_does_not_resolve_is_called_so(world):
     w.relay.wait_port(port)
     w.rig.fails("join", w.rig_code(), "--no-start", timeout=60,
                 says=r"no-such-host\.invalid")
+
+
+def test_name_servers_that_fail_are_called_so(world):
+    if not proc.can_mount():
+        pytest.skip("needs mounts of its own")
+    w = world.machines()
+    port = freeport()
+    w.relay.rigway_start("relay", "--listen", f"127.0.0.1:{port}", "--name",
+                         f"relay.example.org:{port}")
+    w.relay.wait_port(port)
+    w.rig.bind("resolv", "/etc/resolv.conf", "nameserver 127.0.0.253\n"
+               "options timeout:1 attempts:1\n")
+    w.rig.bind("nsswitch", "/etc/nsswitch.conf", "hosts: files dns\n")
+    w.rig.fails("join", w.rig_code(), "--no-start", timeout=60,
+                says=r"name servers cannot tell .*relay\.example\.org")
 
 
 def test_a_relay_on_ipv6_and_a_service_there(world):

@@ -73,12 +73,13 @@ class Home:
         if proc.can_mount():
             self._own_passwd()
         if hosts:
-            self._bind("hosts", "/etc/hosts", hosts)
+            self.bind("hosts", "/etc/hosts", hosts)
 
     def path(self, *parts):
         return os.path.join(self.home, *parts)
 
-    def _bind(self, name, place, text):
+    def bind(self, name, place, text):
+        """This machine has a file of its own at that place."""
         path = os.path.join(self.dir, name)
         with open(path, "w") as f:
             f.write(text)
@@ -94,7 +95,7 @@ class Home:
                 if part[0] == me.pw_name:
                     part[5], part[6] = self.home, "/bin/sh"
                 lines.append(":".join(part))
-        self._bind("passwd", "/etc/passwd", "\n".join(lines) + "\n")
+        self.bind("passwd", "/etc/passwd", "\n".join(lines) + "\n")
         self.user_name = me.pw_name
 
     def settings(self, text):
