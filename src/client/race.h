@@ -116,8 +116,8 @@ void race_failed(struct race *r, uint32_t id, int err, const char *text,
 		 int64_t unix_s);
 void race_waits(struct race *r, uint32_t id, const char *text);
 void race_works(struct race *r, uint32_t id, int64_t unix_s);
-/* No path may come back: every relay has said no, at least one of them, and of
- * the others each has failed since the race began, and never worked before. */
+/* No path may come back: there is a relay, each of them has said no, and every
+ * other path has failed since the race began and never worked before. */
 bool race_is_lost(const struct race *r);
 bool race_waits_in_line(const struct race *r);
 /* Why nothing is connected: the words of the path that came nearest. "" where

@@ -168,8 +168,7 @@ struct relay_invite {
 	uint8_t hash[RELAY_SECRET_LEN]; /* SHA-256 of the relay's secret */
 	uint8_t invite_id[RELAY_ID_LEN];
 	uint8_t role; /* what it makes of the key that redeems it */
-	uint64_t
-		ttl; /* seconds from now, by the issuer's clock; 0: withdrawn */
+	uint64_t ttl; /* seconds, by the issuer's clock; 0: withdrawn */
 	uint16_t uses;
 };
 
