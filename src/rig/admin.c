@@ -233,13 +233,13 @@ static int relay_from_json(json_t *msg, struct rig_relay *ret)
 
 static int rig_join(struct rig *rig, const struct rig_relay *relay)
 {
+	struct uplink *u = uplink_find(rig, &relay->pin);
 	int err = relays_put(&rig->relays, relay);
 
 	if (err != 0)
 		return err;
-	for (size_t i = 0; i < rig->uplink_count; i++)
-		if (pin_eq(&uplink_relay(rig->uplinks[i])->pin, &relay->pin))
-			return uplink_restart(rig->uplinks[i]);
+	if (u != NULL)
+		return uplink_restart(u);
 	err = uplink_new(rig, rig->uplink_count,
 			 &rig->uplinks[rig->uplink_count]);
 	if (err == 0)
@@ -312,7 +312,6 @@ static void ask_look(struct ask *k, const struct uplink *u)
 /* Ends when the relay of that key is reached; meanwhile says why it is not. */
 static void do_wait(struct admin *a, struct local_req *r, json_t *msg)
 {
-	const struct rig *rig = a->rig;
 	const char *key = "";
 	struct pin pin;
 
@@ -326,13 +325,13 @@ static void do_wait(struct admin *a, struct local_req *r, json_t *msg)
 
 	k->waits = true;
 	k->relay = pin;
-	for (size_t i = 0; i < rig->uplink_count; i++) {
-		if (!pin_eq(&uplink_relay(rig->uplinks[i])->pin, &pin))
-			continue;
-		ask_look(k, rig->uplinks[i]);
-		return;
-	}
-	ask_end(k, false, "this rig has not joined that relay", NULL);
+
+	const struct uplink *u = uplink_find(a->rig, &pin);
+
+	if (u != NULL)
+		ask_look(k, u);
+	else
+		ask_end(k, false, "this rig has not joined that relay", NULL);
 }
 
 void admin_on_uplink(struct admin *a, const struct uplink *u)

@@ -17,15 +17,6 @@ struct leaving {
 	void *user;
 };
 
-/* The relay may have been left, or come to another place, meanwhile. */
-static struct uplink *find_uplink(const struct leaving *l)
-{
-	for (size_t i = 0; i < l->rig->uplink_count; i++)
-		if (pin_eq(&uplink_relay(l->rig->uplinks[i])->pin, &l->relay))
-			return l->rig->uplinks[i];
-	return NULL;
-}
-
 static void leaving_end(struct leaving *l, int err, bool was_told,
 			const char *text)
 {
@@ -41,7 +32,8 @@ static void leaving_end(struct leaving *l, int err, bool was_told,
 /* untold: as for relays_say_left(). */
 static void leaving_leave(struct leaving *l, const char *untold)
 {
-	struct uplink *u = find_uplink(l);
+	/* It may have been left, or come to another place, meanwhile. */
+	struct uplink *u = uplink_find(l->rig, &l->relay);
 	struct rig_relays *relays = &l->rig->relays;
 	char text[RELAYS_TEXT_CAP];
 	int err;

@@ -329,6 +329,14 @@ void uplink_free(struct uplink *u)
 	free(u);
 }
 
+struct uplink *uplink_find(const struct rig *rig, const struct pin *relay)
+{
+	for (size_t i = 0; i < rig->uplink_count; i++)
+		if (pin_eq(&row_of(rig->uplinks[i])->pin, relay))
+			return rig->uplinks[i];
+	return NULL;
+}
+
 int uplink_leave(struct uplink *u)
 {
 	struct rig *rig = u->rig;

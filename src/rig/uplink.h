@@ -17,6 +17,8 @@ struct uplink;
 /* index: of the relay in rig->relays. Errors of control_start(). */
 int uplink_new(struct rig *rig, size_t index, struct uplink **ret);
 void uplink_free(struct uplink *u);
+/* The one to the relay of that key, or NULL. */
+struct uplink *uplink_find(const struct rig *rig, const struct pin *relay);
 
 bool uplink_is_up(const struct uplink *u);
 /* Why it is not up, a sentence part; "" while it is, and at the start. */
