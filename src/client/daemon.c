@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -29,6 +28,7 @@
 #include "crypto/hash.h"
 #include "net/local.h"
 #include "net/loop.h"
+#include "net/moment.h"
 #include "net/roam.h"
 #include "net/wake.h"
 
@@ -326,7 +326,7 @@ static void on_wake(void *user, uint64_t away_ms)
 	struct daemon *d = user;
 	char text[FORMAT_CAP];
 
-	d->woke = time(NULL);
+	d->woke = moment_now();
 	d->away_ms = away_ms;
 	log_info("awake after %s", format_duration(away_ms, text));
 	kick_all(d);
@@ -336,7 +336,7 @@ static void on_roam(void *user)
 {
 	struct daemon *d = user;
 
-	d->moved = time(NULL);
+	d->moved = moment_now();
 	log_info("this machine's addresses or routes changed");
 	kick_all(d);
 }
@@ -398,7 +398,7 @@ static void run(struct daemon *d)
 					.on_wake = on_wake,
 					.user = d };
 
-	d->started = time(NULL);
+	d->started = moment_now();
 	d->wake = wake_new(&wp);
 	d->roam = roam_new(&d->loop, on_roam, d);
 	d->log_timer = timer_new(&d->loop, on_log_timer, d);

@@ -43,10 +43,10 @@ struct daemon {
 	struct wake *wake;
 	struct roam *roam;
 	struct timer *log_timer;
-	int64_t started;
-	int64_t woke, moved; /* unix seconds, the last time; 0: never */
-	uint64_t away_ms;    /* how long it had slept */
-	unsigned leavers;    /* ways that are being released */
+	uint64_t started;
+	uint64_t woke, moved; /* moments, the last time; 0: never */
+	uint64_t away_ms;     /* how long it had slept */
+	unsigned leavers;     /* ways that are being released */
 	bool is_stopping;
 	bool is_standby;
 };

@@ -2,7 +2,6 @@
 #include "client/dials.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -15,6 +14,7 @@
 #include "client/rigs.h"
 #include "client/way.h"
 #include "net/loop.h"
+#include "net/moment.h"
 
 struct dials {
 	const struct way_env *env;
@@ -103,7 +103,7 @@ static void on_failed(void *user, int err, const char *text)
 	end.err = err;
 	end.text = text;
 	attempt_free(a);
-	race_failed(d->race, end.path, err, text, time(NULL));
+	race_failed(d->race, end.path, err, text, moment_now());
 	d->ops->on_failed(d->user, &end);
 }
 
@@ -270,7 +270,7 @@ int dials_start(struct dials *d, struct path *p, const uint8_t *invite_id,
 	list_push(&d->all, &a->link);
 	d->count++;
 	p->dials++;
-	p->tried = time(NULL);
+	p->tried = moment_now();
 	return 0;
 }
 

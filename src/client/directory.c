@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -14,6 +13,7 @@
 #include "client/rigs.h"
 #include "client/way.h"
 #include "net/loop.h"
+#include "net/moment.h"
 
 /* The connection to one relay. */
 struct place {
@@ -21,10 +21,10 @@ struct place {
 	struct directory *all;
 	struct pin relay;
 	struct control *control;
-	bool is_asked;	  /* an answer is owed */
-	bool is_listing;  /* and the request is out */
-	bool is_answered; /* the last question was */
-	int64_t answered; /* unix seconds, the last time; 0: never */
+	bool is_asked;	   /* an answer is owed */
+	bool is_listing;   /* and the request is out */
+	bool is_answered;  /* the last question was */
+	uint64_t answered; /* a moment, the last time; 0: never */
 	char text[RELAY_TEXT_MAX + 1];
 	struct relay_row *rows, *fresh;
 	size_t row_count, fresh_count;
@@ -183,7 +183,7 @@ static void place_answered(struct place *p, int err, const char *text)
 	p->is_answered = err == 0;
 	str_copy(p->text, sizeof(p->text), err == 0 ? "" : text);
 	if (err == 0) {
-		p->answered = time(NULL);
+		p->answered = moment_now();
 		free(p->rows);
 		p->rows = p->fresh;
 		p->row_count = p->fresh_count;
@@ -468,7 +468,7 @@ int64_t directory_asked(const struct directory *d, const struct rigs_row *rig)
 {
 	const char(*at)[HOSTPORT_CAP];
 	const struct pin *relay;
-	int64_t last = 0;
+	uint64_t last = 0;
 	size_t count;
 
 	for (size_t i = 0; (relay = relay_of(rig, i, &at, &count)) != NULL;
@@ -478,5 +478,5 @@ int64_t directory_asked(const struct directory *d, const struct rigs_row *rig)
 		if (p != NULL)
 			last = MAX(last, p->answered);
 	}
-	return last;
+	return moment_unix(last);
 }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -20,6 +19,7 @@
 #include "config/state.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include "net/moment.h"
 
 #define LOG_PAUSE_US 5000000
 
@@ -47,7 +47,7 @@ static void on_connected(void *user)
 
 	visit_begins(p);
 	if (p->fw != NULL)
-		p->fw->worked = time(NULL);
+		p->fw->worked = moment_now();
 }
 
 /* A page that reloads by itself fails often: one line every few seconds. */
@@ -64,7 +64,7 @@ static void log_failure(struct forward *fw, const char *text)
 
 static void note_failure(struct forward *fw, const char *text)
 {
-	fw->failed = time(NULL);
+	fw->failed = moment_now();
 	str_copy(fw->failure, sizeof(fw->failure), text);
 	log_failure(fw, text);
 }

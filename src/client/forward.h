@@ -45,7 +45,7 @@ struct forward {
 	uint64_t conn_total;
 	uint64_t log_us; /* when a failure was last logged */
 	/* What the rig's side said: unix seconds, 0: never. */
-	int64_t worked, failed;
+	uint64_t worked, failed;
 	char failure[200];
 };
 

@@ -335,14 +335,14 @@ struct path *race_next(struct race *r, uint64_t now_us, uint64_t random,
 /* -- how it went */
 
 void race_failed(struct race *r, uint32_t id, int err, const char *text,
-		 int64_t unix_s)
+		 uint64_t at)
 {
 	struct path *p = race_path(r, id);
 
 	if (p == NULL)
 		return;
 	p->has_failed = true;
-	p->failed = unix_s;
+	p->failed = at;
 	p->is_refused = err == RW_ERR_NOT_ALLOWED || err == RW_ERR_EXPIRED;
 	/* Nothing else answers either: it may be this one's turn again. */
 	if (r->goal == RACE_BETTER)
@@ -359,7 +359,7 @@ void race_waits(struct race *r, uint32_t id, const char *text)
 		str_copy(p->text, sizeof(p->text), text);
 }
 
-void race_works(struct race *r, uint32_t id, int64_t unix_s)
+void race_works(struct race *r, uint32_t id, uint64_t at)
 {
 	struct path *p = race_path(r, id), *search;
 
@@ -369,12 +369,12 @@ void race_works(struct race *r, uint32_t id, int64_t unix_s)
 	if (p->is_found && race_search(r) != NULL)
 		race_search(r)->is_good = true;
 	p->is_refused = p->has_failed = false;
-	p->worked = unix_s;
+	p->worked = at;
 	p->text[0] = '\0';
 	/* An answer is forgotten after a while, that there was one is not. */
 	search = p->is_found ? race_search(r) : NULL;
 	if (search != NULL)
-		search->worked = unix_s;
+		search->worked = at;
 	/* What was asked before it and did not answer has no head start any
 	 * more. */
 	for (size_t i = 0; i < r->count; i++)

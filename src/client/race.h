@@ -50,9 +50,9 @@ struct path {
 	uint32_t round;	   /* the last one that it was looked at in */
 	uint64_t tried_us; /* 0: never */
 	uint64_t found_us;
-	uint64_t rtt_us;	       /* when it was last in use; 0 */
-	int64_t tried, failed, worked; /* unix seconds; 0: never */
-	char text[RACE_TEXT_CAP];      /* the last failure, or why it waits */
+	uint64_t rtt_us;		/* when it was last in use; 0 */
+	uint64_t tried, failed, worked; /* moments, for people; 0: never */
+	char text[RACE_TEXT_CAP];	/* the last failure, or why it waits */
 };
 
 enum race_goal {
@@ -110,12 +110,12 @@ void race_look_again(struct race *r, uint64_t now_us);
 struct path *race_next(struct race *r, uint64_t now_us, uint64_t random,
 		       uint64_t *ret_at_us);
 
-/* How it went; an id that is forgotten changes nothing. unix_s is for people
- * to read. */
+/* How it went; an id that is forgotten changes nothing. at is a moment
+ * (net/moment.h), for people to read. */
 void race_failed(struct race *r, uint32_t id, int err, const char *text,
-		 int64_t unix_s);
+		 uint64_t at);
 void race_waits(struct race *r, uint32_t id, const char *text);
-void race_works(struct race *r, uint32_t id, int64_t unix_s);
+void race_works(struct race *r, uint32_t id, uint64_t at);
 /* No path may come back: there is a relay, each of them has said no, and every
  * other path has failed since the race began and never worked before. */
 bool race_is_lost(const struct race *r);

@@ -84,7 +84,7 @@ static void add_ls_live(json_t *o, const struct way_report *r)
 	json_object_set_new(o, "online",
 			    r->is_checking ? json_null() : json_true());
 	answer_set_text(o, "by", "session");
-	answer_set_time(o, "since", r->since);
+	answer_set_moment(o, "since", r->since);
 	if (!r->is_checking)
 		return;
 	snprintf(note, sizeof(note), "nothing was heard for %s; checking",
@@ -194,7 +194,7 @@ static void add_history(json_t *o, const struct way_report *r)
 	answer_set_int(o, "resumed", r->resumed);
 	answer_set_int(o, "moved", r->moved);
 	answer_set_text(o, "cut", r->cut);
-	answer_set_time(o, "cut_at", r->cut_at);
+	answer_set_moment(o, "cut_at", r->cut_at);
 	answer_set_known(o, "cut_after_s",
 			 r->cut_at != 0 ? (uint64_t)r->cut_after_s
 					: UINT64_MAX);
@@ -203,7 +203,7 @@ static void add_history(json_t *o, const struct way_report *r)
 				 ? (uint64_t)r->cut_back_s
 				 : UINT64_MAX);
 	answer_set_int(o, "given_up", r->given_up);
-	answer_set_time(o, "given_up_at", r->given_up_at);
+	answer_set_moment(o, "given_up_at", r->given_up_at);
 	answer_set_known(o, "keep_s", r->keep_s > 0 ? r->keep_s : UINT64_MAX);
 	answer_set_text(o, "keep_by",
 			r->keep_s == 0	? NULL
@@ -230,9 +230,9 @@ static void add_paths(json_t *o, const struct way *way)
 		answer_set_text(p, "path", r.label);
 		answer_set_text(p, "state", r.state);
 		answer_set_text(p, "text", r.text);
-		answer_set_time(p, "tried", r.tried);
-		answer_set_time(p, "failed", r.failed);
-		answer_set_time(p, "worked", r.worked);
+		answer_set_moment(p, "tried", r.tried);
+		answer_set_moment(p, "failed", r.failed);
+		answer_set_moment(p, "worked", r.worked);
 		json_object_set_new(p, "rtt_ms", rtt_ms(r.rtt_us));
 		json_array_append_new(all, p);
 	}
@@ -248,7 +248,7 @@ json_t *report_status(const struct daemon *d, const struct rigs_row *row)
 
 	way_report(row->way, &r);
 	answer_set_text(o, "state", state_name(&r));
-	answer_set_time(o, "since", r.since);
+	answer_set_moment(o, "since", r.since);
 	add_proof(o, d, &r);
 	add_path(o, &r, s);
 	add_hops(o, row, &r, s);
@@ -290,8 +290,8 @@ json_t *report_forward(const struct forward *fw)
 	answer_set_int(o, "connections", fw->conn_count);
 	answer_set_int(o, "waiting", fw->waiting_count);
 	answer_set_int(o, "total", fw->conn_total);
-	answer_set_time(o, "worked", fw->worked);
-	answer_set_time(o, "failed", fw->failed);
+	answer_set_moment(o, "worked", fw->worked);
+	answer_set_moment(o, "failed", fw->failed);
 	answer_set_text(o, "failure", fw->failure);
 	return o;
 }
@@ -302,10 +302,10 @@ json_t *report_daemon(const struct daemon *d)
 	json_t *o = json_object();
 
 	answer_set_int(o, "pid", (uint64_t)getpid());
-	answer_set_time(o, "started", d->started);
-	answer_set_time(o, "woke", d->woke);
+	answer_set_moment(o, "started", d->started);
+	answer_set_moment(o, "woke", d->woke);
 	answer_set_int(o, "slept_ms", d->away_ms);
-	answer_set_time(o, "moved", d->moved);
+	answer_set_moment(o, "moved", d->moved);
 	answer_set_text(o, "name", d->env.device);
 	answer_set_text(o, "fingerprint", pin_short(key_pin(d->key), text));
 	return o;

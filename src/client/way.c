@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "client/rigs.h"
 #include "crypto/hash.h"
+#include "net/moment.h"
 
 #define SUSPECT_US  1800000
 #define REFUSED_US  500000  /* before a rig that ended the session is asked */
@@ -61,13 +62,14 @@ static void on_live(struct session *s, struct carrier *c,
 	CHECK(l != NULL && welcome != NULL);
 	link_step(l, LINK_EV_WELCOME);
 	l->is_extra = false;
-	race_works(&way->race, l->path, time(NULL));
+	race_works(&way->race, l->path, moment_now());
 	/* A ping, so that the round trip is known before anybody asks. */
 	carrier_suspect(c, way->env->limits.ping_timeout_us, way_now(way));
 	if (!way_is_live(way)) {
-		way->since = time(NULL);
+		way->since = moment_now();
 		if (way->cut_at != 0 && way->cut_back_s < 0) {
-			way->cut_back_s = MAX(way->since - way->cut_at, 0);
+			way->cut_back_s =
+				(int64_t)moment_span_s(way->cut_at, way->since);
 			way->resumed += !welcome->fresh;
 		}
 		log_info("%s: connected%s", way->row->name,
@@ -123,7 +125,7 @@ void way_end_session(struct way *way, int err, const char *text)
 	if (way_is_live(way))
 		way_links_cut(way, way->text);
 	way_step(way, is_final(err) ? WAY_EV_REFUSED : WAY_EV_OVER);
-	way->since = time(NULL);
+	way->since = moment_now();
 	if (way_is_live(way))
 		race_begin(&way->race, way_now(way) + REFUSED_US);
 	if (way_is_refused(way))
@@ -279,7 +281,7 @@ struct way *way_new(const struct way_env *env, struct rigs_row *row)
 	way->env = env;
 	way->row = row;
 	way->phase = PHASE_OPEN;
-	way->since = time(NULL);
+	way->since = moment_now();
 	links_init(&way->links, env->limits.carriers_max, &way_links_ops, way);
 	list_init(&way->watches);
 	str_copy(way->extra.name, sizeof(way->extra.name), env->device);

@@ -3,7 +3,8 @@
  * The way to one rig: its session, and what keeps it connected while it is
  * wanted. Dials along all paths that are known, as client/race.h says when, and
  * the first one whose WELCOME is read wins; the others go, unless one is
- * better. It never opens a stream. Loop thread only.
+ * better. It never opens a stream. Loop thread only. When things happened are
+ * moments (net/moment.h): nobody who sets the wall clock changes them.
  *
  *	wanted by: forwards, connections, requests, a join
  *	IDLE -> DIALING <-> LIVE; ENDED when the rig ended the session for good
@@ -107,7 +108,7 @@ struct way_report {
 	bool is_barred;	       /* ended by what relays say, not by the rig */
 	unsigned dials;	       /* that run now */
 	bool waits_at_relay;
-	int64_t since;	       /* unix seconds: live, or not live, since */
+	uint64_t since;	       /* a moment: live, or not live, since */
 	const char *path;      /* in use: "relay HOST:PORT"; "" */
 	bool is_relayed;       /* path leads through a relay */
 	const char *peer_addr; /* the rig's as the relay sees it; "" */
@@ -116,21 +117,21 @@ struct way_report {
 	/* Live, but not shown as that: no byte came for longer than a ping and
 	 * its answer may take, or none since it was asked. */
 	bool is_checking;
-	uint64_t heard_ms;   /* ago, inside the session; UINT64_MAX: never */
-	uint64_t hop_rtt_us; /* to the relay, or to the rig where there is
-			      * none; 0: unknown */
-	unsigned resumed;    /* the session went on after a cut, so often */
-	unsigned moved;	     /* and went over to another path */
-	const char *cut;     /* why the path was last lost; "" */
-	int64_t cut_at;	     /* unix seconds; 0: never */
-	int64_t cut_after_s; /* it had been connected for so long */
-	int64_t cut_back_s;  /* and was again after that; -1: not yet */
-	uint32_t given_up;   /* connections, the last time that it was away */
-	int64_t given_up_at; /* for too long; unix seconds; 0: never */
-	uint64_t keep_s;     /* how long they are kept; 0: not known */
-	bool keeps_less;     /* client.keep_absent says so, not the rig */
-	uint64_t kept_ms;    /* what is left of that; UINT64_MAX: it does not
-			      * run */
+	uint64_t heard_ms;    /* ago, inside the session; UINT64_MAX: never */
+	uint64_t hop_rtt_us;  /* to the relay, or to the rig where there is
+			       * none; 0: unknown */
+	unsigned resumed;     /* the session went on after a cut, so often */
+	unsigned moved;	      /* and went over to another path */
+	const char *cut;      /* why the path was last lost; "" */
+	uint64_t cut_at;      /* a moment; 0: never */
+	int64_t cut_after_s;  /* it had been connected for so long */
+	int64_t cut_back_s;   /* and was again after that; -1: not yet */
+	uint32_t given_up;    /* connections, the last time that it was away */
+	uint64_t given_up_at; /* for too long; a moment; 0: never */
+	uint64_t keep_s;      /* how long they are kept; 0: not known */
+	bool keeps_less;      /* client.keep_absent says so, not the rig */
+	uint64_t kept_ms;     /* what is left of that; UINT64_MAX: it does not
+			       * run */
 };
 void way_report(const struct way *way, struct way_report *ret);
 
@@ -141,8 +142,8 @@ struct path_report {
 	const char *state; /* "in use", "in line", "dialled", "failed",
 			    * "worked", "untried" */
 	const char *text;  /* why it failed, or waits; "" */
-	int64_t tried, failed, worked; /* unix seconds; 0: never */
-	uint64_t rtt_us;	       /* 0: unknown */
+	uint64_t tried, failed, worked; /* moments; 0: never */
+	uint64_t rtt_us;		/* 0: unknown */
 };
 /* The i-th path, false behind the last one; pointers are valid until the loop
  * runs. */

@@ -3,12 +3,12 @@
 #include "client/way_local.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "client/rigs.h"
 #include "crypto/hash.h"
+#include "net/moment.h"
 
 /* So often it is looked at whether a doubted path still is. */
 #define LOOK_US 50000
@@ -167,7 +167,7 @@ static void dial(struct way *way, struct path *p)
 				  false);
 	if (err == 0)
 		return;
-	race_failed(&way->race, p->id, err, NULL, time(NULL));
+	race_failed(&way->race, p->id, err, NULL, moment_now());
 	way_set_text(way, err, NULL);
 	log_warn("%s: cannot dial: %s", way->row->name, way->text);
 }

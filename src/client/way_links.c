@@ -3,11 +3,11 @@
 #include "client/way_local.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "client/rigs.h"
+#include "net/moment.h"
 
 #define FOUND_OPEN_US 20000000
 #define EXTRA_US      1000000 /* before one more is dialled again; doubles */
@@ -117,8 +117,8 @@ static bool go_back(struct way *way)
 
 void way_links_cut(struct way *way, const char *text)
 {
-	way->cut_at = time(NULL);
-	way->cut_after_s = MAX(way->cut_at - way->since, 0);
+	way->cut_at = moment_now();
+	way->cut_after_s = (int64_t)moment_span_s(way->since, way->cut_at);
 	way->cut_back_s = -1;
 	str_copy(way->cut, sizeof(way->cut), text);
 }
@@ -133,7 +133,7 @@ static void outage(struct way *way)
 	way_step(way, WAY_EV_RENEWED);
 	if (!is_over)
 		way_links_cut(way, way->text);
-	way->since = time(NULL);
+	way->since = moment_now();
 	if (!is_over)
 		race_begin(&way->race, way_now(way));
 }
@@ -162,7 +162,7 @@ static void on_link_end(void *user, const struct link *l, int err,
 	    way_is_open(way)) {
 		way_set_text(way, err,
 			     is_cut(err) ? "the connection was cut" : text);
-		race_failed(&way->race, l->path, err, way->text, time(NULL));
+		race_failed(&way->race, l->path, err, way->text, moment_now());
 		if (l->state == LINK_LIVE)
 			log_info("%s: connection lost: %s", way->row->name,
 				 way->text);

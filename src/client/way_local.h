@@ -40,11 +40,11 @@ struct way {
 	uint64_t doubt_us;    /* in doubt since; 0: proven since */
 	int err;	      /* err and text say why nothing is connected */
 	char text[WAY_TEXT_CAP];
-	int64_t since;
+	uint64_t since;
 	uint64_t asked_us; /* by way_check(); 0: never */
 	unsigned resumed, moved;
 	char cut[WAY_TEXT_CAP]; /* why the path was last lost */
-	int64_t cut_at;		/* unix seconds; 0: never */
+	uint64_t cut_at;	/* a moment; 0: never */
 	int64_t cut_after_s;	/* of being connected */
 	int64_t cut_back_s;	/* -1: it still is */
 	unsigned extra_fails;	/* of dials for one more along the path */

@@ -2,9 +2,8 @@
 /* What is told about the way, and asked so that it is true. */
 #include "client/way_local.h"
 
-#include <time.h>
-
 #include "base/check.h"
+#include "net/moment.h"
 
 #define FRESH_US  1000000 /* so recent a sign of life is enough */
 #define STALE_US  300000  /* what came earlier is read by then */
@@ -74,8 +73,7 @@ static void report_session(const struct way *way, struct way_report *ret)
 	ret->given_up = st.given_up;
 	if (st.given_up > 0)
 		ret->given_up_at =
-			time(NULL) -
-			(int64_t)((now - MIN(now, st.given_up_us)) / 1000000);
+			moment_now() - (now - MIN(now, st.given_up_us));
 	if (st.absent_us == 0)
 		return;
 	left = st.absent_us + st.keep_us;

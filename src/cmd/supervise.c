@@ -26,6 +26,7 @@
 #include "client/self.h"
 #include "cmd/boot.h"
 #include "cmd/cmd.h"
+#include "net/moment.h"
 
 #define DELAY_MIN_S  1
 #define DELAY_MAX_S  30
@@ -127,7 +128,7 @@ static void supervise(struct supervisor *s)
 	unsigned delay_s = DELAY_MIN_S;
 
 	while (!s->is_stopping) {
-		const time_t began = time(NULL);
+		const uint64_t began = moment_now();
 		int status;
 
 		open_log(s);
@@ -138,7 +139,7 @@ static void supervise(struct supervisor *s)
 		status = watch_child(s);
 		if (s->is_stopping)
 			break;
-		if (time(NULL) - began >= LIVED_WELL_S)
+		if (moment_span_s(began, moment_now()) >= LIVED_WELL_S)
 			delay_s = DELAY_MIN_S;
 		say_end(s, status, delay_s);
 		pause_s(s, delay_s);

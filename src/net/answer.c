@@ -2,6 +2,7 @@
 #include "net/answer.h"
 
 #include "base/format.h"
+#include "net/moment.h"
 
 void answer_set_text(json_t *o, const char *key, const char *text)
 {
@@ -30,4 +31,9 @@ void answer_set_time(json_t *o, const char *key, int64_t unix_s)
 			    unix_s > 0
 				    ? json_string(format_time_utc(unix_s, text))
 				    : json_null());
+}
+
+void answer_set_moment(json_t *o, const char *key, uint64_t moment)
+{
+	answer_set_time(o, key, moment_unix(moment));
 }

@@ -15,3 +15,5 @@ void answer_set_int(json_t *o, const char *key, uint64_t v);
 void answer_set_known(json_t *o, const char *key, uint64_t v);
 /* Unix seconds, as "2024-05-01T12:00:00Z"; 0: null. */
 void answer_set_time(json_t *o, const char *key, int64_t unix_s);
+/* The same of moment.h's. */
+void answer_set_moment(json_t *o, const char *key, uint64_t moment);

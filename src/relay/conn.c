@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "net/moment.h"
 #include "net/sockaddr.h"
 #include "relay/relay_local.h"
 
@@ -30,7 +31,7 @@ static void conn_leave(struct conn *c)
 	if (c->state == CONN_CONTROL && c->self != NULL &&
 	    c->self->control == c) {
 		c->self->control = NULL;
-		c->self->since = relay_now_s();
+		c->self->since = moment_now();
 		log_info("device %s is gone", c->addr);
 	}
 	presence_left(c);
@@ -224,7 +225,7 @@ static void row_fill(struct relay *r, const struct device *d,
 	row->pin = d->pin;
 	row->role = (uint8_t)d->role;
 	row->online = p.state == RELAY_ONLINE;
-	row->since = (uint64_t)p.since;
+	row->since = (uint64_t)moment_unix(p.since);
 	relay_text_copy(row->name, sizeof(row->name), d->name);
 	str_copy(row->addr, sizeof(row->addr), p.addr);
 }
@@ -397,7 +398,7 @@ static void hello_control(struct conn *c, const struct relay_hello *h,
 	c->state = CONN_CONTROL;
 	c->incarnation = c->self->incarnation = h->incarnation;
 	c->self->control = c;
-	c->self->since = relay_now_s();
+	c->self->since = moment_now();
 	str_copy(c->self->addr, sizeof(c->self->addr), c->addr);
 	presence_heard(c);
 	timer_start(c->timer, RELAY_SILENCE_MS);

@@ -211,8 +211,8 @@ static void set_presence(json_t *o, const struct relay_presence *p)
 	json_object_set_new(o, "online",
 			    json_boolean(p->state == RELAY_ONLINE));
 	json_object_set_new(o, "addr", json_string(p->addr));
-	answer_set_time(o, "since", p->since);
-	answer_set_time(o, "proven", p->proven);
+	answer_set_moment(o, "since", p->since);
+	answer_set_moment(o, "proven", p->proven);
 	answer_set_known(o, "heard_ms", p->heard_ms);
 	json_object_set_new(o, "rtt_ms",
 			    p->rtt_us == 0

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "crypto/hash.h"
+#include "net/moment.h"
 #include "relay/relay_local.h"
 
 /* -- wishes --------------------------------------------------------------- */
@@ -38,7 +39,7 @@ static void wish_stand_in_line(struct conn *c)
 {
 	struct relay_msg m = { .type = R_WAITING };
 
-	m.waiting.since = (uint64_t)c->rig->since;
+	m.waiting.since = (uint64_t)moment_unix(c->rig->since);
 	m.waiting.online = c->rig->control != NULL;
 	timer_start(c->timer, RELAY_WAITING_MS);
 	if (conn_send(c, &m) < 0)
@@ -83,7 +84,7 @@ static void wish_refuse_absent(struct conn *c)
 	if (c->rig->since > 0)
 		snprintf(text, sizeof(text),
 			 "the rig has not been connected since %s",
-			 format_time(c->rig->since, when));
+			 format_time(moment_unix(c->rig->since), when));
 	else
 		snprintf(text, sizeof(text),
 			 "the rig has not been connected since the relay "

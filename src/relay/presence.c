@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "net/moment.h"
 #include "net/wake.h"
 #include "relay/relay_local.h"
 
@@ -111,14 +112,14 @@ void presence_paired(struct presence *client, const struct conn *wish)
 {
 	if (client->pairs++ > 0 || client->control != NULL)
 		return;
-	client->since = relay_now_s();
+	client->since = moment_now();
 	str_copy(client->addr, sizeof(client->addr), wish->addr);
 }
 
 void presence_unpaired(struct presence *client)
 {
 	if (--client->pairs == 0 && client->control == NULL)
-		client->since = relay_now_s();
+		client->since = moment_now();
 }
 
 static void tally_heard(struct pair *p, int side, struct presence *who,
@@ -131,9 +132,7 @@ static void tally_heard(struct pair *p, int side, struct presence *who,
 		return;
 	who->heard_us = heard;
 	if (heard > p->relay->woke_us)
-		who->proven =
-			MAX(who->proven,
-			    relay_now_s() - (int64_t)((now - heard) / 1000000));
+		who->proven = MAX(who->proven, moment_now() - (now - heard));
 	if (with_rtt)
 		who->rtt_us = splice_rtt_us(p->splice, side);
 }
@@ -222,7 +221,7 @@ void presence_left(struct conn *c)
 void presence_heard(struct conn *c)
 {
 	c->heard_us = loop_now_us(c->relay->loop);
-	c->self->proven = relay_now_s();
+	c->self->proven = moment_now();
 	presence_left(c);
 }
 

@@ -57,8 +57,8 @@ enum relay_state {
 struct relay_presence {
 	enum relay_state state;
 	char addr[RELAY_ADDR_MAX + 1]; /* "" when away */
-	int64_t since;	/* Unix seconds of its coming or going; 0 never here */
-	int64_t proven; /* when it was last heard; 0: not since the start */
+	uint64_t since;	   /* the moment of its coming or going; 0 never here */
+	uint64_t proven;   /* when it was last heard; 0: not since the start */
 	uint64_t heard_ms; /* the same, ago; UINT64_MAX when away */
 	uint64_t rtt_us;   /* by the kernel; 0: unknown, or not online */
 	size_t pairs;	   /* open now */

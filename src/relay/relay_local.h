@@ -30,8 +30,8 @@ struct presence {
 	struct conn *control; /* NULL: away */
 	uint64_t incarnation; /* of whoever was last in control; 0: nobody */
 	char addr[RELAY_ADDR_MAX + 1];
-	int64_t since;	  /* Unix seconds of its coming or going */
-	int64_t proven;	  /* when its control was last heard */
+	uint64_t since;	  /* the moment of its coming or going */
+	uint64_t proven;  /* when its control was last heard */
 	struct list line; /* wishes for it, oldest first */
 	unsigned waiting; /* wishes by it */
 	unsigned pairs;	  /* it is in */

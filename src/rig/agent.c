@@ -16,6 +16,7 @@
 #include "crypto/hash.h"
 #include "net/local.h"
 #include "net/loop.h"
+#include "net/moment.h"
 #include "net/roam.h"
 #include "net/wake.h"
 #include "rig/admin.h"
@@ -146,7 +147,7 @@ static void on_wake(void *user, uint64_t away_ms)
 	struct rig *rig = user;
 	char text[FORMAT_CAP];
 
-	rig->woke = rig_now();
+	rig->woke = moment_now();
 	rig->away_ms = away_ms;
 	log_info("awake after %s", format_duration(away_ms, text));
 	kick_all(rig);
@@ -156,7 +157,7 @@ static void on_roam(void *user)
 {
 	struct rig *rig = user;
 
-	rig->moved = rig_now();
+	rig->moved = moment_now();
 	log_info("this machine's addresses or routes changed");
 	discovery_rejoin(rig->discovery);
 	kick_all(rig);

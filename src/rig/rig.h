@@ -51,7 +51,7 @@ struct rig {
 	struct list calls;	     /* of relays, being answered; rig/call.c */
 	struct list doors;	     /* until HELLO was judged; rig/door.c */
 	struct list issues;	     /* codes being made; rig/issue.c */
-	int64_t woke, moved;	     /* unix seconds, the last time; 0: never */
+	uint64_t woke, moved;	     /* moments, the last time; 0: never */
 	uint64_t away_ms;	     /* how long it had slept */
 	bool is_stopping;	     /* answers no more calls */
 	size_t opening_count;	     /* streams not over yet; rig/open.c */

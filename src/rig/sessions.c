@@ -15,6 +15,7 @@
 #include "carrier/bearer.h"
 #include "net/chan.h"
 #include "net/loop.h"
+#include "net/moment.h"
 #include "rig/discovery.h"
 #include "rig/gate.h"
 #include "rig/open.h"
@@ -142,7 +143,7 @@ static void leg_on_end(void *user, int err, const char *text)
 		timer_start(p->timer, 0);
 		return;
 	}
-	p->since = p->left_at = rig_now();
+	p->since = p->left_at = moment_now();
 	str_copy(p->left, sizeof(p->left), err != 0 ? text : "it left");
 	log_info("%s: not connected any more (%s); its streams are kept",
 		 p->label, err != 0 ? text : "it left");
@@ -382,7 +383,7 @@ int sessions_admit(struct sessions *s, const struct arrival *a,
 		return err;
 	}
 	if (was_away) {
-		p->since = rig_now();
+		p->since = moment_now();
 		log_info("%s: %s", p->label,
 			 fresh ? "connected" : "connected again");
 	}

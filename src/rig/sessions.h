@@ -32,9 +32,9 @@ struct peer {
 	struct requests *requests; /* on stream 0 */
 	struct timer *timer;	   /* absent: until freed; ending: until cut */
 	bool is_ending;
-	int64_t since;	 /* unix seconds: connected, or away */
-	char left[128];	 /* why the last connection went; "" */
-	int64_t left_at; /* 0: never */
+	uint64_t since;	  /* a moment: connected, or away */
+	char left[128];	  /* why the last connection went; "" */
+	uint64_t left_at; /* 0: never */
 };
 
 struct sessions *sessions_new(struct rig *rig);

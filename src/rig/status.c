@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/str.h"
 #include "net/answer.h"
+#include "net/moment.h"
 #include "rig/admin.h"
 #include "rig/discovery.h"
 #include "rig/gate.h"
@@ -47,10 +48,10 @@ bool status_is_proven(const struct rig *rig, const struct peer *p)
 	return peer_state(rig, p) == PEER_CONNECTED;
 }
 
-static void set_cut(json_t *o, const char *cut, int64_t at)
+static void set_cut(json_t *o, const char *cut, uint64_t at)
 {
 	answer_set_text(o, "cut", cut);
-	answer_set_time(o, "cut_at", at);
+	answer_set_moment(o, "cut_at", at);
 }
 
 /* Up: heard of within the time of a ping and its answer. */
@@ -61,7 +62,7 @@ static json_t *relay_json(const struct uplink *u)
 
 	uplink_report(u, &r);
 	o = admin_relay_json(uplink_relay(u), r.control.is_up, uplink_text(u));
-	answer_set_time(o, "since", r.since);
+	answer_set_moment(o, "since", r.since);
 	answer_set_known(o, "heard_ms", r.control.heard_ms);
 	answer_set_known(o, "next_dial_ms", r.control.next_ms);
 	json_object_set_new(o, "rtt_us",
@@ -95,14 +96,14 @@ static json_t *session_json(const struct rig *rig, const struct peer *p)
 		      (json_int_t)st.rtt_us);
 	json_object_set_new(o, "state", json_string(state_names[state]));
 	json_object_set_new(o, "carriers", json_integer(st.carriers));
-	answer_set_time(o, "since", p->since);
+	answer_set_moment(o, "since", p->since);
 	answer_set_known(o, "heard_ms", heard_ms_of(rig, p));
 	set_cut(o, p->left, p->left_at);
 	answer_set_time(
 		o, "kept_until",
 		state != PEER_AWAY
 			? 0
-			: p->since +
+			: moment_unix(p->since) +
 				  (int64_t)(rig->settings->rig.keep_absent_ms /
 					    1000));
 	return o;
@@ -138,8 +139,9 @@ json_t *status_json(const struct rig *rig)
 			 (int)sshd_port(rig->sshd), "devices",
 			 (json_int_t)devices_admitted(&rig->devices), "relays",
 			 relays, "sessions", sessions, "woke",
-			 (json_int_t)rig->woke, "slept_ms",
+			 (json_int_t)moment_unix(rig->woke), "slept_ms",
 			 (json_int_t)rig->away_ms, "moved",
-			 (json_int_t)rig->moved, "listens", ports_json(rig),
-			 "probe_port", (int)discovery_port(rig->discovery));
+			 (json_int_t)moment_unix(rig->moved), "listens",
+			 ports_json(rig), "probe_port",
+			 (int)discovery_port(rig->discovery));
 }

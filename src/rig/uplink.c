@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "net/moment.h"
 #include "rig/admin.h"
 #include "rig/call.h"
 #include "rig/door.h"
@@ -27,7 +28,7 @@ struct uplink {
 	struct control *control;
 	char text[RELAY_TEXT_MAX + 1]; /* why it is not up; "" not known yet */
 	bool was_up;
-	int64_t since, cut_at;	      /* unix seconds: up or not; 0: never */
+	uint64_t since, cut_at;	      /* moments: up or not; 0: never */
 	char cut[RELAY_TEXT_MAX + 1]; /* why it was last lost */
 	struct timer *vouch;	      /* until it may be asked again */
 	uint64_t vouch_ms;
@@ -218,7 +219,7 @@ static void on_up(void *user, const char *fleet, const char *relay_name,
 
 	u->text[0] = '\0';
 	u->was_up = true;
-	u->since = rig_now();
+	u->since = moment_now();
 	log_info("connected to the relay %s (fleet %s) from %s",
 		 relay_name[0] != '\0' ? relay_name : row_of(u)->addr[0], fleet,
 		 your_addr);
@@ -245,7 +246,7 @@ static void on_down(void *user, int err, const char *text, uint64_t next_try_ms)
 	str_copy(u->text, sizeof(u->text), text);
 	if (u->was_up) {
 		u->was_up = false;
-		u->since = u->cut_at = rig_now();
+		u->since = u->cut_at = moment_now();
 		str_copy(u->cut, sizeof(u->cut), text);
 	}
 	if (next_try_ms == CONTROL_NEVER)
@@ -299,7 +300,7 @@ int uplink_new(struct rig *rig, size_t index, struct uplink **ret)
 	u->index = index;
 	u->vouch = timer_new(rig->loop, on_vouch_timer, u);
 	u->vouch_ms = VOUCH_MS;
-	u->since = rig_now();
+	u->since = moment_now();
 
 	int err = uplink_start(u);
 

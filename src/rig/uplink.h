@@ -25,9 +25,9 @@ bool uplink_is_up(const struct uplink *u);
 const char *uplink_text(const struct uplink *u);
 struct uplink_report {
 	struct control_report control;
-	int64_t since;	 /* unix seconds: up, or not */
+	uint64_t since;	 /* a moment: up, or not */
 	const char *cut; /* why it was last lost; "" */
-	int64_t cut_at;	 /* unix seconds; 0: never */
+	uint64_t cut_at; /* a moment; 0: never */
 };
 void uplink_report(const struct uplink *u, struct uplink_report *ret);
 const struct rig_relay *uplink_relay(const struct uplink *u);

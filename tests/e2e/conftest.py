@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from rigwaylib import clocks as clocklib  # noqa: E402
 from rigwaylib import faults  # noqa: E402
 from rigwaylib import net as netlib  # noqa: E402
 from rigwaylib import proc  # noqa: E402
@@ -94,6 +95,19 @@ def tmp(request):
     os.chmod(d, 0o755)
     yield d
     shutil.rmtree(d, ignore_errors=True)
+
+
+@pytest.fixture
+def clocks(tmp, monkeypatch):
+    """clocks(home, clock, seconds): clocklib.put_ahead(), for all programs
+    that are started from here on."""
+    if "ASAN_OPTIONS" in os.environ:
+        pytest.skip("its own library must come first")
+    try:
+        monkeypatch.setenv("LD_PRELOAD", clocklib.library(tmp))
+    except FileNotFoundError:
+        pytest.skip("this machine has no C compiler")
+    return clocklib.put_ahead
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from rigwaylib import faults, net, proc
+from rigwaylib import faults, net
 from rigwaylib.poll import stays, wait_for
 
 ONE_WAY_MS = 12.5    # to the relay: 50 ms from laptop to rig and back
@@ -225,27 +225,6 @@ def test_a_connection_that_is_well_outlives_a_stop(far_world):
     watch.traffic.end()
 
 
-@pytest.fixture
-def clocks(tmp, monkeypatch):
-    """clocks(home, seconds): that machine has slept for so long."""
-    lib = os.path.join(tmp, "boottime.so")
-    try:
-        proc.run(["cc", "-shared", "-fPIC", "-O1", "-o", lib,
-                  proc.lib("boottime.c"), "-ldl"], check=0)
-    except FileNotFoundError:
-        pytest.skip("this machine has no C compiler")
-    if "ASAN_OPTIONS" in os.environ:
-        pytest.skip("its own library must come first")
-    monkeypatch.setenv("LD_PRELOAD", lib)
-
-    def slept(home, seconds):
-        path = os.path.join(home.rigway_home, "boottime")
-        with open(path + ".new", "w") as f:
-            f.write(f"{seconds}\n")
-        os.rename(path + ".new", path)
-    return slept
-
-
 def found(w, side, kick, said):
     """The path is gone without a word and nothing flows; then kick(). Seconds
     until it was found."""
@@ -276,7 +255,8 @@ def test_a_machine_that_wakes_asks_at_once(far_world, clocks, side):
         calm(w)
         slept += 600
         log = Log(getattr(w, side), w.rig_proc if side == "rig" else None)
-        took.append(found(w, side, lambda h: clocks(h, slept), LOST[side]))
+        took.append(found(w, side, lambda h: clocks(h, "boottime", slept),
+                          LOST[side]))
         # The two clocks are read one after the other.
         assert re.search("awake after (10m|9m59s)", log.text())
         w.wait_online()

@@ -2,8 +2,10 @@
 /*
  * Loaded before a program's own libraries (LD_PRELOAD): the clock that goes on
  * in sleep is as many seconds ahead as the file boottime in RIGWAY_HOME says,
- * so that a test can let a machine sleep for as long as it likes in no time.
+ * and the wall clock as many as the file realtime does. So a test can let a
+ * machine sleep for as long as it likes in no time, and set its clock.
  */
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +16,7 @@
 
 typedef int clock_fn(clockid_t clock, struct timespec *ts);
 
-static long ahead_s(void)
+static long ahead_s(const char *name)
 {
 	const char *home = getenv("RIGWAY_HOME");
 	char path[4096], text[32];
@@ -23,7 +25,7 @@ static long ahead_s(void)
 
 	if (home == NULL)
 		return 0;
-	snprintf(path, sizeof(path), "%s/boottime", home);
+	snprintf(path, sizeof(path), "%s/%s", home, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
@@ -42,6 +44,18 @@ int clock_gettime(clockid_t clock, struct timespec *ts)
 	memcpy(&real, &sym, sizeof(real));
 	r = real(clock, ts);
 	if (r == 0 && clock == CLOCK_BOOTTIME)
-		ts->tv_sec += ahead_s();
+		ts->tv_sec += ahead_s("boottime");
+	if (r == 0 && clock == CLOCK_REALTIME)
+		ts->tv_sec += ahead_s("realtime");
 	return r;
+}
+
+time_t time(time_t *ret)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (ret != NULL)
+		*ret = ts.tv_sec;
+	return ts.tv_sec;
 }
