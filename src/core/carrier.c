@@ -62,10 +62,13 @@ static void on_pong(struct carrier *c, uint64_t token)
 {
 	if (token != c->ping_token || c->ping_at == 0)
 		return;
-	pace_rtt(&c->pace, MAX(c->s->now - c->ping_at, 1), c->s->now);
+	c->ping_took = MAX(c->s->now - c->ping_at, 1);
+	pace_rtt(&c->pace, c->ping_took, c->s->now);
 	c->s->answered = MAX(c->s->answered, c->ping_at);
 	c->answered_at = c->s->now;
 	c->proven_at = c->ping_at;
+	/* The next one shows what an answer takes without the outage. */
+	c->ping_due |= c->doubted_at != 0;
 	if (c->proven_at >= c->doubted_at)
 		c->doubted_at = c->overtaken_at = 0;
 	c->ping_at = c->ping_deadline = 0;

@@ -24,8 +24,8 @@
 /* Ids to say GONE to on a carrier, beyond two for each stream that the peer
  * may have, before it is called hostile. */
 #define GONE_MAX 4096
-/* An answer that is owed so long, and two round trips, is a reason for doubt.
- */
+/* An answer that is owed so long, and twice what one takes, is a reason for
+ * doubt. */
 #define DOUBT_US 700000
 /* One in doubt that is silent for so long, and a round trip, after another was
  * heard again is given up. */
@@ -69,6 +69,7 @@ struct carrier {
 	bool ping_due, pong_due;
 	uint64_t ping_token, pong_token;
 	uint64_t ping_at;	/* when the ping left; 0: none is out */
+	uint64_t ping_took;	/* what the last answer to one took; 0: none */
 	uint64_t ping_asked;	/* when the deadline was set */
 	uint64_t ping_deadline; /* 0: none */
 	uint64_t last_in;	/* when anything last arrived (or it began) */

@@ -19,6 +19,13 @@ uint64_t session_proof_us(const struct session_limits *l)
 	return l->ping_interval_us + l->ping_timeout_us + 1000000;
 }
 
+/* What an answer takes now: a queue of somebody else's may have made the way
+ * longer than the least round trip, which stays as it was. */
+static uint64_t answer_us(const struct carrier *c)
+{
+	return MAX(c->pace.rtt_us, c->ping_took);
+}
+
 /* --- the times of a carrier's life ---
  *
  * Each function looks after one thing of it, and *next falls to when to look
@@ -81,7 +88,7 @@ static uint64_t give_up_at(struct carrier *c)
 		return UINT64_MAX;
 	if (o != NULL && o->began > c->doubted_at)
 		return c->s->now;
-	return c->overtaken_at + OVERTAKEN_US + c->pace.rtt_us;
+	return c->overtaken_at + OVERTAKEN_US + answer_us(c);
 }
 
 /* While the peer owes an answer (a PONG; a READ, which comes within LAG_US), a
@@ -99,7 +106,7 @@ static bool tick_doubt(struct carrier *c, uint64_t *next)
 	if (c->owed_at == 0)
 		c->owed_at = s->now;
 	at = MAX(MAX(c->owed_at, c->answered_at), c->told_at) + DOUBT_US +
-	     2 * c->pace.rtt_us;
+	     2 * answer_us(c);
 	until = give_up_at(c);
 	if (s->now >= until) {
 		carrier_drop(c, RW_ERR_SUSPECT,
@@ -162,8 +169,10 @@ static bool tick_ping(struct carrier *c, uint64_t *next)
 		c->ping_deadline = s->now + l->ping_timeout_us;
 	}
 	/* While bytes come in nothing has to be proven, and yet the round
-	 * trip is worth knowing. */
-	if (c->ping_deadline == 0 && s->now < s->data_at + IDLE_US &&
+	 * trip is worth knowing. Of pings that overtake each other none would
+	 * be taken for answered. */
+	if (c->ping_deadline == 0 && c->ping_at == 0 &&
+	    s->now < s->data_at + IDLE_US &&
 	    s->now >= c->ping_asked + l->ping_interval_us) {
 		c->ping_due = true;
 		c->ping_asked = s->now;

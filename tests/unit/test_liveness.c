@@ -295,6 +295,73 @@ static void bytes_that_cease_are_asked_after(void **state)
 	assert_int_equal(sd->doubts, 1);
 }
 
+/* What both ends said before arrives after us. */
+static void travel(uint64_t us)
+{
+	size_t len[2], had;
+
+	tick();
+	for (int i = 0; i < 2; i++) {
+		buf_peek(&w->q[i], &len[i]);
+		wire_pull(w, 1 - i);
+	}
+	pair.now += us;
+	for (int i = 0; i < 2; i++) {
+		const uint8_t *data = buf_peek(&w->q[i], &had);
+
+		assert_int_equal(carrier_input(w->c[i], data, len[i], pair.now),
+				 len[i]);
+		buf_drain(&w->q[i], len[i]);
+	}
+}
+
+/* Somebody else fills the line for minutes, and every answer takes two seconds:
+ * that is how it is, and no reason to dial at each key that is pressed. */
+static void a_way_that_got_longer_is_doubted_once(void **state)
+{
+	struct seen *e = open_at(CLIENT, "a:1");
+
+	(void)state;
+	settle();
+	advance(100000);
+	for (int k = 0; k < 10; k++) {
+		assert_int_equal(write_at(CLIENT, e, 1), 1);
+		for (int n = 0; n < 4; n++)
+			travel(1000000);
+	}
+	assert_in_range(pair.side[CLIENT].doubts, 1, 3);
+	assert_false(carrier_is_doubted(w->c[CLIENT]));
+	/* And once more short, it is doubted soon. */
+	settle();
+	advance(6000000);
+	assert_in_range(w->c[CLIENT]->ping_took, 1, 1000);
+}
+
+/* Pings that go oftener than answers come are answered all the same. */
+static void pings_do_not_overtake_each_other(void **state)
+{
+	struct seen *e = open_at(CLIENT, "a:1");
+
+	(void)state;
+	settle();
+	w->c[CLIENT]->pace.rtt_us = w->c[CLIENT]->ping_took = 0;
+	for (int k = 0; k < 100; k++) {
+		assert_int_equal(write_at(RIG, pair.side[RIG].come[0], 1), 1);
+		travel(150000);
+	}
+	assert_int_equal(pair.side[CLIENT].doubts, 0);
+	assert_in_range(w->c[CLIENT]->ping_took, 300000, 600000);
+	check_got(e, e->bytes.len);
+}
+
+static int setup_hasty(void **state)
+{
+	setup_unstarted(state);
+	pair.limits.ping_interval_us = 100000;
+	start();
+	return 0;
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -310,6 +377,10 @@ int main(void)
 		T(a_new_connection_overtakes_at_once),
 		T(after_an_outage_streams_go_where_something_is_heard),
 		T(bytes_that_cease_are_asked_after),
+		T(a_way_that_got_longer_is_doubted_once),
+		cmocka_unit_test_setup_teardown(
+			pings_do_not_overtake_each_other, setup_hasty,
+			teardown),
 	};
 
 	return cmocka_run_group_tests_name("liveness", tests, NULL, NULL);
