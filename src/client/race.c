@@ -252,7 +252,8 @@ void race_look_again(struct race *r, uint64_t now_us)
 
 static void begin_round(struct race *r, uint64_t now_us, uint64_t random)
 {
-	static const uint64_t pauses_us[] = { 15000000, 60000000, 300000000 };
+	static const uint64_t pauses_us[] = { RACE_FRESH_US, 15000000, 60000000,
+					      300000000 };
 
 	r->round++;
 	r->round_us = now_us;

@@ -100,7 +100,7 @@ const char *path_kind_name(enum path_kind kind);
  * minute. */
 void race_begin(struct race *r, uint64_t now_us);
 /* What is wanted from now on. A new wish for something better is looked after
- * at once, then after 15 s, 60 s and every 5 minutes. */
+ * at once, then after 3 s, 15 s, 60 s and every 5 minutes. */
 void race_aim(struct race *r, enum race_goal goal, enum path_kind than,
 	      uint64_t now_us);
 /* The same, although nothing changed here. */

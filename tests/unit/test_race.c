@@ -303,16 +303,17 @@ static void better_paths_are_looked_for_with_growing_pauses(void **state)
 	race_offer_search(&race);
 	race_aim(&race, RACE_BETTER, PATH_RELAY, START);
 	assert_string_equal(dialled(0, 700000),
-			    "0 " LAN ", 0 " DIRECT ", 0 search, 15000 " LAN
-			    ", 15000 " DIRECT ", 15000 search, 75000 " LAN
-			    ", 75000 " DIRECT ", 75000 search, 375000 " LAN
-			    ", 375000 " DIRECT ", 375000 search, 675000 " LAN
-			    ", 675000 " DIRECT ", 675000 search, ");
+			    "0 " LAN ", 0 " DIRECT ", 0 search, 3000 " LAN
+			    ", 3000 " DIRECT ", 3000 search, 18000 " LAN
+			    ", 18000 " DIRECT ", 18000 search, 78000 " LAN
+			    ", 78000 " DIRECT ", 78000 search, 378000 " LAN
+			    ", 378000 " DIRECT ", 378000 search, 678000 " LAN
+			    ", 678000 " DIRECT ", 678000 search, ");
 	race_look_again(&race, START + 700 * SECOND);
 	assert_string_equal(dialled(700000, 716000),
 			    "700000 " LAN ", 700000 " DIRECT
-			    ", 700000 search, 715000 " LAN ", 715000 " DIRECT
-			    ", 715000 search, ");
+			    ", 700000 search, 703000 " LAN ", 703000 " DIRECT
+			    ", 703000 search, ");
 	race_aim(&race, RACE_BETTER, PATH_DIRECT, START + 720 * SECOND);
 	assert_string_equal(dialled(720000, 721000),
 			    "720000 " LAN ", 720000 search, ");
