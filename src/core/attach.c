@@ -245,14 +245,10 @@ bool carrier_is_staler(const struct carrier *c, const struct carrier *than)
 	return c->last_in + DOUBT_US < than->last_in;
 }
 
-/* After a carrier went: the oldest live one takes over its part. One that
- * retires, or was silent for longer, does only while there is no other. */
-static void elect_primary(struct session *s)
+struct carrier *session_best(const struct session *s)
 {
 	struct carrier *best = NULL;
 
-	if (s->primary != NULL)
-		return;
 	list_for_each (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
 
@@ -264,6 +260,17 @@ static void elect_primary(struct session *s)
 		     carrier_is_staler(best, c)))
 			best = c;
 	}
+	return best;
+}
+
+/* After a carrier went: another one takes over its part. */
+static void elect_primary(struct session *s)
+{
+	struct carrier *best;
+
+	if (s->primary != NULL)
+		return;
+	best = session_best(s);
 	if (best != NULL) {
 		set_primary(s, best, false);
 		session_wake(s);

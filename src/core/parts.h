@@ -27,8 +27,8 @@
 /* An answer that is owed so long, and twice what one takes, is a reason for
  * doubt. */
 #define DOUBT_US 700000
-/* One in doubt that is silent for so long, and a round trip, after another was
- * heard again is given up. */
+/* One in doubt that is silent for so long, and what an answer takes, after
+ * another was proven is given up. */
 #define OVERTAKEN_US 250000
 /* Bytes that flowed and cease for so long are asked after. */
 #define HUSH_US 500000
@@ -142,6 +142,9 @@ struct session {
 void carrier_forget(struct carrier *c);
 bool carrier_is_doubted(const struct carrier *c);
 bool carrier_is_staler(const struct carrier *c, const struct carrier *than);
+/* The oldest live one; one that retires, or was silent for longer, only while
+ * there is no other. NULL: none is live. */
+struct carrier *session_best(const struct session *s);
 void session_tell_closed(struct session *s);
 void session_wake(struct session *s);
 bool carrier_is_owed(const struct carrier *c);

@@ -75,6 +75,8 @@ void stream_leave(struct stream *st, struct carrier *c)
 	bool owed =
 		st->due_on == c; /* or lost: it is as good to say it again */
 
+	if (home != NULL && home != c && carrier_is_doubted(home))
+		home = session_best(st->s);
 	st->answers &= (uint16_t) ~(1u << c->slot);
 	if (owed) {
 		list_del(&st->dues);

@@ -267,6 +267,39 @@ static void after_an_outage_streams_go_where_something_is_heard(void **state)
 	assert_int_equal(pair.side[RIG].come[0]->bytes.len, 100);
 }
 
+/* One connection ends while the one for new streams is in doubt: what rode on
+ * it does not go there, at the rig neither, which gives nothing up. */
+static void no_stream_goes_to_a_connection_in_doubt(void **state)
+{
+	struct seen *e = open_at(CLIENT, "a:1");
+	struct wire *ends, *heard;
+	struct stream *st;
+
+	(void)state;
+	settle();
+	ends = wire_up();
+	heard = wire_up();
+	settle();
+	st = pair.side[RIG].come[0]->st;
+	stream_move(st, ends->c[RIG]);
+	settle();
+	assert_ptr_equal(st->ride, ends->c[RIG]);
+	assert_ptr_equal(rig()->primary, w->c[RIG]);
+	advance(100000);
+	carrier_ping(w->c[RIG], pair.now);
+	wire_pull(w, RIG);
+	buf_reset(&w->q[CLIENT]); /* lost */
+	pair.now += 1000000;
+	side_tick(&pair.side[RIG]);
+	assert_true(carrier_is_doubted(w->c[RIG]));
+	carrier_close(ends->c[RIG], pair.now);
+	ends->c[RIG] = NULL;
+	assert_ptr_equal(st->asked, heard->c[RIG]);
+	wire_cut(ends);
+	send_at(RIG, pair.side[RIG].come[0], 100);
+	check_got(e, 100);
+}
+
 /* Whoever only receives is owed nothing, and asks: once. */
 static void bytes_that_cease_are_asked_after(void **state)
 {
@@ -376,6 +409,7 @@ int main(void)
 		T(bytes_that_only_come_in_end_no_doubt),
 		T(a_new_connection_overtakes_at_once),
 		T(after_an_outage_streams_go_where_something_is_heard),
+		T(no_stream_goes_to_a_connection_in_doubt),
 		T(bytes_that_cease_are_asked_after),
 		T(a_way_that_got_longer_is_doubted_once),
 		cmocka_unit_test_setup_teardown(
