@@ -220,8 +220,10 @@ void session_lives(struct session *s, struct carrier *c)
 	c->wants_due = s->spread.stated != 0;
 	s->attached++;
 	s->absent_at = 0;
-	if (s->p.is_client) /* WELCOME answers HELLO, which left after that */
+	if (s->p.is_client) { /* WELCOME answers HELLO, which left after that */
 		s->answered = MAX(s->answered, c->began);
+		c->ping_took = s->now - c->began;
+	}
 	if (s->primary == NULL)
 		set_primary(s, c, c->alone);
 	else if (c->alone)

@@ -69,7 +69,8 @@ struct carrier {
 	bool ping_due, pong_due;
 	uint64_t ping_token, pong_token;
 	uint64_t ping_at;	/* when the ping left; 0: none is out */
-	uint64_t ping_took;	/* what the last answer to one took; 0: none */
+	uint64_t ping_took;	/* what the last answer to one, or to HELLO,
+				 * took; 0: none */
 	uint64_t ping_asked;	/* when the deadline was set */
 	uint64_t ping_deadline; /* 0: none */
 	uint64_t last_in;	/* when anything last arrived (or it began) */

@@ -370,6 +370,26 @@ static void a_way_that_got_longer_is_doubted_once(void **state)
 	assert_in_range(w->c[CLIENT]->ping_took, 1, 1000);
 }
 
+/* Its first ping takes as long as its greeting did. */
+static void a_new_connection_on_a_long_way_is_not_doubted(void **state)
+{
+	struct wire *x = wire_dial();
+
+	(void)state;
+	wire_pull(x, CLIENT);
+	pair.now += 1000000;
+	wire_deliver(x, RIG);
+	wire_pull(x, RIG);
+	wire_deliver(x, CLIENT);
+	tick();
+	wire_pull(x, CLIENT);
+	pair.now += 1000000;
+	tick();
+	assert_int_equal(pair.side[CLIENT].doubts, 0);
+	answer(x);
+	assert_int_equal(x->c[CLIENT]->ping_took, 1000000);
+}
+
 /* Pings that go oftener than answers come are answered all the same. */
 static void pings_do_not_overtake_each_other(void **state)
 {
@@ -412,6 +432,7 @@ int main(void)
 		T(no_stream_goes_to_a_connection_in_doubt),
 		T(bytes_that_cease_are_asked_after),
 		T(a_way_that_got_longer_is_doubted_once),
+		T(a_new_connection_on_a_long_way_is_not_doubted),
 		cmocka_unit_test_setup_teardown(
 			pings_do_not_overtake_each_other, setup_hasty,
 			teardown),
