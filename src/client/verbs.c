@@ -142,23 +142,25 @@ static void look_start(struct daemon *d, struct local_req *r, bool lists,
 	timer_start(k->timer, 0);
 }
 
-static void reply_rigs(struct daemon *d, struct local_req *r,
-		       json_t *(*report)(const struct daemon *d,
-					 const struct rigs_row *row))
+static json_t *rigs_lines(const struct daemon *d,
+			  json_t *(*report)(const struct daemon *d,
+					    const struct rigs_row *row))
 {
+	json_t *lines = json_array();
+
 	list_for_each (it, &d->rigs.rows) {
 		struct rigs_row *row = container_of(it, struct rigs_row, link);
 
 		if (!row->pending)
-			local_reply_json(
-				r, json_pack("{s:o}", "rig", report(d, row)));
+			json_array_append_new(lines, json_pack("{s:o}", "rig",
+							       report(d, row)));
 	}
+	return lines;
 }
 
 static void tell_ls(struct daemon *d, struct local_req *r)
 {
-	reply_rigs(d, r, report_ls);
-	local_end(r, true, 0, NULL);
+	local_end_array(r, rigs_lines(d, report_ls));
 }
 
 static void do_ls(struct daemon *d, struct local_req *r, json_t *msg)
@@ -169,14 +171,16 @@ static void do_ls(struct daemon *d, struct local_req *r, json_t *msg)
 
 static void tell_status(struct daemon *d, struct local_req *r)
 {
-	local_reply_json(r, json_pack("{s:o}", "daemon", report_daemon(d)));
-	reply_rigs(d, r, report_status);
+	json_t *lines = rigs_lines(d, report_status);
+
+	json_array_insert_new(lines, 0,
+			      json_pack("{s:o}", "daemon", report_daemon(d)));
 	list_for_each (it, &d->forwards.rows)
-		local_reply_json(r,
-				 json_pack("{s:o}", "forward",
-					   report_forward(container_of(
-						   it, struct forward, link))));
-	local_end(r, true, 0, NULL);
+		json_array_append_new(
+			lines, json_pack("{s:o}", "forward",
+					 report_forward(container_of(
+						 it, struct forward, link))));
+	local_end_array(r, lines);
 }
 
 static void do_status(struct daemon *d, struct local_req *r, json_t *msg)
@@ -194,8 +198,7 @@ static json_t *rig_only(const struct daemon *d, const struct rigs_row *row)
 static void do_rigs(struct daemon *d, struct local_req *r, json_t *msg)
 {
 	(void)msg;
-	reply_rigs(d, r, rig_only);
-	local_end(r, true, 0, NULL);
+	local_end_array(r, rigs_lines(d, rig_only));
 }
 
 /* -- connections */

@@ -50,10 +50,10 @@ static void conn_close(struct conn *c)
 	if (r == NULL)
 		return;
 	r->conn = NULL;
-	if (r->on_gone != NULL) {
+	if (r->on_gone != NULL)
 		r->on_gone(r, r->user);
-		free(r);
-	}
+	if (r->on_gone != NULL || r->source != NULL)
+		local_req_free(r);
 }
 
 /* -- writing */
@@ -124,6 +124,7 @@ static void conn_flush(struct conn *c)
 	}
 	if (c->is_closed)
 		return;
+	local_fill(c);
 	/* After the server has gone, what was queued is all that is sent. */
 	if (c->srv == NULL && c->out.len == 0)
 		conn_close(c);
@@ -324,7 +325,7 @@ static void local_stop(struct local *srv)
 		c->srv = NULL;
 		if (c->req != NULL) {
 			c->req->conn = NULL;
-			free(c->req);
+			local_req_free(c->req);
 			c->req = NULL;
 		}
 		conn_flush(c);
@@ -343,7 +344,8 @@ static void local_shut(struct loop_item *item)
 		struct conn *c = container_of(it, struct conn, link);
 
 		c->srv = NULL;
-		free(c->req);
+		if (c->req != NULL)
+			local_req_free(c->req);
 		c->req = NULL;
 		conn_close(c);
 	}

@@ -55,6 +55,24 @@ void local_end(struct local_req *r, bool ok, int exit_status, const char *text);
 void local_end_json(struct local_req *r, bool ok, int exit_status,
 		    const char *text, json_t *extra);
 
+/* Lines that may be more than are to wait here unread: each is made when there
+ * is room for it, from the loop, and what changed meanwhile is told as it is.
+ */
+struct local_source {
+	/* The next line, stolen; NULL: there is none. */
+	json_t *(*next)(void *user);
+	/* More members for the last line, stolen; may be NULL. */
+	json_t *(*last)(void *user);
+	/* Runs once, whatever happened: user may be freed. */
+	void (*done)(void *user);
+};
+/* As local_end() with ok, after all of the source's lines: r is not the
+ * caller's any more, nor is user, which done() gives back. */
+void local_end_lines(struct local_req *r, const struct local_source *source,
+		     void *user);
+/* The same with the lines of an array, which is stolen. */
+void local_end_array(struct local_req *r, json_t *lines);
+
 /* -- the commands' side: blocking, returns a fd to close(). RW_ERR_REFUSED or
  * RW_ERR_NOT_FOUND when no such process runs, RW_ERR_PERM when another user
  * serves there, -errno. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the serving side's files share: local.c has the askers, local_answer.c
- * what they are told. Nothing else includes this.
+ * what they are told, local_lines.c long answers. Nothing else includes this.
  */
 #pragma once
 #include "net/local.h"
@@ -48,4 +48,12 @@ struct local_req {
 	struct conn *conn; /* NULL once the asker left */
 	void (*on_gone)(struct local_req *r, void *user);
 	void *user;
+	const struct local_source *source; /* its lines follow, or NULL; */
+	void *source_user;		   /* on_gone is not set then */
 };
+
+/* local_lines.c */
+/* Queues lines of c's source as far as there is room. */
+void local_fill(struct conn *c);
+/* Frees r, whose asker has left or hears no more. */
+void local_req_free(struct local_req *r);

@@ -196,71 +196,6 @@ int desk_first_code(struct desk *d, char **ret, char **ret_err)
 	return make_code(d, &n, ret, ret_err);
 }
 
-/* -- devices -------------------------------------------------------------- */
-
-/* What the relay that runs knows; of one that rests, that it knows nothing. */
-static void set_presence(json_t *o, const struct relay_presence *p)
-{
-	static const char *const states[] = {
-		[RELAY_AWAY] = "away",
-		[RELAY_CHECKING] = "checking",
-		[RELAY_ONLINE] = "online",
-	};
-
-	json_object_set_new(o, "state", json_string(states[p->state]));
-	json_object_set_new(o, "online",
-			    json_boolean(p->state == RELAY_ONLINE));
-	json_object_set_new(o, "addr", json_string(p->addr));
-	answer_set_moment(o, "since", p->since);
-	answer_set_moment(o, "proven", p->proven);
-	answer_set_known(o, "heard_ms", p->heard_ms);
-	json_object_set_new(o, "rtt_ms",
-			    p->rtt_us == 0
-				    ? json_null()
-				    : json_real((double)p->rtt_us / 1000));
-	answer_set_int(o, "connections", p->pairs);
-	answer_set_int(o, "bytes_from", p->bytes[0]);
-	answer_set_int(o, "bytes_to", p->bytes[1]);
-}
-
-static json_t *device_json(struct desk *d, const struct device *dev)
-{
-	struct relay_presence p = { .heard_ms = UINT64_MAX };
-	char pin[PIN_TEXT_LEN + 1], brief[PIN_SHORT_LEN + 1];
-	json_t *o;
-
-	if (d->relay != NULL)
-		relay_presence(d->relay, dev, &p);
-	o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", dev->name, "role",
-		      dev->role == RELAY_RIG ? "rig" : "laptop", "fleet",
-		      dev->fleet->name, "fingerprint",
-		      pin_short(&dev->pin, brief), "pin",
-		      pin_text(&dev->pin, pin));
-	answer_set_time(o, "admitted", dev->admitted);
-	set_presence(o, &p);
-	return o;
-}
-
-static int do_devices(struct desk *d, json_t **ret)
-{
-	json_t *all = json_array();
-
-	if (d->relay != NULL)
-		relay_tally(d->relay);
-	list_for_each (lf, &d->book->fleets) {
-		struct fleet *f = container_of(lf, struct fleet, link);
-
-		list_for_each (l, &f->devices)
-			json_array_append_new(
-				all,
-				device_json(d, container_of(l, struct device,
-							    link)));
-	}
-	*ret = json_pack("{s:o, s:b}", "devices", all, "running",
-			 d->relay != NULL);
-	return 0;
-}
-
 /* -- remove --------------------------------------------------------------- */
 
 static bool device_is(const struct device *dev, const char *who)
@@ -386,7 +321,7 @@ int desk_do(struct desk *d, json_t *request, json_t **ret, char **ret_err)
 	if (strcmp(verb, "invite") == 0)
 		return do_invite(d, request, ret, ret_err);
 	if (strcmp(verb, "devices") == 0)
-		return do_devices(d, ret);
+		return desk_list(d, ret);
 	if (strcmp(verb, "remove") == 0)
 		return do_remove(d, request, ret, ret_err);
 	if (strcmp(verb, "status") == 0)
@@ -395,28 +330,17 @@ int desk_do(struct desk *d, json_t *request, json_t **ret, char **ret_err)
 	return MISUSED;
 }
 
-/* Answers in lines: one for each device of a list, the rest in the last. */
 static void answer(struct desk *d, struct local_req *req, json_t *msg)
 {
-	json_t *reply = NULL, *rows, *row;
+	json_t *reply = NULL;
 	char *err = NULL;
 	int status = desk_do(d, msg, &reply, &err);
-	size_t i;
 
-	if (status != 0) {
+	if (status != 0)
 		local_end(req, false, status, err);
-		free(err);
-		return;
-	}
-	rows = json_object_get(reply, "devices");
-	json_incref(rows);
-	if (json_is_array(rows)) {
-		json_object_del(reply, "devices");
-		json_array_foreach(rows, i, row)
-			local_reply_json(req, json_incref(row));
-	}
-	json_decref(rows);
-	local_end_json(req, true, 0, NULL, reply);
+	else
+		local_end_json(req, true, 0, NULL, reply);
+	free(err);
 }
 
 /* A list that waits until the devices were asked. */
@@ -438,10 +362,8 @@ static void look_on_gone(struct local_req *req, void *user)
 static void look_on_proven(void *user)
 {
 	struct look *k = user;
-	json_t *msg = json_pack("{s:s}", "do", "devices");
 
-	answer(k->desk, k->req, msg);
-	json_decref(msg);
+	desk_list_send(k->desk, k->req);
 	free(k);
 }
 

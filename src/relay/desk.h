@@ -40,6 +40,12 @@ int desk_do(struct desk *d, json_t *request, json_t **ret, char **ret_err);
  * there are devices. */
 int desk_first_code(struct desk *d, char **ret, char **ret_err);
 
+/* desk_list.c: the answer to `devices`, */
+int desk_list(struct desk *d, json_t **ret);
+/* and the same as lines of an answer; req is not the caller's any more. */
+struct local_req;
+void desk_list_send(struct desk *d, struct local_req *req);
+
 /* Serves the requests at path. */
 struct local;
 int desk_serve(struct desk *d, uv_loop_t *loop, const char *path,

@@ -137,6 +137,7 @@ json_t *admin_device_json(const struct device *dev, bool online)
 static void do_devices(struct admin *a, struct local_req *r, json_t *msg)
 {
 	const struct rig *rig = a->rig;
+	json_t *lines = json_array();
 
 	(void)msg;
 	for (size_t i = 0; i < rig->devices.count; i++) {
@@ -145,11 +146,12 @@ static void do_devices(struct admin *a, struct local_req *r, json_t *msg)
 
 		if (dev->role == DEVICE_REMOVED)
 			continue;
-		local_reply_json(
-			r, admin_device_json(
-				   dev, p != NULL && status_is_proven(rig, p)));
+		json_array_append_new(
+			lines,
+			admin_device_json(
+				dev, p != NULL && status_is_proven(rig, p)));
 	}
-	local_end(r, true, 0, NULL);
+	local_end_array(r, lines);
 }
 
 json_t *admin_removed_json(const struct device *dev, const char *text)

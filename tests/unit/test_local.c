@@ -72,6 +72,35 @@ static void flood(struct local_req *r)
 	local_set_gone(r, on_gone, &gone);
 }
 
+/* Lines that are made as they are read; how many were, and how many of these
+ * answers are over. */
+#define LINES 100000
+static unsigned made, done;
+
+static json_t *lines_next(void *user)
+{
+	assert_ptr_equal(user, &made);
+	return made < LINES ? json_pack("{s:i, s:s}", "row", (int)made++, "x",
+					"sixty bytes or so, as in a row of a "
+					"list that somebody reads")
+			    : NULL;
+}
+
+static json_t *lines_last(void *user)
+{
+	assert_ptr_equal(user, &made);
+	return json_pack("{s:i}", "rows", (int)made);
+}
+
+static void lines_done(void *user)
+{
+	assert_ptr_equal(user, &made);
+	done++;
+}
+
+static const struct local_source source = { lines_next, lines_last,
+					    lines_done };
+
 static void on_request(struct local_req *r, json_t *msg, void *user)
 {
 	const char *verb = json_string_value(json_object_get(msg, "do"));
@@ -86,6 +115,9 @@ static void on_request(struct local_req *r, json_t *msg, void *user)
 		local_end(r, false, 2, "no such rig");
 	} else if (strcmp(verb, "fds") == 0) {
 		pass_fds(r);
+	} else if (strcmp(verb, "lines") == 0) {
+		made = 0;
+		local_end_lines(r, &source, &made);
 	} else if (strcmp(verb, "flood") == 0) {
 		flood(r);
 	} else {
@@ -103,6 +135,7 @@ static int setup(void **state)
 	snprintf(path, sizeof(path), "%s/sock", dir);
 	held = NULL;
 	gone = requests = 0;
+	made = done = 0;
 	return local_serve(&loop, path, on_request, &loop, &srv);
 }
 
@@ -271,6 +304,71 @@ static void answers_that_nobody_reads_are_bounded(void **state)
 	run(ask_flood);
 	while (gone == 0)
 		uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void ask_lines(struct asker *a)
+{
+	int fd = ask(a, "{\"do\":\"lines\"}");
+	json_t *line;
+
+	for (int i = 0; i < LINES; i++) {
+		WANT(a, local_next(fd, 5000, &line, NULL) == 0);
+		WANT(a, json_integer_value(json_object_get(line, "row")) == i);
+		json_decref(line);
+	}
+	WANT(a, local_next(fd, 5000, &line, NULL) == 1);
+	WANT(a, json_is_true(json_object_get(line, "ok")));
+	WANT(a, json_integer_value(json_object_get(line, "rows")) == LINES);
+	json_decref(line);
+	close(fd);
+}
+
+static void an_answer_may_be_longer_than_what_may_wait(void **state)
+{
+	(void)state;
+	run(ask_lines);
+	assert_int_equal(done, 1);
+}
+
+static void ask_lines_and_wait(struct asker *a)
+{
+	int fd = ask(a, "{\"do\":\"lines\"}");
+	json_t *line;
+
+	/* Another one is served meanwhile. */
+	ask_rows(a);
+	WANT(a, local_next(fd, 5000, &line, NULL) == 0);
+	json_decref(line);
+	close(fd);
+}
+
+/* What waits is what the socket holds, and a little more. */
+static void lines_are_made_as_they_are_read(void **state)
+{
+	(void)state;
+	run(ask_lines_and_wait);
+	while (done == 0)
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_true(made > 0 && made < LINES / 2);
+	assert_int_equal(done, 1);
+}
+
+/* The process ends in the midst of an answer. */
+static void lines_that_are_left_are_given_back(void **state)
+{
+	json_t *msg = json_pack("{s:s}", "do", "lines");
+	int fd = local_connect(path);
+
+	(void)state;
+	assert_int_equal(local_ask(fd, msg), 0);
+	json_decref(msg);
+	while (made == 0)
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_int_equal(done, 0);
+	local_free(srv);
+	srv = NULL;
+	assert_int_equal(done, 1);
+	close(fd);
 }
 
 static void send_all(struct asker *a, const char *text, size_t len)
@@ -459,6 +557,9 @@ int main(void)
 		T(fds_travel_with_their_lines),
 		T(an_asker_that_leaves_is_noticed),
 		T(answers_that_nobody_reads_are_bounded),
+		T(an_answer_may_be_longer_than_what_may_wait),
+		T(lines_are_made_as_they_are_read),
+		T(lines_that_are_left_are_given_back),
 		T(nonsense_is_answered_with_an_error),
 		T(an_oversize_line_drops_its_sender),
 		T(there_is_a_limit_to_askers),

@@ -2,6 +2,8 @@
 /* What the relay refuses: wrong codes, strangers, too much, and bad manners. */
 #include "relay_world.h"
 
+#include "net/local.h"
+
 static void codes_are_judged_over_the_wire(void **state)
 {
 	struct world w;
@@ -543,6 +545,76 @@ static void a_message_of_the_relay_from_a_device_closes_it(void **state)
 	world_end_two(&w, &rig, &laptop);
 }
 
+/* Who asks for the list, in a thread of his own. */
+struct asker {
+	uv_work_t work;
+	char path[96];
+	size_t rows;
+	bool is_whole, is_done;
+};
+
+static void asker_run(uv_work_t *work)
+{
+	struct asker *a = work->data;
+	json_t *msg = json_pack("{s:s}", "do", "devices"), *line = NULL;
+	int fd = local_connect(a->path);
+	int err = local_ask(fd, msg);
+
+	json_decref(msg);
+	while (err == 0 && (err = local_next(fd, WAIT_MS, &line, NULL)) == 0) {
+		a->rows += json_is_string(json_object_get(line, "fingerprint"));
+		json_decref(line);
+	}
+	if (err == 1) {
+		a->is_whole = json_is_true(json_object_get(line, "ok")) &&
+			      json_is_true(json_object_get(line, "running"));
+		json_decref(line);
+	}
+	close(fd);
+}
+
+static void asker_done(uv_work_t *work, int status)
+{
+	(void)status;
+	((struct asker *)work->data)->is_done = true;
+}
+
+static void as_many_devices_as_there_may_be_are_listed(void **state)
+{
+	struct redeem_try t = { .role = RELAY_RIG };
+	struct asker a = { .work.data = &a };
+	char text[BOOK_TEXT_CAP];
+	struct local *srv;
+	struct fleet *f;
+	struct world w;
+	bool is_new;
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.max_devices = 65536;
+	world_start_relay(&w, 0);
+	assert_int_equal(book_add_fleet(w.book, 1, &f, text), 0);
+	/* As long as a name can be. */
+	char name[RELAY_NAME_MAX + 1];
+
+	memset(name, 'n', RELAY_NAME_MAX);
+	name[RELAY_NAME_MAX] = '\0';
+	t.name = name;
+	for (uint32_t i = 0; i < 65536; i++) {
+		put_be32(t.pin.b, i);
+		assert_non_null(book_admit(w.book, f, &t, &is_new));
+	}
+	snprintf(a.path, sizeof(a.path), "%s/sock", w.dir);
+	assert_int_equal(desk_serve(&w.desk, &w.loop, a.path, &srv), 0);
+	uv_queue_work(&w.loop, &a.work, asker_run, asker_done);
+	until_by(&w.guard, 6 * WAIT_MS, a.is_done,
+		 uv_run(&w.loop, UV_RUN_ONCE));
+	assert_true(a.is_whole);
+	assert_int_equal(a.rows, 65536);
+	local_free(srv);
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -561,6 +633,7 @@ int main(void)
 		cmocka_unit_test(those_who_were_removed_are_forgotten),
 		cmocka_unit_test(
 			what_waits_for_a_device_that_does_not_read_is_limited),
+		cmocka_unit_test(as_many_devices_as_there_may_be_are_listed),
 		cmocka_unit_test(garbage_is_closed),
 		cmocka_unit_test(a_byte_between_wish_and_ready_closes_it),
 		cmocka_unit_test(
