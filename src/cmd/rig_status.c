@@ -53,8 +53,8 @@ static void print_relay(const json_t *r, int64_t now)
 	const char *text = show_text(r, "text", "");
 	char ago[FORMAT_CAP];
 
-	printf("relay %s: %s since %s", show_text(r, "addr", ""),
-	       is_up ? "connected" : "away", words_ago(r, "since", now, ago));
+	printf("relay %s: %s for %s", show_text(r, "addr", ""),
+	       is_up ? "connected" : "away", words_for(r, "since", now, ago));
 	print_proof(r);
 	putchar('\n');
 	if (text[0] != '\0')
@@ -70,9 +70,9 @@ static void print_laptop(const json_t *p, int64_t now)
 	const char *state = show_text(p, "state", "");
 	char ago[FORMAT_CAP], in[FORMAT_CAP], out[FORMAT_CAP];
 
-	printf("laptop %s (%s): %s since %s", show_text(p, "name", ""),
+	printf("laptop %s (%s): %s for %s", show_text(p, "name", ""),
 	       show_text(p, "fingerprint", ""), state,
-	       words_ago(p, "since", now, ago));
+	       words_for(p, "since", now, ago));
 	print_proof(p);
 	putchar('\n');
 	if (strcmp(state, "away") != 0)

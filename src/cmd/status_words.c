@@ -39,9 +39,8 @@ static int64_t time_of(const json_t *o, const char *key)
 	return (int64_t)timegm(&tm);
 }
 
-/* How long that has been so: "3s"; less than a second counts as one. */
-static const char *for_text(const json_t *o, const char *key, int64_t now,
-			    char out[static FORMAT_CAP])
+const char *words_for(const json_t *o, const char *key, int64_t now,
+		      char out[static FORMAT_CAP])
 {
 	const int64_t t = time_of(o, key);
 
@@ -59,7 +58,7 @@ const char *words_ago(const json_t *o, const char *key, int64_t now,
 		return "-";
 	if (t >= now)
 		return "just now";
-	snprintf(out, FORMAT_CAP, "%s ago", for_text(o, key, now, text));
+	snprintf(out, FORMAT_CAP, "%s ago", words_for(o, key, now, text));
 	return out;
 }
 
@@ -80,14 +79,14 @@ static void say_head(struct buf *out, const json_t *rig, int64_t now)
 				"answered yet");
 	else if (strcmp(state, "connecting") == 0)
 		buf_printf(out, "not connected for %s",
-			   for_text(rig, "since", now, text));
+			   words_for(rig, "since", now, text));
 	else if (strcmp(state, "idle") == 0)
 		buf_printf(out, "idle: not connected, and nothing needs it");
 	else if (strcmp(state, "ended") == 0)
 		buf_printf(out, "ended %s", words_ago(rig, "since", now, text));
 	else
 		buf_printf(out, "%s for %s", state,
-			   for_text(rig, "since", now, text));
+			   words_for(rig, "since", now, text));
 	if (user != NULL)
 		buf_printf(out, " (%s@%s)", user, show_text(rig, "host", "?"));
 	buf_printf(out, "\n");

@@ -15,6 +15,9 @@ void status_words_rig(struct buf *out, const json_t *rig, int64_t now);
 /* One forward, one line or two. */
 void status_words_forward(struct buf *out, const json_t *fw, int64_t now);
 
+/* How long that has been so: "3s"; less than a second counts as one. */
+const char *words_for(const json_t *o, const char *key, int64_t now,
+		      char out[static FORMAT_CAP]);
 /* "3s ago", "just now"; "-" where o has no such time. */
 const char *words_ago(const json_t *o, const char *key, int64_t now,
 		      char out[static FORMAT_CAP]);

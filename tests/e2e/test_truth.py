@@ -298,8 +298,8 @@ def test_the_rig_tells_its_side(net_world):
     assert p["state"] == "connected" and p["heard_ms"] <= 10000, p
     assert p["path"] == "relay" and p["kept_until"] is None, p
     text = w.rig.rigway("rig", "status").out
-    has(r"^relay \S+: connected since .*proven ", text)
-    has(r"^laptop .*: connected since .*proven ", text)
+    has(r"^relay \S+: connected for .*proven ", text)
+    has(r"^laptop .*: connected for .*proven ", text)
     # The relay goes, and then the laptop is away: since when, why, how long.
     w.relay_proc.kill()
     s = wait_for(lambda: (lambda s: s if not s["relays"][0]["up"] and
@@ -308,7 +308,7 @@ def test_the_rig_tells_its_side(net_world):
     assert s["relays"][0]["cut"] and s["relays"][0]["cut_at"], s
     assert s["sessions"][0]["cut"] and s["sessions"][0]["kept_until"], s
     text = w.rig.rigway("rig", "status").out
-    has(r"^relay \S+: away since .*\n    trouble    ", text)
+    has(r"^relay \S+: away for .*\n    trouble    ", text)
     has(r"^    last cut   (\S+ ago|just now): ", text)
     has(r"^    kept       until 20.*\(rig.keep_absent\)", text)
     w.rig_proc.stop()
