@@ -15,9 +15,10 @@
 #include "base/str.h"
 
 static const char *const level_names[] = {
-	[LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARN] = "warn",
-	[LOG_LEVEL_INFO] = "info",   [LOG_LEVEL_DEBUG] = "debug",
-	[LOG_LEVEL_TRACE] = "trace",
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARN] = "warn",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
 };
 
 /* The one mutable global of the program, with the counts below. */
@@ -95,11 +96,6 @@ void log_set_sink(log_sink *to, void *user)
 {
 	sink.sink = to;
 	sink.user = user;
-}
-
-const char *log_level_name(enum log_level level)
-{
-	return level_names[level];
 }
 
 int log_level_parse(const char *text, enum log_level *ret)

@@ -13,7 +13,6 @@ enum log_level {
 	LOG_LEVEL_WARN,	 /* it works, but not as wanted */
 	LOG_LEVEL_INFO,	 /* what happened; the default */
 	LOG_LEVEL_DEBUG, /* why it happened */
-	LOG_LEVEL_TRACE, /* every frame */
 };
 
 /* A line longer than this is cut. */
@@ -23,7 +22,6 @@ enum log_level {
 #define log_warn(...)  log_if(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...)  log_if(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_if(LOG_LEVEL_DEBUG, __VA_ARGS__)
-#define log_trace(...) log_if(LOG_LEVEL_TRACE, __VA_ARGS__)
 
 /* The arguments are not evaluated when the level is off. */
 #define log_if(level, ...)                                                     \
@@ -43,7 +41,6 @@ void log_set_limit(unsigned lines_per_minute);
 void log_set_prefix(const char *prefix);
 /* "debug" and so on, any case; 0 or RW_ERR_FORMAT. */
 int log_level_parse(const char *text, enum log_level *ret);
-const char *log_level_name(enum log_level level);
 /* Where lines go instead of stderr, without time, level and newline; NULL for
  * stderr again. */
 typedef void log_sink(enum log_level level, const char *line, void *user);

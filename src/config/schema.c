@@ -16,9 +16,11 @@
 #define GIB	  (1024 * MIB)
 
 static const char *const log_levels[] = {
-	[LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARN] = "warn",
-	[LOG_LEVEL_INFO] = "info",   [LOG_LEVEL_DEBUG] = "debug",
-	[LOG_LEVEL_TRACE] = "trace", NULL,
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARN] = "warn",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+	NULL,
 };
 
 /* In the order of enum way_paths. */

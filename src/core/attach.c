@@ -374,8 +374,3 @@ void *carrier_user(const struct carrier *c)
 {
 	return c->user;
 }
-
-struct session *carrier_session(const struct carrier *c)
-{
-	return c->s;
-}

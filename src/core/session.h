@@ -129,7 +129,6 @@ unsigned session_wants_carriers(const struct session *s);
 struct carrier *session_surplus(const struct session *s);
 void carrier_set_user(struct carrier *c, void *user);
 void *carrier_user(const struct carrier *c);
-struct session *carrier_session(const struct carrier *c);
 
 /* Closes what ended, sends pings, drops the dead; returns when to call again
  * (absolute, in us), UINT64_MAX for never. */

@@ -3,7 +3,6 @@
 #include "net/local.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -178,8 +177,7 @@ static void conn_serve(struct conn *c)
 	}
 	if (c->is_closed)
 		return;
-	if (c->in.len > LOCAL_LINE_MAX ||
-	    (c->is_eof && c->req == NULL && c->out.len == 0))
+	if (c->in.len > LOCAL_LINE_MAX)
 		conn_close(c);
 }
 

@@ -41,7 +41,6 @@ void local_free(struct local *srv);
 void local_set_gone(struct local_req *r,
 		    void (*on_gone)(struct local_req *r, void *user),
 		    void *user);
-void *local_user(const struct local_req *r);
 /* One answer line; the reference is stolen. RW_ERR_LIMIT over LOCAL_LINE_MAX;
  * RW_ERR_GONE when nobody reads any more. */
 int local_reply_json(struct local_req *r, json_t *obj);

@@ -18,11 +18,6 @@ void local_set_gone(struct local_req *r,
 	r->user = user;
 }
 
-void *local_user(const struct local_req *r)
-{
-	return r->user;
-}
-
 /* Queues one line; it leaves at the turn's end. */
 static int local_put(struct local_req *r, const char *json, size_t len)
 {

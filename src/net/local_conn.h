@@ -35,7 +35,7 @@ struct conn {
 	int fd;
 	struct buf in, out;
 	struct local_req *req;
-	bool is_closed, is_eof;
+	bool is_closed;
 	/* Fds to go with a byte of out, counted from its first byte. */
 	struct {
 		size_t at;

@@ -19,8 +19,7 @@
 
 #include "base/check.h"
 
-#define MSG_TAG_MAX   63 /* known tags are 1 to this; 0 is never sent */
-#define MSG_FIELD_HDR 3
+#define MSG_TAG_MAX 63 /* known tags are 1 to this; 0 is never sent */
 
 enum msg_type {
 	MSG_TYPE_U8,

@@ -185,7 +185,7 @@ static inline void pair_on_doubt(struct session *s, struct carrier *c)
 {
 	struct side *sd = session_user(s);
 
-	assert_ptr_equal(carrier_session(c), s);
+	assert_ptr_equal(c->s, s);
 	sd->doubts++;
 }
 

@@ -23,7 +23,7 @@ static void both_ends_hear_that_a_carrier_is_live(void **state)
 	assert_true(session_is_live(rig()));
 	assert_ptr_equal(session_carrier_next(rig(), NULL), w->c[RIG]);
 	assert_null(session_carrier_next(rig(), w->c[RIG]));
-	assert_ptr_equal(carrier_session(w->c[RIG]), rig());
+	assert_ptr_equal(w->c[RIG]->s, rig());
 	for (int k = 0; k < 9; k++)
 		advance(1000000);
 	assert_int_equal(pair.side[CLIENT].lives, 1);

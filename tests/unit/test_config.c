@@ -160,7 +160,7 @@ static void all_errors_come_at_once_with_their_places(void **state)
 		      "f.yml:9:11: error: 'session.budget' must be a size, "
 		      "such as 64KiB or 16MiB, not 'lots'\n"
 		      "f.yml:11:10: error: 'log.level' must be error, warn, "
-		      "info, debug or trace, not 'loud'\n");
+		      "info or debug, not 'loud'\n");
 }
 
 static void numbers_are_decimal(void **state)
