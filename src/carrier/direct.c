@@ -27,6 +27,7 @@ struct direct {
 	struct dial *dial;
 	struct chan *chan;
 	struct timer *deadline;
+	bool is_unnamed; /* the name servers were of no help */
 	const struct direct_ops *ops;
 	void *user;
 };
@@ -42,6 +43,13 @@ static void direct_free(struct direct *d)
 
 static void explain(const struct direct *d, int err, char out[TEXT_CAP])
 {
+	if (d->is_unnamed) {
+		snprintf(out, TEXT_CAP,
+			 "the name servers cannot tell now where '%s' is (is "
+			 "this machine online?)",
+			 d->at.host);
+		return;
+	}
 	switch (err) {
 	case RW_ERR_NO_HOST:
 		snprintf(out, TEXT_CAP, "no host is named '%s'", d->at.host);
@@ -112,8 +120,9 @@ static void on_dialled(void *user, int err, int fd, enum dial_stage stage)
 					     .on_closed = on_closed };
 	struct direct *d = user;
 
-	(void)stage;
 	d->dial = NULL;
+	d->is_unnamed = stage == DIAL_RESOLVING &&
+			(err == RW_ERR_UNREACHABLE || err == RW_ERR_TIMEOUT);
 	if (err == 0)
 		err = chan_open_fd(d->loop, fd, &ops, d, &d->chan);
 	if (err < 0) {
@@ -128,7 +137,11 @@ static void on_dialled(void *user, int err, int fd, enum dial_stage stage)
 
 static void on_deadline(void *user)
 {
-	direct_fail(user, RW_ERR_TIMEOUT);
+	struct direct *d = user;
+
+	d->is_unnamed =
+		d->dial != NULL && dial_stage(d->dial) == DIAL_RESOLVING;
+	direct_fail(d, RW_ERR_TIMEOUT);
 }
 
 int direct_start(const struct direct_params *params,

@@ -272,13 +272,20 @@ static void reach_next(void *user)
 		try_failed(t, err);
 }
 
+static void try_is_late(struct try *t)
+{
+	t->err = RW_ERR_TIMEOUT;
+	t->is_unnamed =
+		t->dial != NULL && dial_stage(t->dial) == DIAL_RESOLVING;
+}
+
 static void on_deadline(void *user)
 {
 	struct reach *r = user;
 
 	for (size_t i = 0; i < r->started; i++)
 		if (r->tries[i].err == 0)
-			r->tries[i].err = RW_ERR_TIMEOUT;
+			try_is_late(&r->tries[i]);
 	reach_fail(r);
 }
 

@@ -137,6 +137,11 @@ int join_client(struct join *j)
 	status = talk(msg, on_line, &jd);
 	if (status != 0)
 		return status;
+	if (j->name != NULL && !jd.is_new && strcmp(j->name, jd.rig) != 0)
+		fprintf(stderr,
+			"rigway join: note: this rig is known here as %s, and "
+			"keeps that name\n",
+			jd.rig);
 	offer_key(j, &jd);
 	if (j->is_json) {
 		show_json_free(json_pack("{s:s, s:s, s:b}", "role", "laptop",

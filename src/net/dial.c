@@ -152,6 +152,11 @@ static void dial_finish(struct dial *d, int err, int fd)
 	dial_maybe_free(d);
 }
 
+enum dial_stage dial_stage(const struct dial *d)
+{
+	return d->stage;
+}
+
 void dial_cancel(struct dial *d)
 {
 	if (d == NULL)

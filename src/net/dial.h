@@ -52,6 +52,9 @@ int dial_start(uv_loop_t *loop, const struct dial_params *p, struct dial **ret);
  * inside on_done. NULL is fine. */
 void dial_cancel(struct dial *d);
 
+/* How far it is, for whoever loses patience first. */
+enum dial_stage dial_stage(const struct dial *d);
+
 /* A connection to a unix socket, non-blocking, without a loop. *ret_fd is the
  * caller's. RW_ERR_REFUSED: nobody listens; RW_ERR_NOT_FOUND: no such file;
  * RW_ERR_BUSY: its backlog is full; RW_ERR_LIMIT: the path is too long;

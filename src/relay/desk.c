@@ -289,12 +289,15 @@ static int do_remove(struct desk *d, json_t *request, json_t **ret,
 static int do_status(struct desk *d, json_t **ret)
 {
 	struct relay_counts n = { 0 };
+	size_t online = 0;
 	char pin[PIN_TEXT_LEN + 1];
 	json_t *listens = json_array(), *at = json_array();
 	const char *text;
 
 	if (d->relay != NULL) {
 		n = relay_counts(d->relay);
+		relay_tally(d->relay);
+		online = relay_online(d->relay);
 		for (size_t i = 0; (text = relay_listens(d->relay, i)); i++)
 			json_array_append_new(listens, json_string(text));
 	}
@@ -307,7 +310,7 @@ static int do_status(struct desk *d, json_t **ret)
 		pin_text(key_pin(d->key), pin), "listen", listens, "reached_at",
 		at, "fleets", (json_int_t)d->book->fleet_count, "devices",
 		(json_int_t)book_device_count(d->book), "connections",
-		(json_int_t)n.connections, "online", (json_int_t)n.controls,
+		(json_int_t)n.connections, "online", (json_int_t)online,
 		"waiting", (json_int_t)n.waiting, "pairs", (json_int_t)n.pairs,
 		"turned_away", (json_int_t)n.refused_at_door);
 	return 0;

@@ -106,6 +106,22 @@ void relay_presence(const struct relay *r, const struct device *dev,
 						 : p->rtt_us;
 }
 
+size_t relay_online(const struct relay *r)
+{
+	const struct presence *p;
+	size_t it = 0, n = 0;
+
+	while ((p = pinmap_next(&r->present, &it, NULL)) != NULL) {
+		const struct device *d = book_find_device(r->book, &p->pin);
+
+		while (d != NULL &&
+		       presence_state(r, p, d->role) != RELAY_ONLINE)
+			d = d->next;
+		n += d != NULL;
+	}
+	return n;
+}
+
 /* -- its pairs ------------------------------------------------------------- */
 
 void presence_paired(struct presence *client, const struct conn *wish)

@@ -68,6 +68,8 @@ struct relay_presence {
 /* As of the last relay_tally(), where open pairs are concerned. */
 void relay_presence(const struct relay *r, const struct device *dev,
 		    struct relay_presence *ret);
+/* Keys of which the above says RELAY_ONLINE, in a fleet or more. */
+size_t relay_online(const struct relay *r);
 /* Looks at all open pairs: their bytes, when they were last heard. */
 void relay_tally(struct relay *r);
 

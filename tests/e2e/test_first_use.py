@@ -173,16 +173,26 @@ def test_a_relay_name_that_does_not_resolve_is_called_so(world):
                 says=r"no-such-host\.invalid")
 
 
-def test_name_servers_that_fail_are_called_so(world):
+@pytest.mark.parametrize("kind", ["dead", pytest.param(
+    "silent", marks=pytest.mark.long)])
+def test_name_servers_that_fail_are_called_so(world, kind):
     if not proc.can_mount():
         pytest.skip("needs mounts of its own")
+    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if kind == "silent":
+        try:
+            silent.bind(("127.0.0.252", 53))
+        except PermissionError:
+            pytest.skip("needs a port below 1024")
+    world.also(silent)
+    servers = {"dead": "nameserver 127.0.0.253\noptions timeout:1 attempts:1",
+               "silent": "nameserver 127.0.0.252\noptions timeout:10 attempts:2"}
     w = world.machines()
     port = freeport()
     w.relay.rigway_start("relay", "--listen", f"127.0.0.1:{port}", "--name",
                          f"relay.example.org:{port}")
     w.relay.wait_port(port)
-    w.rig.bind("resolv", "/etc/resolv.conf", "nameserver 127.0.0.253\n"
-               "options timeout:1 attempts:1\n")
+    w.rig.bind("resolv", "/etc/resolv.conf", servers[kind] + "\n")
     w.rig.bind("nsswitch", "/etc/nsswitch.conf", "hosts: files dns\n")
     w.rig.fails("join", w.rig_code(), "--no-start", timeout=60,
                 says=r"name servers cannot tell .*relay\.example\.org")
@@ -228,3 +238,11 @@ def test_a_laptop_with_two_rigs_is_asked_which(world):
                           f"http://127.0.0.1:{port}/", check=0)
         assert r.out == text
     assert {"desk", "lab"} <= set(w.laptop.rigway("ls").out.split())
+
+
+def test_a_known_rig_keeps_its_name_and_says_so(world):
+    w = world.up()
+    for name, says in (("other", True), ("desk", False)):
+        r = w.laptop.rigway("join", w.client_code(), "--name", name)
+        assert ("known here as desk, and keeps that name" in r.err) == says, r
+    assert [x["name"] for x in w.laptop.json("ls")["rigs"]] == ["desk"]

@@ -361,6 +361,8 @@ static void passed_bytes_are_counted_for_both_devices(void **state)
 	assert_int_equal(presence_of(&rig).pairs, 1);
 	/* A laptop is here while it has a connection. */
 	assert_int_equal(presence_of(&laptop).state, RELAY_ONLINE);
+	assert_int_equal(relay_online(w.relay), 2);
+	assert_int_equal(relay_counts(w.relay).controls, 1);
 	assert_int_not_equal(presence_of(&laptop).since, 0);
 	assert_true(strncmp(presence_of(&laptop).addr, "127.0.0.1:", 10) == 0);
 	/* Asked twice, or over, nothing counts twice. */
@@ -368,6 +370,7 @@ static void passed_bytes_are_counted_for_both_devices(void **state)
 	assert_int_equal(presence_of(&laptop).bytes[0], up);
 	chan_finish(laptop.chan, 0);
 	until(&w, relay_counts(w.relay).pairs == 0);
+	assert_int_equal(relay_online(w.relay), 1);
 	assert_true(presence_of(&laptop).bytes[0] >= up);
 	assert_in_range(presence_of(&laptop).bytes[0], up, 2 * up);
 	assert_int_equal(presence_of(&rig).bytes[1],
