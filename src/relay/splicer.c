@@ -85,9 +85,12 @@ static void on_turn(void *user)
 			l = list_first(&sp->old);
 		if (l == NULL)
 			break;
-		moved += splice_run(container_of(l, struct splice, queue));
+		size_t n = splice_run(container_of(l, struct splice, queue));
+
+		moved += n;
 		/* A keystroke waits for one quantum, not for the whole turn. */
-		on_edges(sp);
+		if (n > 0)
+			on_edges(sp);
 	}
 	if (!list_is_empty(&sp->fresh) || !list_is_empty(&sp->old))
 		flusher_mark(sp->turn);
