@@ -47,9 +47,11 @@ void input_consumed(struct stream *st, size_t n)
 
 	if (n > 0)
 		grow_window(st);
-	/* A quarter of the window at a time, or the end of a lag. */
-	if (st->in.base + st->window - st->limit >= st->window / 4 ||
-	    st->in.base - st->stated >= st->window / 4) {
+	/* So much at a time, or at the end of a lag. */
+	uint64_t news = MIN(st->window / 4, STATE_MOST);
+
+	if (st->in.base + st->window - st->limit >= news ||
+	    st->in.base - st->stated >= news) {
 		stream_due(st, DUE_STATE, NULL);
 		return;
 	}

@@ -17,6 +17,9 @@
 #define QUANTUM FRAME_MAX
 /* Unsent bytes worth holding for a stream: more would only age here. */
 #define BACKLOG_MAX (512 * 1024)
+/* Consumed bytes are stated once they are so many: till then the sender keeps
+ * them. */
+#define STATE_MOST (256 * 1024)
 /* How long a stated number may lag behind: READ, STATE. */
 #define LAG_US 50000
 /* A carrier whose HELLO is not answered by then is dropped. */

@@ -258,6 +258,10 @@ static void flusher_shut(struct loop_item *item)
 
 static void flusher_run(struct flusher *f)
 {
+	/* What was put off to the turn's end may yet say something that a
+	 * flusher is there to gather. */
+	if (f != f->ll->turn && f->ll->turn != NULL)
+		flusher_run(f->ll->turn);
 	if (!f->is_marked)
 		return;
 	f->is_marked = false;

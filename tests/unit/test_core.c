@@ -393,6 +393,32 @@ static void the_sender_forgets_only_what_was_consumed(void **state)
 	check_got(come(RIG, 0), 300);
 }
 
+/* With a large window, too, the sender forgets soon. */
+static void much_that_was_consumed_is_stated_at_once(void **state)
+{
+	const uint32_t window = 4 << 20;
+	struct stream_stats stats;
+
+	(void)state;
+	pair.side[RIG].take = 0;
+	struct seen *e = open_at(CLIENT, "o:16");
+
+	settle();
+	come(RIG, 0)->st->limit = come(RIG, 0)->st->window = window;
+	inject(w, CLIENT, raw_state((uint32_t)stream_id(e->st), 0, 0, window));
+	assert_int_equal(write_at(CLIENT, e, STATE_MOST + 1000),
+			 STATE_MOST + 1000);
+	settle();
+	consume_at(RIG, come(RIG, 0), STATE_MOST - 1);
+	settle();
+	stream_stats(e->st, &stats);
+	assert_int_equal(stats.acked, 0);
+	consume_at(RIG, come(RIG, 0), 1);
+	settle();
+	stream_stats(e->st, &stats);
+	assert_int_equal(stats.acked, STATE_MOST);
+}
+
 /* --- ends are honest --- */
 
 static void each_direction_closes_by_itself(void **state)
@@ -603,6 +629,7 @@ int main(void)
 		T(a_stream_moves_only_after_the_peer_stated_received_there),
 		T(fin_takes_one_offset),
 		T(the_sender_forgets_only_what_was_consumed),
+		T(much_that_was_consumed_is_stated_at_once),
 		T(each_direction_closes_by_itself),
 		T(the_end_comes_after_the_last_byte_was_taken),
 		T(a_reset_is_never_an_end_of_file),
