@@ -135,16 +135,9 @@ def test_fdpass_hands_over_a_connected_socket(world):
 def test_ssh_as_the_proxy_command(world):
     """Plain ssh with nothing of ssh-config: nc's place on one line."""
     from rigwaylib import sshd
-    w = world.machines()
-    port = sshd.prepare(w.rig)
-    w.start_relay()
-    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
-    w.start_rig()
-    sshd.start(w.rig)
-    w.join_laptop()
-    pub = sshd.keygen(w.laptop.path(".ssh", "id_ed25519"))
-    with open(w.rig.path(".ssh", "authorized_keys"), "w") as f:
-        f.write(pub + "\n")
+    w = sshd.rig_up(world)
+    sshd.let_in(w)
+    port = w.rig.sshd_port
     base = ["ssh", "-F", "none", "-o", "BatchMode=yes", "-o",
             "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
             "-o", "LogLevel=ERROR"]

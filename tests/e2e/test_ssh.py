@@ -16,16 +16,8 @@ from rigwaylib.terminal import Terminal
 @pytest.fixture
 def paired(world):
     """sshd on the rig, the laptop's key known there, ssh-config installed."""
-    w = world.machines()
-    sshd.prepare(w.rig)
-    sshd.start(w.rig)
-    w.start_relay()
-    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
-    w.start_rig()
-    w.pub = sshd.keygen(w.laptop.path(".ssh", "id_ed25519"))
-    w.join_laptop()
-    with open(w.rig.path(".ssh", "authorized_keys"), "w") as f:
-        f.write(w.pub + "\n")
+    w = sshd.rig_up(world)
+    sshd.let_in(w)
     w.laptop.rigway("ssh-config", "--install")
     return w
 
@@ -221,12 +213,7 @@ def test_an_open_ssh_outlives_the_relay(paired):
 
 
 def test_join_offers_to_put_the_key_into_authorized_keys(world):
-    w = world.machines()
-    sshd.prepare(w.rig)
-    sshd.start(w.rig)
-    w.start_relay()
-    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
-    w.start_rig()
+    w = sshd.rig_up(world)
     pub = sshd.keygen(w.laptop.path(".ssh", "id_ed25519"))
     wait_for(lambda: w.rig.rigway("rig", "invite", check=None).rc == 0)
     keys = w.rig.path(".ssh", "authorized_keys")
@@ -246,12 +233,7 @@ def test_join_offers_to_put_the_key_into_authorized_keys(world):
 
 
 def test_join_asks_a_person_about_the_key(world):
-    w = world.machines()
-    sshd.prepare(w.rig)
-    sshd.start(w.rig)
-    w.start_relay()
-    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
-    w.start_rig()
+    w = sshd.rig_up(world)
     wait_for(lambda: w.rig.rigway("rig", "invite", check=None).rc == 0)
     keys = w.rig.path(".ssh", "authorized_keys")
     for answer, there in (("n", False), ("y", True)):

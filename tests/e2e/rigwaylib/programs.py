@@ -18,16 +18,8 @@ BATCH = ["-o", "BatchMode=yes"]
 
 def prepare(w):
     """A rig with sshd and a laptop whose key it knows."""
-    w.machines()
-    sshd.prepare(w.rig)
-    sshd.start(w.rig)
-    w.start_relay()
-    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
-    w.start_rig()
-    pub = sshd.keygen(w.laptop.path(".ssh", "id_ed25519"))
-    w.join_laptop()
-    with open(w.rig.path(".ssh", "authorized_keys"), "w") as f:
-        f.write(pub + "\n")
+    sshd.rig_up(w)
+    sshd.let_in(w)
     w.laptop.rigway("ssh-config", "--install")
     return w
 

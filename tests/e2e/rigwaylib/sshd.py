@@ -42,6 +42,26 @@ def prepare(home, port=None):
     return port
 
 
+def rig_up(w):
+    """A relay and a rig with sshd, which no laptop has joined yet."""
+    w.machines()
+    prepare(w.rig)
+    start(w.rig)
+    w.start_relay()
+    w.rig.rigway("join", w.rig_code(), "--name", "desk", "--no-start")
+    w.start_rig()
+    return w
+
+
+def let_in(w):
+    """The laptop joins, and sshd knows its key, which is returned."""
+    pub = keygen(w.laptop.path(".ssh", "id_ed25519"))
+    w.join_laptop()
+    with open(w.rig.path(".ssh", "authorized_keys"), "w") as f:
+        f.write(pub + "\n")
+    return pub
+
+
 def start(home):
     if os.getuid() == 0:
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
