@@ -52,8 +52,8 @@ struct session_ops {
 	 * replaced session): close its connection. The carrier is gone. */
 	void (*on_drop)(struct session *s, struct carrier *c, int err,
 			const char *text);
-	/* The peer owes an answer on c, and nothing came there for so long
-	 * that the path may be gone: the way back may be looked for, while c
+	/* The peer owes an answer on c for so long that the path may be gone,
+	 * whatever else comes there: the way back may be looked for, while c
 	 * still has its time. Again every second or so. May be NULL. */
 	void (*on_doubt)(struct session *s, struct carrier *c);
 	/* There is output, or streams wait to be closed: call session_tick()
