@@ -197,7 +197,7 @@ static int vouch_new(struct book *b, struct fleet *f, const struct voucher *v)
 	}
 	if (x != NULL) { /* its own: it let the key in anew */
 		book_unbar(f, x);
-		(void)book_save_barred(b);
+		book_save_barred_late(b);
 	}
 	return 0;
 }

@@ -9,7 +9,6 @@
 
 #include "base/check.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "config/state.h"
@@ -246,7 +245,7 @@ struct device *book_admit(struct book *b, struct fleet *f,
 	return d;
 }
 
-int book_rename(struct book *b, const struct pin *pin, const char *name)
+void book_rename(struct book *b, const struct pin *pin, const char *name)
 {
 	bool differs = false;
 
@@ -254,8 +253,8 @@ int book_rename(struct book *b, const struct pin *pin, const char *name)
 		differs = differs || strcmp(d->name, name) != 0;
 		str_copy(d->name, sizeof(d->name), name);
 	}
-	/* A label that could not be written is written with the next change. */
-	return differs ? book_save_devices(b) : 0;
+	if (differs)
+		book_save_devices_late(b);
 }
 
 /* Takes d out for good; what is on disk already stays true whatever fails. */

@@ -90,6 +90,8 @@ struct book {
 	struct pinmap devices; /* pin to its first struct device */
 	struct pinmap hashes;  /* hash to struct invite */
 	struct pinmap ids;     /* id, with zeros behind it, to the same */
+	/* What is so here, but not on disk yet: book_write_late(). */
+	bool devices_late, barred_late;
 };
 
 /*
@@ -118,8 +120,8 @@ struct device *book_find_in(const struct book *b, const struct pin *pin,
 /* A fleet in which both are, and rig is a rig; NULL. */
 struct fleet *book_common(const struct book *b, const struct pin *client,
 			  const struct pin *rig);
-/* Gives the key another label in all its places. 0 or an error of a disk. */
-int book_rename(struct book *b, const struct pin *pin, const char *name);
+/* Gives the key another label in all its places; it may be written late. */
+void book_rename(struct book *b, const struct pin *pin, const char *name);
 /* Takes the key out of f (NULL: out of all fleets), bars it there, revokes the
  * invites it used, and voids those it issued. RW_ERR_NOT_FOUND, or of a disk,
  * with nothing changed. */
@@ -190,10 +192,20 @@ bool book_is_vouched(const struct book *b, const struct voucher *v);
 int book_vouch(struct book *b, const struct voucher *v,
 	       char text[static BOOK_TEXT_CAP]);
 
+/* Little things that may be true before they are on disk, since a restart that
+ * forgets them does no harm: a new label, a bar that was lifted. Writes what
+ * could not be written then; to be called now and then. */
+void book_write_late(struct book *b);
+#define BOOK_LATE_MS 60000 /* what the log promises */
+
 /* -- between book.c and invites.c ----------------------------------------- */
 int book_save_devices(struct book *b);
 int book_save_invites(struct book *b);
 int book_save_barred(struct book *b);
+/* The same for what may be late: a failure is logged once, and made good for
+ * by book_write_late(). */
+void book_save_devices_late(struct book *b);
+void book_save_barred_late(struct book *b);
 int book_load_barred(struct book *b, char **ret_err);
 struct barred *book_find_barred(const struct fleet *f, const struct pin *pin);
 /* Not on disk yet; NULL: no memory. The oldest goes when there are too many. */

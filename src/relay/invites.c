@@ -309,8 +309,8 @@ static int invite_judge(const struct invite *i, const struct redeem_try *t,
 	return RW_ERR_USED;
 }
 
-/* A code is what a barred key needs. If this cannot be written, the bar is
- * there again after a restart; it keeps nobody out who is in. */
+/* A code is what a barred key needs. Until this is written, the bar is there
+ * again after a restart; it keeps nobody out who is in. */
 static void lift_bar(struct book *b, struct fleet *f, const struct pin *pin)
 {
 	struct barred *x = book_find_barred(f, pin);
@@ -318,7 +318,7 @@ static void lift_bar(struct book *b, struct fleet *f, const struct pin *pin)
 	if (x == NULL)
 		return;
 	book_unbar(f, x);
-	(void)book_save_barred(b);
+	book_save_barred_late(b);
 }
 
 /* Puts the key into the invite's fleet, the use being on disk already. */

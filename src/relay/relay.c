@@ -120,6 +120,14 @@ static void on_wake(void *user, uint64_t away_ms)
 
 static void relay_on_stop_timer(void *user);
 
+static void on_late(void *user)
+{
+	struct relay *r = user;
+
+	book_write_late(r->book);
+	timer_start(r->late, BOOK_LATE_MS);
+}
+
 /* All of it that cannot fail. */
 static struct relay *relay_make(const struct relay_params *params)
 {
@@ -145,6 +153,9 @@ static struct relay *relay_make(const struct relay_params *params)
 	r->strangers.max_seen = (size_t)s->max_guessers;
 	r->ready = flusher_new(r->loop, meet_on_ready, r);
 	r->stopping = timer_new(r->loop, relay_on_stop_timer, r);
+	r->late = timer_new(r->loop, on_late, r);
+	timer_unref(r->late);
+	on_late(r);
 	r->wake = wake_new(&wp);
 	return r;
 }
@@ -258,6 +269,7 @@ void relay_free(struct relay *r)
 	struct list *l;
 
 	r->on_stopped = NULL;
+	book_write_late(r->book);
 	provings_end(r);
 	relay_close_listeners(r);
 	relay_drop_conns(r);
@@ -274,6 +286,7 @@ void relay_free(struct relay *r)
 	flusher_free(r->ready);
 	wake_free(r->wake);
 	timer_free(r->stopping);
+	timer_free(r->late);
 	tls_ctx_free(r->ctx);
 	free(r);
 }

@@ -115,6 +115,7 @@ struct relay {
 	struct list provings;  /* who waits for the devices that were asked */
 	size_t asked;	       /* devices that owe a sign of life */
 	struct flusher *ready; /* splices the pairs whose READY has left */
+	struct timer *late;    /* book_write_late() */
 	struct timer *stopping;
 	struct wake *wake;
 	uint64_t woke_us; /* what was heard before proves nothing */

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "config/state.h"
@@ -138,6 +139,8 @@ static int devices_save(struct devices *d)
 
 	for (size_t i = 0; err == 0 && i < d->count; i++)
 		d->rows[i].unsaved = false;
+	if (err == 0)
+		d->is_late = false;
 	return err;
 }
 
@@ -237,6 +240,7 @@ int devices_remove(struct devices *d, const struct pin *pin, int64_t now)
 void devices_forget(struct devices *d, unsigned all)
 {
 	bool changed = false;
+	int err;
 
 	for (size_t i = d->count; i-- > 0;) {
 		if (d->rows[i].role != DEVICE_REMOVED || d->rows[i].unsaved ||
@@ -245,9 +249,15 @@ void devices_forget(struct devices *d, unsigned all)
 		devices_drop(d, i);
 		changed = true;
 	}
-	/* A failure only means that the relays are told once more. */
-	if (changed)
-		(void)devices_save(d);
+	if (!changed && !d->is_late)
+		return;
+	err = devices_save(d);
+	if (err != 0 && !d->is_late)
+		log_warn("%s cannot be written: %s; it is tried again with the "
+			 "next change, and until then a restart tells the "
+			 "relays once more who was removed",
+			 d->path, err_text(err));
+	d->is_late = err != 0;
 }
 
 static unsigned bits_without(unsigned bits, unsigned n)

@@ -38,7 +38,8 @@ struct devices {
 	char *path;
 	struct device *rows;
 	size_t count, cap;
-	size_t max; /* admitted ones */
+	size_t max;   /* admitted ones */
+	bool is_late; /* devices_forget() could not be written */
 };
 
 /* Reads the file; none is an empty list. 0, or state_load()'s errors with its
@@ -63,7 +64,8 @@ int devices_put(struct devices *d, const struct device *dev);
  * another change is saved. */
 int devices_remove(struct devices *d, const struct pin *pin, int64_t now);
 /* Forgets removed devices of which all relays (bits of all) were told, once
- * the file has them as removed. */
+ * the file has them as removed. That this cannot be written is logged once: the
+ * relays are told once more then after a restart, unless a later change is. */
 void devices_forget(struct devices *d, unsigned all);
 /* Relay n goes: those behind it move up by one. */
 void devices_forget_relay(struct devices *d, unsigned n);

@@ -189,12 +189,17 @@ static void door_relabel(struct rig *rig, const struct pin *pin,
 {
 	const struct device *old = devices_find(&rig->devices, pin);
 	struct device dev;
+	int err;
 
 	if (name[0] == '\0' || strcmp(old->name, name) == 0)
 		return;
 	dev = *old;
 	str_copy(dev.name, sizeof(dev.name), name);
-	(void)devices_put(&rig->devices, &dev);
+	err = devices_put(&rig->devices, &dev);
+	if (err != 0)
+		log_warn("%s calls itself %s now, which cannot be written "
+			 "down: %s; it is tried again when it comes back",
+			 old->name, name, err_text(err));
 }
 
 /* 0, or the refusal's error and text. */

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "config/settings.h"
@@ -617,6 +618,51 @@ static void a_disk_that_fails_changes_nothing(void **state)
 	office_close(&o);
 }
 
+static unsigned warned;
+
+static void count_warnings(enum log_level level, const char *line, void *user)
+{
+	warned += line != user && level == LOG_LEVEL_WARN;
+}
+
+/* A label and a lifted bar may wait for the disk: said once, and written when
+ * there is room. */
+static void what_may_be_late_is_said_once_and_written_later(void **state)
+{
+	struct pin rig = key(1), laptop = key(2);
+	char *devices, *barred;
+	struct office o;
+
+	(void)state;
+	office_open(&o);
+	log_set_sink(count_warnings, NULL);
+	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
+	assert_int_equal(redeem(&o, 1, rig, RELAY_RIG, NOW), 0);
+	assert_int_equal(invite(&o, 2, RELAY_CLIENT, rig, 1), 0);
+	assert_int_equal(redeem(&o, 2, laptop, RELAY_CLIENT, NOW), 0);
+	assert_int_equal(book_remove(o.book, &laptop, NULL), 0);
+	devices = o.book->devices_path;
+	barred = o.book->barred_path;
+	o.book->barred_path = "/dev/full/barred";
+	assert_int_equal(invite(&o, 3, RELAY_CLIENT, rig, 1), 0);
+	assert_int_equal(redeem(&o, 3, laptop, RELAY_CLIENT, NOW), 0);
+	o.book->devices_path = "/dev/full/devices";
+	book_rename(o.book, &rig, "renamed");
+	assert_int_equal(warned, 2);
+	book_write_late(o.book);
+	assert_true(o.book->devices_late && o.book->barred_late);
+	o.book->devices_path = devices;
+	o.book->barred_path = barred;
+	book_write_late(o.book);
+	assert_false(o.book->devices_late || o.book->barred_late);
+	assert_int_equal(warned, 2);
+	log_set_sink(NULL, NULL);
+	office_restart(&o);
+	assert_string_equal(book_find_device(o.book, &rig)->name, "renamed");
+	assert_null(book_find_barred(o.fleet, &laptop));
+	office_close(&o);
+}
+
 static void a_mangled_book_is_refused_with_its_line(void **state)
 {
 	struct office o;
@@ -740,6 +786,8 @@ int main(void)
 			what_was_taken_out_is_remembered_within_bounds),
 		cmocka_unit_test(a_key_may_be_in_several_fleets),
 		cmocka_unit_test(a_disk_that_fails_changes_nothing),
+		cmocka_unit_test(
+			what_may_be_late_is_said_once_and_written_later),
 		cmocka_unit_test(a_mangled_book_is_refused_with_its_line),
 		cmocka_unit_test(invites_that_are_over_have_a_limit),
 		cmocka_unit_test(private_addresses_are_known),

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "rig/devices.h"
@@ -185,6 +186,39 @@ static void removed_devices_are_kept_until_the_relays_know(void **state)
 	assert_int_equal(p->d.count, 0);
 	reload(p);
 	assert_int_equal(p->d.count, 0);
+}
+
+static unsigned warned;
+
+static void count_warnings(enum log_level level, const char *line, void *user)
+{
+	(void)line;
+	(void)user;
+	warned += level == LOG_LEVEL_WARN;
+}
+
+static void what_could_not_be_forgotten_is_said_once(void **state)
+{
+	struct place *p = *state;
+	struct device a = device(1, "a"), b = device(2, "b");
+
+	assert_int_equal(devices_put(&p->d, &a), 0);
+	assert_int_equal(devices_put(&p->d, &b), 0);
+	assert_int_equal(devices_remove(&p->d, &a.pin, NOW), 0);
+	assert_int_equal(devices_remove(&p->d, &b.pin, NOW), 0);
+	log_set_sink(count_warnings, NULL);
+	warned = 0;
+	lose_disk(p);
+	p->d.rows[0].told = 3;
+	devices_forget(&p->d, 3);
+	devices_forget(&p->d, 3);
+	assert_int_equal(warned, 1);
+	find_disk(p);
+	devices_forget(&p->d, 3); /* writes it, though nothing is new */
+	assert_int_equal(warned, 1);
+	log_set_sink(NULL, NULL);
+	reload(p);
+	assert_int_equal(p->d.count, 1);
 }
 
 static void removed_devices_have_a_limit(void **state)
@@ -709,6 +743,7 @@ int main(void)
 		TEST(a_removed_device_is_out_even_on_a_full_disk),
 		TEST(a_removal_that_was_not_saved_can_be_made_again),
 		TEST(removed_devices_are_kept_until_the_relays_know),
+		TEST(what_could_not_be_forgotten_is_said_once),
 		TEST(removed_devices_have_a_limit),
 		TEST(devices_have_a_limit),
 		TEST(a_device_is_meant_by_name_or_fingerprint),
