@@ -16,6 +16,10 @@
 #include "cmd/demo.h"
 #include "crypto/hash.h"
 
+/* Of the folder for all of it: sockets lie below, whose paths may not be long.
+ */
+#define PLACE_MAX 40
+
 /* -- clearing up */
 
 static int remove_one(const char *path, const struct stat *st, int kind,
@@ -80,18 +84,28 @@ static bool write_settings(struct demo *d, int who)
 	       demo_failed(d, "cannot write %s: %s", path, err_text(err));
 }
 
+static const char *place(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	return tmp != NULL && tmp[0] == '/' && strlen(tmp) <= PLACE_MAX
+		       ? tmp
+		       : "/tmp";
+}
+
 static bool make_places(struct demo *d)
 {
 	static const char *const names[] = { "relay", "rig", "laptop" };
-	const char *tmp = getenv("TMPDIR");
+	const char *tmp = place();
 	uint8_t token[16];
 
-	snprintf(d->dir, sizeof(d->dir), "%.40s/rigway-demo-XXXXXX",
-		 tmp != NULL && tmp[0] == '/' ? tmp : "/tmp");
+	snprintf(d->dir, sizeof(d->dir), "%s/rigway-demo-XXXXXX", tmp);
 	if (mkdtemp(d->dir) == NULL) {
 		d->dir[0] = '\0';
-		return demo_failed(d, "cannot make a folder in /tmp: %s",
-				   strerror(errno));
+		return demo_failed(d,
+				   "cannot make a folder in %s: %s; "
+				   "TMPDIR may name another place",
+				   tmp, strerror(errno));
 	}
 	for (int i = 0; i < 3; i++)
 		snprintf(d->home[i], sizeof(d->home[i]), "%s/%s", d->dir,

@@ -43,6 +43,12 @@ def test_the_printed_link_is_jupyter(home):
     wait_for(lambda: home.background() == [], 20, "all of it ended")
 
 
+def test_without_a_place_it_says_which(home):
+    r = home.exec("env", "TMPDIR=/nowhere", home.bin, "demo", "--check")
+    assert r.rc == 1 and "folder in /nowhere" in r.err, repr(r)
+    assert "TMPDIR" in r.err, repr(r)
+
+
 def test_a_killed_demo_leaves_no_process(home):
     p = home.rigway_start("demo")
     p.wait_log(r"http://", 60)
