@@ -137,6 +137,7 @@ int links_add(struct links *ls, const struct dials_end *end,
 	l->path = end->path;
 	l->kind = end->kind;
 	l->is_extra = end->is_extra;
+	l->is_narrow = chan_is_narrow(p->chan);
 	str_copy(l->peer_addr, sizeof(l->peer_addr), peer_addr);
 	list_push(&ls->all, &l->link);
 	p->ops = &bearer_ops;

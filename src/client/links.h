@@ -57,8 +57,9 @@ struct link {
 	uint32_t path; /* its id in the race */
 	enum path_kind kind;
 	enum link_state state; /* link_step() alone sets it */
-	bool is_extra; /* dialled as one more along the path in use, and not
-			* welcomed yet */
+	bool is_extra;	/* dialled as one more along the path in use, and not
+			 * welcomed yet */
+	bool is_narrow; /* chan_is_narrow() */
 	char peer_addr[CHAN_ADDR_CAP];
 };
 

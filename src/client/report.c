@@ -60,6 +60,7 @@ static void add_path(json_t *o, const struct way_report *r,
 		json_object_set_new(o, "path", json_null());
 	}
 	json_object_set_new(o, "rtt_ms", rtt_ms(stats.rtt_us));
+	json_object_set_new(o, "small_packets", json_boolean(r->is_narrow));
 }
 
 /* When a byte of the rig last came, inside the session. */

@@ -113,6 +113,7 @@ struct way_report {
 	bool is_relayed;       /* path leads through a relay */
 	const char *peer_addr; /* the rig's as the relay sees it; "" */
 	unsigned links;
+	bool is_narrow; /* it sends small packets, since large ones vanish */
 	unsigned wants;
 	/* Live, but not shown as that: no byte came for longer than a ping and
 	 * its answer may take, or none since it was asked. */

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "client/rigs.h"
+#include "net/dial.h"
 #include "net/moment.h"
 
 #define FOUND_OPEN_US 20000000
@@ -50,6 +51,17 @@ static void note_rtt(struct way *way)
 		p->rtt_us = stats.rtt_us;
 }
 
+static const char *cut_text(const struct way *way, const char *text)
+{
+	if (!dial_has_narrowed(way->env->loop))
+		return text;
+	log_info("%s: large packets vanish on the path, and small ones are "
+		 "sent from now on",
+		 way->row->name);
+	return "large packets vanish on the path without a word; from now on "
+	       "small ones are sent";
+}
+
 /* From here on the session is where l leads; what leads elsewhere goes, and
  * what may still become better stays. */
 static void use(struct way *way, struct link *l)
@@ -63,7 +75,7 @@ static void use(struct way *way, struct link *l)
 		way->moved++;
 	}
 	if (way_is_live(way) && way->doubt_us != 0) {
-		way_links_cut(way, "no answer came any more");
+		way_links_cut(way, cut_text(way, "no answer came any more"));
 		way->cut_back_s = 0;
 		way->resumed++;
 	}
@@ -161,7 +173,9 @@ static void on_link_end(void *user, const struct link *l, int err,
 	if ((l->state == LINK_LIVE || l->state == LINK_GREETING) &&
 	    way_is_open(way)) {
 		way_set_text(way, err,
-			     is_cut(err) ? "the connection was cut" : text);
+			     cut_text(way, is_cut(err)
+						   ? "the connection was cut"
+						   : text));
 		race_failed(&way->race, l->path, err, way->text, moment_now());
 		if (l->state == LINK_LIVE)
 			log_info("%s: connection lost: %s", way->row->name,

@@ -98,6 +98,7 @@ void way_report(const struct way *way, struct way_report *ret)
 		.peer_addr = l != NULL ? l->peer_addr : "",
 		.links = links_live(&way->links, 0) +
 			 links_waiting(&way->links, 0),
+		.is_narrow = l != NULL && l->is_narrow,
 		.wants = way->wants,
 		.is_checking = way_is_live(way) && is_unproven(way),
 		.heard_ms = UINT64_MAX,

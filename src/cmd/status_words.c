@@ -140,6 +140,8 @@ static void say_path(struct buf *out, const json_t *rig)
 		buf_printf(out, " (%s)", show_text(rig, "why", ""));
 	if (n > 1)
 		buf_printf(out, ", %llu connections", (ull)n);
+	if (json_is_true(json_object_get(rig, "small_packets")))
+		buf_printf(out, ", in small packets: large ones vanish on it");
 	buf_printf(out, "\n");
 }
 

@@ -236,6 +236,13 @@ void *chan_user(const struct chan *c)
 	return c->user;
 }
 
+bool chan_is_narrow(const struct chan *c)
+{
+	return c->state != CHAN_CLOSING &&
+	       narrow_is_used(&c->ll->narrow, sock_fd(&c->sock),
+			      loop_now_us(c->ll->loop));
+}
+
 uint64_t chan_rtt_us(const struct chan *c)
 {
 	return sock_rtt_us(sock_fd(&c->sock));

@@ -98,3 +98,6 @@ void *chan_user(const struct chan *c);
 uint64_t chan_rtt_us(const struct chan *c);
 /* The socket, for getsockopt(TCP_INFO); never read, write or close it. */
 int chan_fd(const struct chan *c);
+/* It was dialled to send small packets, because large ones vanished
+ * (docs/decisions/012). */
+bool chan_is_narrow(const struct chan *c);

@@ -152,6 +152,11 @@ static void dial_finish(struct dial *d, int err, int fd)
 	dial_maybe_free(d);
 }
 
+bool dial_has_narrowed(uv_loop_t *loop)
+{
+	return narrow_has_begun(&loop_local(loop)->narrow, loop_now_us(loop));
+}
+
 enum dial_stage dial_stage(const struct dial *d)
 {
 	return d->stage;

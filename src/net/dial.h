@@ -55,6 +55,10 @@ void dial_cancel(struct dial *d);
 /* How far it is, for whoever loses patience first. */
 enum dial_stage dial_stage(const struct dial *d);
 
+/* Connections die because large packets vanish (docs/decisions/012): what is
+ * dialled from now on sends small ones. True for a moment, when it begins. */
+bool dial_has_narrowed(uv_loop_t *loop);
+
 /* A connection to a unix socket, non-blocking, without a loop. *ret_fd is the
  * caller's. RW_ERR_REFUSED: nobody listens; RW_ERR_NOT_FOUND: no such file;
  * RW_ERR_BUSY: its backlog is full; RW_ERR_LIMIT: the path is too long;

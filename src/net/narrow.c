@@ -23,6 +23,22 @@ bool narrow_is_on(const struct narrow *n, uint64_t now_us)
 	return now_us < n->until_us;
 }
 
+bool narrow_has_begun(const struct narrow *n, uint64_t now_us)
+{
+	return n->deaths >= NARROW_DEATHS &&
+	       now_us < n->last_us + NARROW_NEWS_US;
+}
+
+bool narrow_is_used(const struct narrow *n, int fd, uint64_t now_us)
+{
+	int bytes = 0;
+	socklen_t len = sizeof(bytes);
+
+	return narrow_is_on(n, now_us) &&
+	       getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &bytes, &len) == 0 &&
+	       bytes <= NARROW_SEGMENT;
+}
+
 void narrow_apply(const struct narrow *n, int fd, const struct sockaddr *to,
 		  uint64_t now_us)
 {

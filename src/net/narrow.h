@@ -26,11 +26,16 @@ struct narrow {
 #define NARROW_SOON_US	30000000
 #define NARROW_APART_US 400000 /* at once is the same death */
 #define NARROW_FOR_US	3600000000
+#define NARROW_NEWS_US	5000000
 
 /* A connection is over that lived so long, some of whose packets were lost. */
 void narrow_died(struct narrow *n, uint64_t lived_us, uint64_t now_us);
 /* What is dialled now is to use small segments. */
 bool narrow_is_on(const struct narrow *n, uint64_t now_us);
+/* It has just begun to be so: a connection that is over now is why. */
+bool narrow_has_begun(const struct narrow *n, uint64_t now_us);
+/* Whether the connected fd was dialled so, and sends small segments. */
+bool narrow_is_used(const struct narrow *n, int fd, uint64_t now_us);
 /* On a socket that is not connected yet; leads it out of this machine. */
 void narrow_apply(const struct narrow *n, int fd, const struct sockaddr *to,
 		  uint64_t now_us);

@@ -31,6 +31,10 @@ def test_bytes_flow_where_large_packets_vanish(net_world, who, what):
     # It stays so: what is dialled from now on needs not learn it again.
     cuts = w.laptop.json("status")["rigs"][0]["resumed"]
     assert cuts > 0, "the path was not narrow"
+    said = w.laptop.rigway("status").out
+    if who == "laptop":
+        assert "in small packets: large ones vanish on it" in said, said
+        assert w.laptop.logged("large packets vanish on the path"), said
     w.laptop.rigway("reconnect")
     wait_for(lambda: w.online(), 15)
     before = w.laptop.json("status")["rigs"][0]["resumed"]

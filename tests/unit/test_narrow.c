@@ -18,8 +18,11 @@ static void three_young_deaths_in_a_row_make_it_narrow(void **state)
 	narrow_died(&n, SECOND, START);
 	narrow_died(&n, SECOND, START + SECOND);
 	assert_false(narrow_is_on(&n, START + SECOND));
+	assert_false(narrow_has_begun(&n, START + SECOND));
 	narrow_died(&n, SECOND, START + 2 * SECOND);
 	assert_true(narrow_is_on(&n, START + 2 * SECOND));
+	assert_true(narrow_has_begun(&n, START + 3 * SECOND));
+	assert_false(narrow_has_begun(&n, START + 60 * SECOND));
 	assert_true(narrow_is_on(&n, START + 3600 * SECOND));
 	assert_false(narrow_is_on(&n, START + 3603 * SECOND));
 }

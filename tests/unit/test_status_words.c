@@ -20,7 +20,8 @@ static const struct {
 	  "desk: idle: not connected, and nothing needs it (ada@box)\n" },
 	{ "{" DESK "\"state\":\"connected\",\"since\":\"2026-05-04T09:50:00Z\","
 	  "\"path\":\"relay r:443\",\"why\":\"no direct path answered\","
-	  "\"carriers\":3,\"heard_ms\":40,\"rtt_ms\":24.1,\"hops\":["
+	  "\"carriers\":3,\"small_packets\":true,\"heard_ms\":40,\"rtt_ms\":24."
+	  "1,\"hops\":["
 	  "{\"rtt_ms\":12.0},{\"rtt_ms\":12.1}],\"streams\":2,"
 	  "\"bytes_in\":2048,\"bytes_out\":3,\"paths\":["
 	  "{\"path\":\"relay r:443\",\"state\":\"in use\"},"
@@ -33,7 +34,7 @@ static const struct {
 	  "\"cut_back_s\":2}",
 	  "desk: connected for 2h10m (ada@box)\n"
 	  "    path         relay r:443 (no direct path answered), 3 "
-	  "connections\n"
+	  "connections, in small packets: large ones vanish on it\n"
 	  "    proven       just now, end to end; round trip 24.1 ms: 12.0 to "
 	  "the relay, 12.1 from there\n"
 	  "    also         direct d:1: nobody there, 2m ago\n"
