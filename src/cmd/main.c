@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "net/loop.h"
 
 static void usage(FILE *to)
 {
@@ -142,7 +144,9 @@ int main(int argc, char **argv)
 	/* A full disk or a closed pipe behind stdout is a failure too. */
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		perror("rigway: cannot write the output");
-		return status == EXIT_DONE ? EXIT_FAILED : status;
+		status = status == EXIT_DONE ? EXIT_FAILED : status;
 	}
+	if (loop_left_behind())
+		_exit(status);
 	return status;
 }

@@ -552,6 +552,13 @@ static void loop_drain(uv_loop_t *loop)
 	uv_run(loop, UV_RUN_NOWAIT);
 }
 
+static bool left_behind;
+
+bool loop_left_behind(void)
+{
+	return left_behind;
+}
+
 void loop_run_close(uv_loop_t *loop)
 {
 	struct loop_local *ll = loop_local(loop);
@@ -575,6 +582,7 @@ void loop_run_close(uv_loop_t *loop)
 	if (!list_is_empty(&ll->resolving)) {
 		/* A resolver that does not answer holds a request whose
 		 * memory, and ll with it, is left to the process's end. */
+		left_behind = true;
 		return;
 	}
 	free(ll->read_mem);

@@ -71,3 +71,6 @@ void flusher_free(struct flusher *f);
  * that does not answer. Not from inside a callback.
  */
 void loop_run_close(uv_loop_t *loop);
+/* Whether a loop ended while name servers kept a thread of libuv's waiting:
+ * exit() would wait for it, _exit() does not. */
+bool loop_left_behind(void);
