@@ -10,10 +10,6 @@
 #define SLACK_LEAST_US 500
 #define SLACK_MOST_US  10000
 #define RTT_KEEP_US    10000000 /* then the queue is drained to look again */
-#define RTT_AGAIN_US   2000000	/* and so soon again when it was longer */
-#define LATE_ROUNDS    8	/* or after so many that were longer, */
-#define LATE_US	       20000	/* by so much */
-#define ROOMS_MANY     4	/* what was added before shows by then */
 #define STUCK_US       50000	/* a keystroke's delay that is felt */
 #define FAR_US	       5000
 #define GAIN_ONE       64
@@ -25,7 +21,6 @@
 #define CAP_FIRST      (64 * 1024)
 #define DRY_MOST       (1024 * 1024)
 #define CAP_MOST       (UINT64_C(256) * 1024 * 1024)
-#define PIECE_LEAST    4096 /* shorter frames cost more than they spare */
 
 void pace_init(struct pace *p, uint32_t cap_min)
 {
@@ -34,36 +29,15 @@ void pace_init(struct pace *p, uint32_t cap_min)
 	p->cap = MAX(CAP_FIRST, cap_min);
 	p->startup = true;
 	p->gain = GAIN_ONE;
-	p->least_us = p->seen_us = UINT64_MAX;
-	p->share = PACE_SHARE_ALL;
-}
-
-static uint64_t may_fly(const struct pace *p)
-{
-	return MAX(p->cap * p->share / PACE_SHARE_ALL, PIECE_LEAST);
+	p->least_us = UINT64_MAX;
 }
 
 bool pace_may_send(struct pace *p)
 {
-	if (p->sent - p->read < may_fly(p))
+	if (p->sent - p->read < p->cap)
 		return true;
 	p->held = true;
 	return false;
-}
-
-size_t pace_room(const struct pace *p)
-{
-	uint64_t most = may_fly(p), flies = p->sent - p->read;
-
-	if (p->share == PACE_SHARE_ALL)
-		return SIZE_MAX;
-	return (size_t)MAX(most - MIN(flies, most), MAX(most / 8, PIECE_LEAST));
-}
-
-void pace_begin_beside(struct pace *p, uint64_t cap)
-{
-	if (p->startup)
-		p->cap = MIN(p->cap, MAX(cap, PIECE_LEAST));
 }
 
 static struct pace_mark *newest(struct pace *p)
@@ -112,11 +86,6 @@ static uint64_t rate_most(const struct pace *p)
 static uint64_t slack_us(const struct pace *p)
 {
 	return MIN(MAX(2 * p->rtt_us, SLACK_LEAST_US), SLACK_MOST_US);
-}
-
-uint64_t pace_calm_us(const struct pace *p)
-{
-	return p->rtt_us + slack_us(p);
 }
 
 /*
@@ -209,28 +178,8 @@ static void trial_round(struct pace *p, uint64_t now_us)
 	}
 }
 
-/* Round after round is longer than its queue should be, and all about the same:
- * it may be the way that got longer, and then its old length would hold the
- * sender back. Where packets are lost, rounds differ. */
-static void find_late(struct pace *p, uint64_t now_us)
-{
-	uint64_t differs = p->least_us > p->late_us ? p->least_us - p->late_us
-						    : p->late_us - p->least_us;
-
-	if (p->least_us < p->rtt_us + MAX(2 * slack_us(p), LATE_US)) {
-		p->late = 0;
-	} else if (p->late == 0 || differs > p->late_us / 8) {
-		p->late = 1;
-		p->late_us = p->least_us;
-	} else if (!p->drains && !is_lossy(p) && p->gain == GAIN_ONE &&
-		   ++p->late == LATE_ROUNDS) {
-		p->rtt_at_us = now_us - RTT_KEEP_US - 1;
-	}
-}
-
 static void next_round(struct pace *p, uint64_t now_us)
 {
-	find_late(p, now_us);
 	if (!p->was_dry)
 		p->dry_cap -= p->dry_cap / 8;
 	p->was_dry = false;
@@ -240,10 +189,7 @@ static void next_round(struct pace *p, uint64_t now_us)
 	p->most_us = 0;
 	trial_round(p, now_us);
 	p->round_ends = p->sent;
-	if (p->least_us >= p->rtt_us + slack_us(p) * 3 / 4)
-		p->rooms = 0;
-	else if (p->rooms < ROOMS_MANY)
-		p->rooms++;
+	p->had_room = p->least_us < p->rtt_us + slack_us(p) * 3 / 4;
 	p->least_us = UINT64_MAX;
 	if (p->startup) {
 		uint64_t most = rate_most(p);
@@ -316,7 +262,6 @@ static void take_sample(struct pace *p, const struct pace_mark *m,
 	pace_rtt(p, took, now_us);
 	p->took_us = took;
 	p->least_us = MIN(p->least_us, took);
-	p->seen_us = MIN(p->seen_us, took);
 	p->most_us = MAX(p->most_us, took);
 
 	/* Statements come in bursts when either process had to wait for its
@@ -343,51 +288,35 @@ static void take_sample(struct pace *p, const struct pace_mark *m,
 		p->rate[p->round] = rate;
 }
 
-void pace_drain(struct pace *p)
-{
-	if (p->startup || p->drains)
-		return;
-	p->drains = true;
-	p->drained_at_us = 0;
-}
-
 void pace_rtt(struct pace *p, uint64_t rtt_us, uint64_t now_us)
 {
 	/* Only what began with the queue drained says how long the way is. */
 	if (p->drains && p->drained_at_us != 0 &&
 	    now_us - rtt_us >= p->drained_at_us) {
 		p->drains = false;
-		/* A longer way, or others' queue: a second look says it. */
-		p->again = p->late >= LATE_ROUNDS &&
-			   rtt_us > p->rtt_us + slack_us(p);
-		p->late = 0;
 		p->rtt_us = rtt_us;
-		p->rtt_at_us = p->looked_us = now_us;
+		p->rtt_at_us = now_us;
 	}
 	if (p->rtt_us == 0 || rtt_us <= p->rtt_us) {
 		p->rtt_us = rtt_us;
 		p->rtt_at_us = now_us;
 	}
-	if (now_us - p->rtt_at_us > (p->again ? RTT_AGAIN_US : RTT_KEEP_US))
-		pace_drain(p);
+	if (!p->startup && !p->drains && now_us - p->rtt_at_us > RTT_KEEP_US) {
+		p->drains = true;
+		p->drained_at_us = 0;
+	}
 }
 
 /* With the age of what is known: so all drain at the same time, and then see
  * the way without the others' queue. */
-void pace_share(struct pace *p, const struct pace *other, uint64_t since_us,
-		uint64_t now_us)
+void pace_share(struct pace *p, const struct pace *other, uint64_t now_us)
 {
-	bool is_old = p->rtt_us == 0 || p->rtt_at_us < since_us;
-
 	if (p->drains || other->drains || other->rtt_us == 0 ||
 	    now_us - other->rtt_at_us > RTT_KEEP_US ||
-	    (!is_old && p->rtt_us < other->rtt_us) ||
-	    (!is_old && p->rtt_us == other->rtt_us &&
-	     p->rtt_at_us >= other->rtt_at_us))
+	    (p->rtt_us != 0 && p->rtt_us <= other->rtt_us))
 		return;
 	p->rtt_us = other->rtt_us;
 	p->rtt_at_us = other->rtt_at_us;
-	p->again = other->again;
 }
 
 static void set_cap(struct pace *p, uint64_t got)
@@ -396,35 +325,21 @@ static void set_cap(struct pace *p, uint64_t got)
 	uint64_t cap =
 		rate * (p->rtt_us + slack_us(p)) / 1000000 * p->gain / GAIN_ONE;
 
-	/* It is the share that held the rate down. */
-	if (p->share < PACE_SHARE_ALL && !p->drains)
-		cap = MAX(cap, MIN(p->cap, cap * PACE_SHARE_ALL / p->share));
 	if (p->startup)
-		/* Beside others a queue is theirs, and full already. */
-		cap = MAX(cap, p->share < PACE_SHARE_ALL &&
-					       p->took_us > pace_calm_us(p)
-				       ? p->cap
-				       : p->cap + got);
+		cap = MAX(cap, p->cap + got);
 	else if (p->drains)
 		cap = rate * p->rtt_us / 1000000 * 3 / 4;
-	else if (p->rooms > 0)
+	else if (p->had_room)
 		/* The cap held the sender back, and yet the queue on the way
 		 * ran empty in the last round: there is room for some
 		 * more. The rate alone would not find it, since the cap sets
 		 * the rate. */
-		cap = MAX(cap,
-			  p->cap + (p->rooms < ROOMS_MANY ||
-						    p->share < PACE_SHARE_ALL
-					    ? got / 8
-					    : got / 4));
+		cap = MAX(cap, p->cap + got / 8);
 	if (!p->drains)
 		cap = MAX(cap, p->dry_cap);
 	/* A longer round trip alone lets no more go than was delivered. */
 	cap = MIN(cap, p->cap + got);
-	/* A least that many carriers have would keep the queue from draining.
-	 */
-	cap = MAX(cap, p->drains && !is_lossy(p) ? PIECE_LEAST : p->cap_min);
-	p->cap = MIN(cap, CAP_MOST);
+	p->cap = MIN(MAX(cap, p->cap_min), CAP_MOST);
 }
 
 bool pace_read(struct pace *p, uint64_t read, uint64_t now_us)

@@ -9,12 +9,10 @@
  */
 #pragma once
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#define PACE_MARKS     16
-#define PACE_SHARE_ALL 64
-#define PACE_ROUNDS    8 /* rates are the most of so many rounds */
+#define PACE_MARKS  16
+#define PACE_ROUNDS 8 /* rates are the most of so many rounds */
 
 struct pace_mark {
 	uint64_t sent; /* bytes sent when the marked frame had gone */
@@ -41,11 +39,7 @@ struct pace {
 	uint64_t least_us;   /* the shortest of this round */
 	uint64_t most_us;    /* the longest */
 	uint8_t jumps; /* rounds lately, in which they differed much: to 64 */
-	uint8_t rooms; /* rounds in a row that saw an empty queue: to 4 */
-	uint8_t late;  /* rounds, all about late_us long, which is too long */
-	uint64_t late_us;
-	uint64_t seen_us; /* the shortest since squeeze.c looked; UINT64_MAX */
-	uint8_t share;	  /* of the cap, in 64ths: beside others on the way */
+	bool had_room; /* the round before saw an empty queue */
 	uint64_t sent_read; /* read, as known when the last frame left */
 	uint64_t dry_cap; /* least cap, while all is read before more can go */
 	bool is_dry;	  /* as the last answer said */
@@ -54,8 +48,6 @@ struct pace {
 	uint64_t drained_at_us; /* while drains: when it was done; 0 not yet */
 	uint64_t took_us;	/* the round trip of the last answered mark */
 	uint64_t rtt_at_us;	/* when it was seen last */
-	uint64_t looked_us;	/* when the queue had been drained to look */
-	bool again;		/* and soon once more: it was longer */
 	uint64_t best;		/* rate that startup compares with */
 	uint8_t flat;		/* rounds without growth */
 	uint8_t trial;		/* what is tried out: enum trial of pace.c */
@@ -73,13 +65,8 @@ struct pace {
 };
 
 void pace_init(struct pace *p, uint32_t cap_min);
-/* Bulk comes that had a cap elsewhere, of which this is its part. */
-void pace_begin_beside(struct pace *p, uint64_t cap);
 /* Whether bulk may go now; remembers if it held the sender back. */
 bool pace_may_send(struct pace *p);
-/* How long a frame may be that goes now: a whole one would be much more than a
- * small share of a small cap. */
-size_t pace_room(const struct pace *p);
 /* A frame of len bytes goes; returns true if it is to be marked. */
 bool pace_sent(struct pace *p, uint32_t len, uint64_t now_us);
 /* The peer stated that it has read so many carrier bytes: false if it claims
@@ -87,12 +74,6 @@ bool pace_sent(struct pace *p, uint32_t len, uint64_t now_us);
 bool pace_read(struct pace *p, uint64_t read, uint64_t now_us);
 /* A round trip seen otherwise (ping). */
 void pace_rtt(struct pace *p, uint64_t rtt_us, uint64_t now_us);
-/* Lets the queue on the way run empty, to see how long that is. */
-void pace_drain(struct pace *p);
-/* The round trip with as long a queue as it is kept at. */
-uint64_t pace_calm_us(const struct pace *p);
-/* What a carrier beside it, along the same way, knows of its least round trip:
- * if that is less, of a carrier that came when a queue stood already, or if
- * what p knows is from before since. */
-void pace_share(struct pace *p, const struct pace *other, uint64_t since_us,
-		uint64_t now_us);
+/* What a carrier beside it, along the same way, knows of its least round trip,
+ * if that is less: of a carrier that came when a queue stood already. */
+void pace_share(struct pace *p, const struct pace *other, uint64_t now_us);

@@ -33,7 +33,6 @@ void spread_init(struct session *s)
 {
 	list_init(&s->spread.bulks);
 	s->spread.wants = s->spread.told = 1;
-	squeeze_init(&s->spread.squeeze);
 }
 
 static bool is_usable(const struct carrier *c)
@@ -251,49 +250,25 @@ static void wish(struct session *s, unsigned n)
 	session_wake(s);
 }
 
-/* From when on a round trip is known as well as the last look at the drained
- * way knew it. */
-static uint64_t looked_since(const struct session *s)
+/* All go the same way. One that was dialled beside bulk has never seen it
+ * without a queue, and would add a queue of its own to that. */
+static void share_round_trip(struct session *s)
 {
-	uint64_t at = 0, within = 0;
+	const struct carrier *least = NULL;
 
 	list_for_each (it, &s->carriers) {
 		const struct carrier *c =
 			container_of(it, struct carrier, link);
 
-		if (!is_usable(c) || c->pace.looked_us <= at)
-			continue;
-		at = c->pace.looked_us;
-		within = LOOK_US + 4 * c->pace.rtt_us;
-	}
-	return at - MIN(at, within);
-}
-
-/* All go the same way. One that was dialled beside bulk has never seen it
- * without a queue, and would add a queue of its own to that. When one has
- * looked at the drained way, those that did not fill it still: they look now.
- */
-static void share_round_trip(struct session *s)
-{
-	const struct carrier *least = NULL;
-	uint64_t since = looked_since(s);
-
-	list_for_each (it, &s->carriers) {
-		struct carrier *c = container_of(it, struct carrier, link);
-		struct pace *p = &c->pace;
-
-		if (c->bulks > 0 && p->rtt_at_us < since)
-			pace_drain(p);
-		if (is_usable(c) && p->rtt_us != 0 && !p->drains &&
-		    p->rtt_at_us >= since &&
-		    (least == NULL || p->rtt_us < least->pace.rtt_us))
+		if (is_usable(c) && c->pace.rtt_us != 0 && !c->pace.drains &&
+		    (least == NULL || c->pace.rtt_us < least->pace.rtt_us))
 			least = c;
 	}
 	list_for_each (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
 
 		if (least != NULL && is_usable(c))
-			pace_share(&c->pace, &least->pace, since, s->now);
+			pace_share(&c->pace, &least->pace, s->now);
 	}
 }
 
@@ -311,14 +286,9 @@ static void look(struct session *s)
 	unsigned n = count_bulk(s);
 
 	share_round_trip(s);
-	squeeze_look(s);
 	choose_light(s);
-	if (n > 0 && count_usable(s) > 1 && !more_are_coming(s)) {
-		uint64_t before = squeeze_caps(s);
-
+	if (n > 0 && count_usable(s) > 1 && !more_are_coming(s))
 		balance(s);
-		squeeze_spread(s, before);
-	}
 	if (s->primary != NULL && sp->light != NULL &&
 	    (s->primary->bulks > 0 || carrier_retires(s->primary)))
 		choose_primary(s, sp->light);

@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/list.h"
-#include "core/squeeze.h"
 
 struct session;
 struct carrier;
@@ -21,13 +20,12 @@ struct spread {
 	uint64_t at;	       /* when to look again; 0: nothing to see */
 	uint64_t lived_at;     /* when a carrier last came */
 	uint64_t crowded_at;   /* since when every carrier has bulk; 0 */
-	struct squeeze squeeze;
-	unsigned wants;	  /* carriers that this side could use */
-	bool wish_more;	  /* it finds that it could use more (or less) */
-	uint64_t wish_at; /* since then; 0: wants is right */
-	unsigned told;	  /* client: by on_wants */
-	uint64_t stated;  /* rig: serial and wants, as in WANTS */
-	uint64_t peers;	  /* client: the highest that came */
+	unsigned wants;	       /* carriers that this side could use */
+	bool wish_more;	       /* it finds that it could use more (or less) */
+	uint64_t wish_at;      /* since then; 0: wants is right */
+	unsigned told;	       /* client: by on_wants */
+	uint64_t stated;       /* rig: serial and wants, as in WANTS */
+	uint64_t peers;	       /* client: the highest that came */
 };
 
 void spread_init(struct session *s);

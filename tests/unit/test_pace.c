@@ -379,100 +379,19 @@ static void a_carrier_beside_it_knows_the_round_trip_better(void **state)
 
 	pace_init(&late, 16384);
 	pace_rtt(&late, 200000, now);
-	pace_share(&late, &pace, 0, now);
+	pace_share(&late, &pace, now);
 	assert_int_equal(late.rtt_us, pace.rtt_us);
 	assert_int_equal(late.rtt_at_us, seen); /* they look again together */
 	pace_rtt(&late, 1000, now);
-	pace_share(&late, &pace, 0, now);
-	assert_int_equal(late.rtt_us, 1000); /* only what is less, */
-	pace_share(&late, &pace, now + 1, now + 1);
-	assert_int_equal(late.rtt_us, pace.rtt_us); /* or from before a look */
-	late.rtt_at_us = seen - 1000;
-	pace_share(&late, &pace, 0, now);
-	assert_int_equal(late.rtt_at_us, seen); /* or was seen again since */
+	pace_share(&late, &pace, now);
+	assert_int_equal(late.rtt_us, 1000); /* only what is less */
 
 	pace_init(&late, 16384);
-	pace_share(&late, &pace, 0, seen + 11000000);
+	pace_share(&late, &pace, seen + 11000000);
 	assert_int_equal(late.rtt_us, 0); /* too old */
 	pace.drains = true;
-	pace_share(&late, &pace, 0, now);
+	pace_share(&late, &pace, now);
 	assert_int_equal(late.rtt_us, 0); /* in doubt */
-}
-
-/* Another route: what was the least is not found again, and it would hold the
- * sender down to a fraction. */
-static void a_longer_route_is_noticed_soon(void **state)
-{
-	(void)state;
-	begin(12500000, 10000, 16384);
-	run(5000000);
-	path.delay = 40000;
-	run(3000000);
-	assert_true(pace.rtt_us >= 80000);
-	assert_true(run(1000000) >= 12500000 * 8 / 10);
-}
-
-/* A queue that was others' is not taken for the way for long. */
-static void what_was_no_longer_way_is_looked_at_again_soon(void **state)
-{
-	(void)state;
-	begin(2500000, 10000, 16384);
-	run(5000000);
-	for (int i = 0; i < 20; i++) { /* others' bytes come all the time */
-		path.free_at = MAX(path.free_at, now) + 50000;
-		run(100000);
-	}
-	run(4000000);
-	assert_true(pace.rtt_us < 30000);
-}
-
-/* Each may have its least; many of them together would be a queue. */
-static void a_share_of_the_cap_is_kept_to(void **state)
-{
-	(void)state;
-	begin(2500000, 25000, 32768);
-	run(3000000);
-	pace.share = PACE_SHARE_ALL / 2;
-	run(200000);
-	uint64_t cap = pace.cap;
-
-	for (int i = 0; i < 50000; i++) {
-		run(100);
-		assert_true(pace.sent - pace.read <= pace.cap / 2 + PIECE);
-		/* What it costs is not taken for the path's rate. */
-		assert_true(pace.cap >= cap / 4 * 3);
-	}
-}
-
-static void bulk_that_comes_from_elsewhere_begins_with_its_part(void **state)
-{
-	(void)state;
-	begin(2500000, 25000, 32768);
-	pace_begin_beside(&pace, 20000);
-	assert_int_equal(pace.cap, 20000);
-	pace_begin_beside(&pace, 0);
-	assert_int_equal(pace.cap, 4096);
-	assert_true(run(3000000) > 0);
-	uint64_t cap = pace.cap;
-
-	pace_begin_beside(&pace, 4096); /* it knows better by now */
-	assert_int_equal(pace.cap, cap);
-}
-
-/* So that seven carriers with one frame each fit on a slow way. */
-static void a_small_cap_asks_for_short_frames(void **state)
-{
-	(void)state;
-	begin(1000000, 1000, 16384);
-	pace.cap = 40000;
-	assert_true(pace_room(&pace) >= 16384); /* alone: whole ones */
-	pace.share = PACE_SHARE_ALL / 2;
-	assert_int_equal(pace_room(&pace), 20000);
-	pace_sent(&pace, 16384, now);
-	assert_int_equal(pace_room(&pace), 4096); /* 3616 and a bit */
-	pace.cap = 1 << 20;
-	pace_sent(&pace, (1 << 19) - 20000, now);
-	assert_true(pace_room(&pace) >= 16384); /* whole ones on a fast way */
 }
 
 int main(void)
@@ -498,13 +417,6 @@ int main(void)
 		cmocka_unit_test(a_ping_gives_a_round_trip_too),
 		cmocka_unit_test(
 			a_carrier_beside_it_knows_the_round_trip_better),
-		cmocka_unit_test(a_longer_route_is_noticed_soon),
-		cmocka_unit_test(
-			what_was_no_longer_way_is_looked_at_again_soon),
-		cmocka_unit_test(a_share_of_the_cap_is_kept_to),
-		cmocka_unit_test(
-			bulk_that_comes_from_elsewhere_begins_with_its_part),
-		cmocka_unit_test(a_small_cap_asks_for_short_frames),
 	};
 
 	return cmocka_run_group_tests_name("pace", tests, NULL, NULL);

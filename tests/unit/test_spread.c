@@ -692,45 +692,6 @@ static void a_retired_carrier_goes_in_the_end(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-static void look_and_see(struct session *s, uint64_t seen)
-{
-	list_for_each (it, &s->carriers)
-		container_of(it, struct carrier, link)->pace.seen_us = seen;
-	s->now += 1000000; /* so long that nothing is a rate */
-	squeeze_look(s);
-}
-
-/* Seven of them, none below its least, would keep a slow line's queue full. */
-static void full_carriers_give_way_together(void **state)
-{
-	struct session *s = pair.side[CLIENT].s;
-	struct squeeze *q = &s->spread.squeeze;
-	struct seen *e[2];
-	uint64_t rtt;
-
-	(void)state;
-	up(3);
-	open_all(CLIENT, e, 2);
-	flow(CLIENT, e, 2, 3000000);
-	rtt = e[0]->st->ride->pace.rtt_us;
-	look_and_see(s, 4 * rtt);
-	uint8_t less = q->share;
-
-	assert_true(less < PACE_SHARE_ALL);
-	assert_int_equal(e[0]->st->ride->pace.share, less);
-	for (int k = 0; k < 20; k++)
-		look_and_see(s, 4 * rtt);
-	assert_int_equal(q->share, PACE_SHARE_ALL / 8); /* and no less */
-	look_and_see(s, rtt + 10000); /* as long as it should be */
-	assert_int_equal(q->share, PACE_SHARE_ALL / 8);
-	for (int k = 0; k < 20; k++)
-		look_and_see(s, rtt);
-	assert_int_equal(q->share, PACE_SHARE_ALL);
-	look_and_see(s, 4 * rtt);
-	rest(3000000); /* no bulk: nobody has to give way */
-	assert_int_equal(q->share, PACE_SHARE_ALL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -758,7 +719,6 @@ int main(void)
 		T(a_retired_carrier_goes_when_nothing_rides_on_it),
 		T(a_retired_carrier_stays_until_there_is_another),
 		T(a_retired_carrier_goes_in_the_end),
-		T(full_carriers_give_way_together),
 	};
 
 	return cmocka_run_group_tests_name("spread", tests, NULL, NULL);
