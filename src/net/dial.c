@@ -113,16 +113,23 @@ static void attempt_on_closed(uv_handle_t *h)
 	dial_maybe_free(d);
 }
 
-/* Lets go of the socket, which stays open if it is the chosen one. The handle
- * is off the loop's epoll set when uv_close() returns. */
+/* Lets go of the socket, which stays open if it is the chosen one. One that the
+ * kernel has connected meanwhile is reset: nobody there is to take an end of
+ * file for the whole of what was to be said. The handle is off the loop's epoll
+ * set when uv_close() returns. */
 static void attempt_end(struct attempt *a, bool keep)
 {
+	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
 	if (a->has_handle) {
 		a->has_handle = false;
 		uv_close((uv_handle_t *)&a->poll, attempt_on_closed);
 	}
-	if (a->fd >= 0 && !keep)
+	if (a->fd >= 0 && !keep) {
+		(void)setsockopt(a->fd, SOL_SOCKET, SO_LINGER, &now,
+				 sizeof(now));
 		close(a->fd);
+	}
 	if (a->fd >= 0)
 		a->d->pending--;
 	a->fd = -1;

@@ -20,6 +20,7 @@
 #include "net/dial.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include "net/loop_local.h"
 #include "net/sockaddr.h"
 
 static uv_loop_t loop;
@@ -353,6 +354,49 @@ static void a_cancelled_dial_says_nothing(void **state)
 	uv_run(&loop, UV_RUN_NOWAIT);
 }
 
+/* Gives up a dial in the turn that began it. */
+struct regret {
+	struct deferred later;
+	struct dial *dial;
+};
+
+static void on_regret(struct deferred *later)
+{
+	dial_cancel(container_of(later, struct regret, later)->dial);
+}
+
+/* Whoever gives up before it is connected may be too late for the kernel. */
+static void a_cancelled_dial_is_no_end_of_file(void **state)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	socklen_t len = sizeof(at);
+	struct result r = { 0 };
+	struct regret regret = { .later.on_turn = on_regret };
+	struct dial_params p = { .host = "127.0.0.1",
+				 .on_done = on_done,
+				 .user = &r };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), got;
+	char c;
+
+	(void)state;
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	p.port = ntohs(at.sin_port);
+	list_init(&regret.later.link);
+	assert_int_equal(dial_start(&loop, &p, &regret.dial), 0);
+	loop_defer(loop_local(&loop), &regret.later);
+	uv_run(&loop, UV_RUN_NOWAIT);
+	assert_int_equal(r.calls, 0);
+	got = accept(fd, NULL, NULL);
+	assert_true(got >= 0);
+	assert_int_equal(recv(got, &c, 1, 0), -1);
+	assert_int_equal(errno, ECONNRESET);
+	close(got);
+	close(fd);
+}
+
 static void a_taken_port_is_in_use(void **state)
 {
 	struct listener *l = listener("127.0.0.1"), *m;
@@ -562,6 +606,7 @@ int main(void)
 		T(dials_to_one_name_share_the_answer),
 		T(a_cancelled_dial_says_nothing),
 		T(a_taken_port_is_in_use),
+		T(a_cancelled_dial_is_no_end_of_file),
 		T(a_closed_listener_frees_its_port_at_once),
 		T(closing_inside_on_accept_is_fine),
 		T(a_paused_listener_leaves_them_waiting),
