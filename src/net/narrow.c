@@ -8,8 +8,13 @@
 
 void narrow_died(struct narrow *n, uint64_t lived_us, uint64_t now_us)
 {
-	if (lived_us > NARROW_YOUNG_US ||
-	    (n->last_us != 0 && now_us < n->last_us + NARROW_APART_US))
+	if (lived_us > NARROW_YOUNG_US)
+		return;
+	/* In a row: this one was dialled because of the one before. Those that
+	 * were there together die of the same outage. */
+	if (n->last_us != 0 &&
+	    (now_us < n->last_us + NARROW_APART_US ||
+	     now_us - lived_us + NARROW_BESIDE_US < n->last_us))
 		return;
 	if (n->last_us == 0 || now_us > n->last_us + NARROW_SOON_US)
 		n->deaths = 0;

@@ -42,6 +42,19 @@ static void what_else_dies_does_not_count(void **state)
 	assert_false(narrow_is_on(&n, START + 360 * SECOND));
 }
 
+/* Seven that were dialled one by one, and die one by one of the same hole. */
+static void young_ones_of_one_outage_are_one_death(void **state)
+{
+	struct narrow n = { .deaths = 0 };
+
+	(void)state;
+	for (uint64_t i = 0; i < 7; i++)
+		narrow_died(&n, 8 * SECOND - i * SECOND / 4,
+			    START + i * SECOND / 2);
+	assert_int_equal(n.deaths, 1);
+	assert_false(narrow_is_on(&n, START + 4 * SECOND));
+}
+
 static int segment_towards(const struct narrow *n, const char *host)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET };
@@ -74,6 +87,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(three_young_deaths_in_a_row_make_it_narrow),
 		cmocka_unit_test(what_else_dies_does_not_count),
+		cmocka_unit_test(young_ones_of_one_outage_are_one_death),
 		cmocka_unit_test(
 			only_what_leads_out_of_here_has_small_segments),
 	};
