@@ -113,10 +113,9 @@ static void attempt_on_closed(uv_handle_t *h)
 	dial_maybe_free(d);
 }
 
-/* Lets go of the socket, which stays open if it is the chosen one. One that the
- * kernel has connected meanwhile is reset: nobody there is to take an end of
- * file for the whole of what was to be said. The handle is off the loop's epoll
- * set when uv_close() returns. */
+/* Lets go of the socket, which stays open if it is the chosen one. What the
+ * kernel may have connected is reset: no end of file is to come of it. The
+ * handle is off the loop's epoll set when uv_close() returns. */
 static void attempt_end(struct attempt *a, bool keep)
 {
 	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
