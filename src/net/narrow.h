@@ -20,13 +20,14 @@ struct narrow {
 
 /* Bytes of a segment: with all headers, and those of a tunnel or two, below the
  * 1280 that IPv6 asks of every link. */
-#define NARROW_SEGMENT	 1100
-#define NARROW_DEATHS	 3
-#define NARROW_YOUNG_US	 15000000
-#define NARROW_SOON_US	 30000000
-#define NARROW_APART_US	 400000	 /* at once is the same death */
-#define NARROW_BESIDE_US 2000000 /* one may be dialled before the other ends   \
-				  */
+#define NARROW_SEGMENT	1100
+#define NARROW_DEATHS	3
+#define NARROW_YOUNG_US 15000000
+#define NARROW_SOON_US	30000000
+#define NARROW_APART_US 400000 /* at once is the same death */
+#define NARROW_BESIDE_US                                                       \
+	2000000 /* one may be dialled before the other ends                    \
+		 */
 #define NARROW_FOR_US  3600000000
 #define NARROW_NEWS_US 5000000
 
