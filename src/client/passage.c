@@ -3,8 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -16,6 +14,7 @@
 #include "core/stream.h"
 #include "net/loop.h"
 #include "net/pump.h"
+#include "net/reset.h"
 
 struct passage {
 	struct way *way;
@@ -35,17 +34,6 @@ struct passage {
 
 static void on_timer(void *user);
 
-/* Closes so that the local program sees a reset and not an end of file. */
-static void reset_fd(int fd)
-{
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
-	/* On a unix socket this does nothing, and the last line of the control
-	 * socket tells the difference. */
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
-}
-
 static void passage_end(struct passage *c, int err, const char *text)
 {
 	const struct passage_ops *ops = c->ops;
@@ -54,7 +42,9 @@ static void passage_end(struct passage *c, int err, const char *text)
 
 	list_del(&c->watch.link);
 	if (c->fd >= 0)
-		reset_fd(c->fd);
+		/* On a unix socket the last line of the control socket tells
+		 * the difference. */
+		reset_close(c->fd);
 	timer_free(c->timer);
 	ops->on_done(user, err, text);
 	free(c);

@@ -367,15 +367,15 @@ void race_works(struct race *r, uint32_t id, uint64_t at)
 	if (p == NULL)
 		return;
 	p->is_good = true;
-	if (p->is_found && race_search(r) != NULL)
-		race_search(r)->is_good = true;
 	p->is_refused = p->has_failed = false;
 	p->worked = at;
 	p->text[0] = '\0';
 	/* An answer is forgotten after a while, that there was one is not. */
 	search = p->is_found ? race_search(r) : NULL;
-	if (search != NULL)
+	if (search != NULL) {
+		search->is_good = true;
 		search->worked = at;
+	}
 	/* What was asked before it and did not answer has no head start any
 	 * more. */
 	for (size_t i = 0; i < r->count; i++)

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "net/loop.h"
 #include "net/loop_local.h"
+#include "net/reset.h"
 #include "net/resolve.h"
 #include "net/sockaddr.h"
 
@@ -118,17 +119,12 @@ static void attempt_on_closed(uv_handle_t *h)
  * handle is off the loop's epoll set when uv_close() returns. */
 static void attempt_end(struct attempt *a, bool keep)
 {
-	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
 	if (a->has_handle) {
 		a->has_handle = false;
 		uv_close((uv_handle_t *)&a->poll, attempt_on_closed);
 	}
-	if (a->fd >= 0 && !keep) {
-		(void)setsockopt(a->fd, SOL_SOCKET, SO_LINGER, &now,
-				 sizeof(now));
-		close(a->fd);
-	}
+	if (a->fd >= 0 && !keep)
+		reset_close(a->fd);
 	if (a->fd >= 0)
 		a->d->pending--;
 	a->fd = -1;

@@ -20,6 +20,7 @@
 #include "net/dial.h"
 #include "net/loop.h"
 #include "net/loop_local.h"
+#include "net/reset.h"
 #include "net/sockaddr.h"
 
 #define LISTEN_BACKLOG	 1024
@@ -67,17 +68,13 @@ static int spare_open(void)
  * again and again. */
 static void listener_rest(struct listener *l, struct door *door, int err)
 {
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	int fd;
 
 	if (l->spare >= 0) {
 		close(l->spare);
 		fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC);
-		if (fd >= 0) {
-			(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now,
-					 sizeof(now));
-			close(fd);
-		}
+		if (fd >= 0)
+			reset_close(fd);
 		l->spare = spare_open();
 	}
 	l->is_resting = true;
