@@ -170,7 +170,7 @@ void control_welcome(struct control *c, struct chan *chan,
 	chan_set_ops(c->chan, &ops, c);
 	control_attempts_free(c);
 	timer_stop(c->dial);
-	c->is_refused = c->is_doubted = false;
+	c->is_doubted = false;
 	c->heard_us = loop_now_us(c->loop);
 	c->pinged_us = 0;
 	control_beat(c);

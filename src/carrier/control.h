@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A device's control connection to its relay: keeps itself connected for ever
- * (a fresh dial every 0.5 s for the first 60 s of an outage, then with
+ * (a fresh dial every 0.4 s for the first 60 s of an outage, then with
  * jittered back-off up to 30 s), dials beside a connection that does not
  * answer at once, pings, receives calls, passes requests. It
  * stops by itself only when another process with the same key took over.

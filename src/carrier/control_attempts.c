@@ -9,12 +9,8 @@
 #include "base/str.h"
 #include "crypto/hash.h"
 
-#define EAGER_US     60000000 /* this long after a loss, dial often */
-#define EAGER_MS     500
-#define BACK_OFF_MS  1000 /* then twice as long each time, up to */
-#define BACK_OFF_MAX 30000
-#define ATTEMPTS_MAX 24 /* at once: 10 s of dials, 0.5 s apart */
 #define ATTEMPT_MS   10000
+#define ATTEMPTS_MAX (ATTEMPT_MS / BACKOFF_EAGER_MS) /* at once */
 #define HELLO_MS     4000
 #define STALL_US     1000000 /* a hello unanswered this long is overtaken */
 
@@ -50,22 +46,15 @@ void control_attempts_free(struct control *c)
 
 void control_outage(struct control *c)
 {
-	c->down_us = loop_now_us(c->loop);
-	c->back_off_ms = BACK_OFF_MS;
-	c->is_refused = false;
+	backoff_reset(&c->backoff, loop_now_us(c->loop));
 }
 
 /* Starts the timer of the next dial. */
 static void control_schedule(struct control *c)
 {
-	uint64_t now = loop_now_us(c->loop), ms = EAGER_MS;
+	const uint64_t now = loop_now_us(c->loop);
+	const uint64_t ms = backoff_next(&c->backoff, now, random_u64());
 
-	if (now - c->down_us >= EAGER_US || c->is_refused) {
-		ms = c->back_off_ms + random_u64() % (c->back_off_ms / 2 + 1);
-		c->back_off_ms =
-			MIN(c->back_off_ms * 2, (uint64_t)BACK_OFF_MAX);
-		ms = MIN(ms, (uint64_t)BACK_OFF_MAX);
-	}
 	c->next_us = now + ms * 1000;
 	timer_start(c->dial, ms);
 }
@@ -81,7 +70,7 @@ static void attempt_fail(struct attempt *a, int err, const char *text)
 		return; /* the present connection has its time */
 	if (was_asking && (err == RW_ERR_REFUSED || err == RW_ERR_NOT_ALLOWED ||
 			   err == RW_ERR_VERSION || err == RW_ERR_LIMIT)) {
-		c->is_refused = true;
+		backoff_slow(&c->backoff);
 		control_schedule(c);
 	}
 	control_tell_down(c, err, text);

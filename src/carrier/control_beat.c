@@ -42,8 +42,7 @@ static void control_ping(struct control *c, uint64_t within_us)
 static void control_dial_beside(struct control *c)
 {
 	c->is_doubted = true;
-	c->is_refused = false;
-	c->down_us = loop_now_us(c->loop);
+	backoff_reset(&c->backoff, loop_now_us(c->loop));
 	timer_start(c->dial, 0);
 	control_beat(c);
 }

@@ -7,6 +7,7 @@
 #pragma once
 #include "base/list.h"
 #include "carrier/control.h"
+#include "net/backoff.h"
 #include "carrier/reach.h"
 #include "net/chan.h"
 #include "net/tls.h"
@@ -28,10 +29,8 @@ struct control {
 	struct attempt *asking; /* the one whose hello is out */
 	struct chan *chan;	/* welcomed */
 	struct timer *dial;	/* the next attempt */
-	uint64_t down_us;	/* when the outage began */
-	uint64_t back_off_ms;
+	struct backoff backoff;
 	uint64_t next_us; /* when the next attempt starts */
-	bool is_refused;  /* the relay said no: no hurry */
 	bool is_final;	  /* replaced: dials no more by itself */
 	bool has_told;	  /* on_down ran for told */
 	char told[RELAY_TEXT_MAX + 1];

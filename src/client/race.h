@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 #include "base/parse.h"
-#include "client/backoff.h"
 #include "crypto/pin.h"
+#include "net/backoff.h"
 #include "wire/code.h"
 
 #define RACE_PATHS_MAX	   32

@@ -120,7 +120,7 @@ static void on_dial_failed(void *user, const struct dials_end *end)
 		way->is_barred = true;
 		return;
 	}
-	/* Once for each new reason: there may be two dials a second. */
+	/* Once for each new reason: there are several dials a second. */
 	if (strcmp(way->text, reason) != 0)
 		log_info("%s: cannot connect: %s; trying again", way->row->name,
 			 reason);

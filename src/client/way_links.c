@@ -135,7 +135,7 @@ void way_links_cut(struct way *way, const char *text)
 	str_copy(way->cut, sizeof(way->cut), text);
 }
 
-/* The path is down: from here on the clock of backoff.h runs. */
+/* The path is down: from here on the clock of net/backoff.h runs. */
 static void outage(struct way *way)
 {
 	const bool is_over = way_is_closing(way);

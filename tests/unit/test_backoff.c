@@ -5,11 +5,11 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "client/backoff.h"
+#include "net/backoff.h"
 
 #define SECOND UINT64_C(1000000)
 
-static void for_a_minute_a_dial_starts_every_half_second(void **state)
+static void for_a_minute_a_dial_starts_every_400_ms(void **state)
 {
 	struct backoff b;
 	uint64_t now = 5 * SECOND;
@@ -20,11 +20,11 @@ static void for_a_minute_a_dial_starts_every_half_second(void **state)
 	while (now < 65 * SECOND) {
 		uint64_t ms = backoff_next(&b, now, UINT64_MAX);
 
-		assert_int_equal(ms, 500);
+		assert_int_equal(ms, BACKOFF_EAGER_MS);
 		now += ms * 1000;
 		dials++;
 	}
-	assert_int_equal(dials, 120);
+	assert_int_equal(dials, 150);
 }
 
 static void after_it_the_pauses_grow_to_30_s_and_no_further(void **state)
@@ -62,15 +62,15 @@ static void a_demand_makes_it_eager_again(void **state)
 
 	(void)state;
 	backoff_reset(&b, 500 * SECOND);
-	assert_int_equal(backoff_next(&b, 500 * SECOND, 0), 500);
-	assert_int_equal(backoff_next(&b, 559 * SECOND, 0), 500);
+	assert_int_equal(backoff_next(&b, 500 * SECOND, 0), 400);
+	assert_int_equal(backoff_next(&b, 559 * SECOND, 0), 400);
 	assert_int_equal(backoff_next(&b, 560 * SECOND, 500), 1000);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(for_a_minute_a_dial_starts_every_half_second),
+		cmocka_unit_test(for_a_minute_a_dial_starts_every_400_ms),
 		cmocka_unit_test(
 			after_it_the_pauses_grow_to_30_s_and_no_further),
 		cmocka_unit_test(jitter_is_at_most_half),

@@ -128,8 +128,8 @@ static void what_worked_last_has_a_head_start_over_worse_paths(void **state)
 			    "0 " LAN ", 0 " DIRECT ", 250 " RELAY_A
 			    ", 250 " RELAY_B ", ");
 	/* Once: it may be gone for good. */
-	assert_string_equal(dialled(400, 600), "500 " RELAY_A ", 500 " RELAY_B
-					       ", 500 " DIRECT ", ");
+	assert_string_equal(dialled(400, 600), "400 " RELAY_A ", 400 " RELAY_B
+					       ", 400 " DIRECT ", ");
 }
 
 static void who_lost_to_a_relay_has_no_head_start(void **state)
@@ -146,27 +146,27 @@ static void who_lost_to_a_relay_has_no_head_start(void **state)
 			    ", ");
 }
 
-static void relays_are_asked_each_half_second_and_hopes_seldom(void **state)
+static void relays_are_asked_every_400_ms_and_hopes_seldom(void **state)
 {
 	(void)state;
 	offer(false, true, true);
 	race_begin(&race, START);
 	assert_string_equal(dialled(0, 1100),
 			    "0 " RELAY_A ", 0 " RELAY_B ", 0 " DIRECT
-			    ", 500 " RELAY_A ", 500 " RELAY_B ", 1000 " RELAY_A
-			    ", 1000 " RELAY_B ", ");
+			    ", 400 " RELAY_A ", 400 " RELAY_B ", 800 " RELAY_A
+			    ", 800 " RELAY_B ", ");
 	assert_non_null(strstr(dialled(4900, 5600), "00 " DIRECT));
 }
 
 /* Without a relay the address that worked is all there is. */
-static void the_path_that_worked_is_asked_each_half_second(void **state)
+static void the_path_that_worked_is_asked_every_400_ms(void **state)
 {
 	(void)state;
 	offer(false, true, false);
 	race_works(&race, path_at(DIRECT)->id, 1);
 	race_begin(&race, START);
 	assert_string_equal(dialled(0, 1100),
-			    "0 " DIRECT ", 500 " DIRECT ", 1000 " DIRECT ", ");
+			    "0 " DIRECT ", 400 " DIRECT ", 800 " DIRECT ", ");
 }
 
 /* A rig that was found in this network sleeps: it is looked for again and
@@ -199,7 +199,7 @@ static void one_in_line_is_not_polled_and_holds_up_nobody(void **state)
 	path_at(RELAY_A)->in_line = 1;
 	race_waits(&race, path_at(RELAY_A)->id, "the rig is away");
 	race_failed(&race, path_at(RELAY_B)->id, RW_ERR_REFUSED, "the port", 1);
-	assert_string_equal(dialled(400, 600), "500 " RELAY_B ", ");
+	assert_string_equal(dialled(400, 600), "400 " RELAY_B ", ");
 	assert_true(race_waits_in_line(&race));
 	assert_string_equal(race_reason(&race), "the rig is away");
 }
@@ -212,7 +212,7 @@ static void a_relay_that_says_no_is_asked_seldom(void **state)
 	dialled(0, 100);
 	race_failed(&race, path_at(RELAY_A)->id, RW_ERR_NOT_ALLOWED, "no", 1);
 	assert_false(race_is_lost(&race));
-	assert_string_equal(dialled(400, 600), "500 " RELAY_B ", ");
+	assert_string_equal(dialled(400, 600), "400 " RELAY_B ", ");
 	race_failed(&race, path_at(RELAY_B)->id, RW_ERR_NOT_ALLOWED, "no", 1);
 	assert_true(race_is_lost(&race));
 	race_begin(&race, START + SECOND);
@@ -416,8 +416,8 @@ int main(void)
 		ROW(relays_say_nothing_of_an_address_that_worked),
 		ROW(relays_say_nothing_of_a_network_it_was_found_in),
 		ROW(who_lost_to_a_relay_has_no_head_start),
-		ROW(relays_are_asked_each_half_second_and_hopes_seldom),
-		ROW(the_path_that_worked_is_asked_each_half_second),
+		ROW(relays_are_asked_every_400_ms_and_hopes_seldom),
+		ROW(the_path_that_worked_is_asked_every_400_ms),
 		ROW(a_rig_that_was_found_is_searched_for_all_the_time),
 		ROW(one_in_line_is_not_polled_and_holds_up_nobody),
 		ROW(a_relay_that_says_no_is_asked_seldom),
