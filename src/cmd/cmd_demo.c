@@ -20,6 +20,31 @@
 #include "cmd/demo.h"
 #include "cmd/show.h"
 
+/* -- the terminal */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signum)
+{
+	interrupted = signum;
+}
+
+static void catch_signals(void)
+{
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+}
+
+bool demo_is_interrupted(void)
+{
+	return interrupted != 0;
+}
+
+void demo_say(const char *text)
+{
+	fprintf(stderr, "  %s\n", text);
+}
+
 /* -- what the keys do */
 
 static bool kill_relay(struct demo *d)
@@ -51,6 +76,17 @@ static void sleep_laptop(struct demo *d)
 		poll(NULL, 0, 1000);
 	}
 	kill(d->laptop, SIGCONT);
+}
+
+/* Does what the key is for and returns a note of it; NULL for any other. */
+static const char *press(struct demo *d, char key)
+{
+	switch (key) {
+	case 'k': kill_relay(d); return "; the relay was killed";
+	case 'n': change_address(d); return "; the address has changed";
+	case 's': sleep_laptop(d); return "; the laptop slept";
+	default: return NULL;
+	}
 }
 
 /* -- looking at it */
@@ -100,17 +136,15 @@ static void watch(struct demo *d)
 {
 	struct termios old, raw;
 	bool tty = isatty(0) && tcgetattr(0, &old) == 0;
-	const char *note = "";
+	const char *note = "", *news;
 
 	if (tty) {
 		raw = old;
 		raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
 		tcsetattr(0, TCSANOW, &raw);
 		demo_say("keys: k kills the relay (and starts it again), n "
-			 "changes "
-			 "the address,\n        s puts the laptop to sleep for "
-			 "5 s; "
-			 "Ctrl-C ends it");
+			 "changes the address,\n        s puts the laptop to "
+			 "sleep for 5 s; Ctrl-C ends it");
 	}
 	while (!demo_is_interrupted()) {
 		struct pollfd pfd = { .fd = tty ? 0 : -1, .events = POLLIN };
@@ -119,16 +153,9 @@ static void watch(struct demo *d)
 		if (poll(&pfd, 1, tty ? 500 : 5000) > 0 &&
 		    read(0, &key, 1) != 1)
 			key = 0;
-		if (key == 'k') {
-			note = "; the relay was killed";
-			kill_relay(d);
-		} else if (key == 'n') {
-			note = "; the address has changed";
-			change_address(d);
-		} else if (key == 's') {
-			note = "; the laptop slept";
-			sleep_laptop(d);
-		}
+		news = press(d, key);
+		if (news != NULL)
+			note = news;
 		ticker_read(&d->ours);
 		ticker_read(&d->theirs);
 		show(d, note);
@@ -264,7 +291,7 @@ int cmd_demo(int argc, char **argv)
 	}
 	if (optind < argc)
 		return command_misuse(argv[0]);
-	demo_catch_signals();
+	catch_signals();
 	fputs("rigway demo: all of it on this machine, with keys that are "
 	      "thrown away\n",
 	      stderr);

@@ -39,6 +39,12 @@ struct demo {
 
 enum { RELAY, RIG, LAPTOP };
 
+/* cmd_demo.c */
+/* Whether Ctrl-C or SIGTERM came, which the demo only notes. */
+bool demo_is_interrupted(void);
+/* One line about what is done. */
+void demo_say(const char *text);
+
 /* demo_stage.c */
 bool demo_stand_up(struct demo *d);
 /* Ends all of it and removes what it wrote. */
