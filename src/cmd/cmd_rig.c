@@ -228,14 +228,30 @@ static int set_log(const struct setup *s, const struct rig_typed *a)
 	return 0;
 }
 
-static int run_agent(struct setup *s, const struct rig_typed *a)
+/* What the agent asks for once it holds the state. */
+struct start {
+	struct setup *s;
+	const struct rig_typed *a;
+	struct listening keep;
+};
+
+static int on_held(void *user)
 {
-	struct listening keep = { 0 };
+	struct start *t = user;
+
+	return rig_listen_held(t->s, t->a, &t->keep);
+}
+
+static int run_agent(struct setup *s, struct rig_typed *a)
+{
+	struct start t = { .s = s, .a = a };
 	const struct agent_params p = {
 		.settings = &s->settings,
 		.paths = &s->paths,
 		.name = a->name,
-		.keep = &keep,
+		.on_held = on_held,
+		.user = &t,
+		.keep = &t.keep,
 		.ready_fd = a->ready_fd > 0 ? (int)a->ready_fd : -1,
 		/* In the background stdout is a log, where no code belongs. */
 		.on_code = a->ready_fd > 0 || a->standby ? NULL
@@ -243,13 +259,13 @@ static int run_agent(struct setup *s, const struct rig_typed *a)
 							 : say_first_code,
 		.standby = a->standby,
 	};
-	int status = rig_listen_take(s, a, &keep);
+	int status = rig_listen_typed(s, a);
 
 	if (status == 0)
 		status = set_log(s, a);
 	if (status == 0)
 		status = agent_run(&p);
-	listening_done(&keep);
+	listening_done(&t.keep);
 	return status;
 }
 

@@ -45,40 +45,59 @@ static int take(struct setup *s, const char *key, const char *text)
 	return fail_free(err, EXIT_MISUSE);
 }
 
-/* --listen without --public takes back what was typed with another one. */
-static int take_all(struct setup *s, const struct rig_typed *a)
+/* A file that cannot be read is for rig_listen_held() to tell of. */
+static bool keeps_nothing(struct setup *s)
 {
-	const bool is_set = s->settings.rig.listen.len > 0;
-	int status = 0;
+	char *path = paths_state(&s->paths, "rig", "listen"), *text = NULL;
+	struct listening kept = { 0 };
+	bool is_empty = path != NULL &&
+			listening_load(path, &kept, &text) == 0 &&
+			kept.listen[0] == '\0';
 
+	listening_done(&kept);
+	free(text);
+	free(path);
+	return is_empty;
+}
+
+static int check_public(const struct setup *s)
+{
+	if (s->settings.rig.public.len == 0 || s->settings.rig.listen.len > 0)
+		return 0;
+	return rig_misuse("says how others reach --listen PORT: that is "
+			  "missing",
+			  "--public");
+}
+
+int rig_listen_typed(struct setup *s, struct rig_typed *a)
+{
+	int status;
+
+	a->is_set = s->settings.rig.listen.len > 0;
 	if (a->no_listen) {
 		status = take(s, "rig.listen", "");
 		return status != 0 ? status : take(s, "rig.public", "");
 	}
-	if (a->listen == NULL && !is_set)
-		status = rig_listen_kept(s);
-	if (status == 0)
-		status = take(s, "rig.listen", a->listen);
+	status = take(s, "rig.listen", a->listen);
 	if (status == 0)
 		status = take(s, "rig.public", a->public);
-	return status;
+	return status == 0 && keeps_nothing(s) ? check_public(s) : status;
 }
 
-int rig_listen_take(struct setup *s, const struct rig_typed *a,
+int rig_listen_held(struct setup *s, const struct rig_typed *a,
 		    struct listening *ret_keep)
 {
-	const bool is_set = s->settings.rig.listen.len > 0;
 	const bool was_typed = a->listen != NULL || a->public != NULL;
-	int status = take_all(s, a);
+	/* --listen without --public takes back what was typed with another
+	 * one. */
+	int status = a->no_listen ? 0 : rig_listen_kept(s);
 
+	if (status == 0)
+		status = check_public(s);
 	if (status != 0)
 		return status;
-	if (s->settings.rig.public.len > 0 && s->settings.rig.listen.len == 0)
-		return rig_misuse("says how others reach --listen PORT: that "
-				  "is missing",
-				  "--public");
 	/* A service is told each time, and a settings file says it for good. */
-	if (a->no_listen || (was_typed && !is_set && !a->standby))
+	if (a->no_listen || (was_typed && !a->is_set && !a->standby))
 		*ret_keep = (struct listening){
 			settings_get(&s->settings, "rig.listen"),
 			a->public != NULL

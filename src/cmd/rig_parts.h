@@ -22,6 +22,7 @@ struct rig_typed {
 	char *listen, *public; /* as they were typed, with commas; or NULL */
 	struct buf guest;      /* the services as they were typed */
 	bool is_guest, is_json, standby, no_listen;
+	bool is_set; /* the settings say where to listen */
 	uint64_t uses, expires_ms;
 	uint64_t ready_fd; /* 0: none */
 };
@@ -32,9 +33,13 @@ int rig_remove(struct setup *s, struct rig_typed *a);
 /* rig_listen.c: puts what a rig that rests was last told into the settings, if
  * they say nothing themselves. 0, or the exit status. */
 int rig_listen_kept(struct setup *s);
-/* The same for one that is started, with what was typed above all. What is to
- * be kept for the next start goes to *ret_keep, which stays empty otherwise. */
-int rig_listen_take(struct setup *s, const struct rig_typed *a,
+/* For one that is started: what was typed, above all else. 0, or the exit
+ * status. */
+int rig_listen_typed(struct setup *s, struct rig_typed *a);
+/* For the same, once it holds the state, so that no other rig is told something
+ * else meanwhile: what is kept, where nothing else says it. What is to be kept
+ * for the next start goes to *ret_keep, which stays empty otherwise. */
+int rig_listen_held(struct setup *s, const struct rig_typed *a,
 		    struct listening *ret_keep);
 /* rig_status.c: only of one that runs. */
 int rig_status(struct setup *s, struct rig_typed *a);

@@ -14,7 +14,6 @@
 #include "base/str.h"
 #include "carrier/bearer.h"
 #include "crypto/hash.h"
-#include "net/local.h"
 #include "net/loop.h"
 #include "net/moment.h"
 #include "net/roam.h"
@@ -30,9 +29,6 @@
 #include "rig/sshd.h"
 #include "rig/uplink.h"
 
-/* A command may hold the state for a moment when the rig starts. */
-#define LOCK_WAIT_MS 10000
-#define LOCK_STEP_MS 200
 /* The end, in two steps. While bytes flow, what is open may finish; QUIET ms
  * without any, or DRAIN in all, are enough. Then everybody hears it, and
  * connections close cleanly, but nobody waits for a dead peer. */
@@ -333,59 +329,6 @@ static int agent_start(struct agent *a, const struct agent_params *p,
 	return start_uplinks(rig);
 }
 
-static bool is_served(struct paths *paths)
-{
-	char *path = paths_socket_served(paths, "rig");
-	int fd = path != NULL ? local_connect(path) : -1;
-
-	free(path);
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
-static void say_standby(bool *said)
-{
-	if (!*said)
-		log_info("another rig runs here already; this one takes its "
-			 "place when that one ends");
-	*said = true;
-}
-
-/* Waits for a command that holds the state; for another rig only where it was
- * told to. */
-static int open_state(const struct agent_params *p, struct agent_state *ret)
-{
-	const struct agent_open o = {
-		.settings = p->settings,
-		.paths = p->paths,
-		.name = p->name,
-		/* Without a relay nothing came before this. */
-		.may_make = p->settings->rig.listen.len > 0,
-		.wait_ms = LOCK_STEP_MS,
-	};
-	char *text = NULL;
-	bool said = false;
-	int err = 0;
-
-	for (unsigned ms = 0; p->standby || ms < LOCK_WAIT_MS;
-	     ms += LOCK_STEP_MS) {
-		free(text);
-		err = agent_state_open(&o, ret, &text);
-		if (err != RW_ERR_BUSY)
-			break;
-		if (!is_served(p->paths))
-			continue;
-		if (!p->standby)
-			break;
-		say_standby(&said);
-	}
-	if (err != 0)
-		log_error("%s", text);
-	free(text);
-	return err;
-}
-
 static void say_hello(const struct rig *rig)
 {
 	char pin[PIN_SHORT_LEN + 1];
@@ -456,18 +399,10 @@ int agent_run(const struct agent_params *p)
 {
 	struct agent *a;
 	struct agent_state st;
-	int err = open_state(p, &st);
+	int err = agent_state_hold(p, &st);
 
 	if (err != 0)
-		return 1;
-	if (!st.is_joined && p->settings->rig.listen.len == 0) {
-		log_error("nobody could reach this machine: join a relay with "
-			  "rigway join CODE (a code from rigway relay invite "
-			  "there), or, where laptops can reach a port of this "
-			  "machine, rigway rig --listen PORT");
-		agent_state_close(&st);
-		return 1;
-	}
+		return err;
 	a = calloc(1, sizeof(*a));
 	if (a == NULL || loop_init(&a->loop) != 0) {
 		log_error("out of memory");

@@ -20,6 +20,11 @@ struct agent_params {
 	const struct settings *settings;
 	struct paths *paths;
 	const char *name; /* NULL: the settings', join's, the machine's */
+	/* Called once, when nobody else can change what is on disk any more,
+	 * which may be long after the start: puts what is kept there into the
+	 * settings, and into keep. 0; or the exit status, having said why. */
+	int (*on_held)(void *user);
+	void *user;
 	/* Where to listen at the next start, too; written once this one has
 	 * come about. Its listen is NULL: what is kept stays. */
 	const struct listening *keep;
@@ -60,3 +65,6 @@ struct agent_open {
 int agent_state_open(const struct agent_open *o, struct agent_state *ret,
 		     char **ret_text);
 void agent_state_close(struct agent_state *s);
+/* The same for one that is to run, which waits for its turn. 0, or the exit
+ * status, having said why on the log. */
+int agent_state_hold(const struct agent_params *p, struct agent_state *ret);

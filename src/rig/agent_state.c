@@ -9,12 +9,17 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "crypto/key.h"
+#include "net/local.h"
 #include "rig/agent.h"
 
 #define LOCK_STEP_MS 20
+/* A command may hold the state for a moment when the rig starts. */
+#define HOLD_WAIT_MS 10000
+#define HOLD_STEP_MS 200
 
 static bool is_file(const char *path)
 {
@@ -215,4 +220,83 @@ void agent_state_close(struct agent_state *s)
 	if (s->lock >= 0)
 		close(s->lock);
 	*s = (struct agent_state){ .lock = -1 };
+}
+
+/* -- for as long as a rig runs --------------------------------------------- */
+
+static bool is_served(struct paths *paths)
+{
+	char *path = paths_socket_served(paths, "rig");
+	int fd = path != NULL ? local_connect(path) : -1;
+
+	free(path);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static void say_standby(bool *said)
+{
+	if (!*said)
+		log_info("another rig runs here already; this one takes its "
+			 "place when that one ends");
+	*said = true;
+}
+
+/* Waits for a command that holds the state; for another rig only where it was
+ * told to. */
+static int open_state(const struct agent_params *p, struct agent_state *ret)
+{
+	const struct agent_open o = {
+		.settings = p->settings,
+		.paths = p->paths,
+		.name = p->name,
+		/* Without a relay nothing came before this. */
+		.may_make = p->settings->rig.listen.len > 0,
+		.wait_ms = HOLD_STEP_MS,
+	};
+	char *text = NULL;
+	bool said = false;
+	int err = 0;
+
+	for (unsigned ms = 0; p->standby || ms < HOLD_WAIT_MS;
+	     ms += HOLD_STEP_MS) {
+		free(text);
+		err = agent_state_open(&o, ret, &text);
+		if (err != RW_ERR_BUSY)
+			break;
+		if (!is_served(p->paths))
+			continue;
+		if (!p->standby)
+			break;
+		say_standby(&said);
+	}
+	if (err != 0)
+		log_error("%s", text);
+	free(text);
+	return err;
+}
+
+int agent_state_hold(const struct agent_params *p, struct agent_state *ret)
+{
+	struct agent_state st;
+	int status;
+
+	if (open_state(p, &st) != 0)
+		return 1;
+	status = p->on_held(p->user);
+	if (status != 0) {
+		agent_state_close(&st);
+		return status;
+	}
+	if (!st.is_joined && p->settings->rig.listen.len == 0) {
+		log_error("nobody could reach this machine: join a relay with "
+			  "rigway join CODE (a code from rigway relay invite "
+			  "there), or, where laptops can reach a port of this "
+			  "machine, rigway rig --listen PORT");
+		agent_state_close(&st);
+		return 1;
+	}
+	*ret = st;
+	return 0;
 }

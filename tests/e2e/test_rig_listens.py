@@ -2,6 +2,7 @@
 """A rig that listens itself: what whoever comes to its port may do, and what
 not. Here with no relay at all."""
 import os
+import signal
 import socket
 import ssl
 import struct
@@ -275,6 +276,28 @@ def test_where_it_listens_is_kept_for_the_next_start(world):
         assert p.stop() == 0
     assert Code(w.rig.rigway("rig", "invite").out).addrs \
         == [f"127.0.0.1:{port}"]
+
+
+def test_a_service_that_waits_listens_where_the_rig_before_it_did(world):
+    w = world.up()
+    assert w.rig_proc.stop() == 0
+    first, second = freeport(), freeport()
+    p = w.rig.rigway_start("rig", "--listen", f"127.0.0.1:{first}")
+    w.rig.wait_port(first)
+    waits = w.rig.rigway_start("rig", "--standby")
+    waits.wait_log("takes its place when that one ends")
+    # The one that runs is started anew: stopped so that the service does not
+    # come between, it says something else.
+    os.kill(waits.pid, signal.SIGSTOP)
+    assert p.stop() == 0
+    p = w.rig.rigway_start("rig", "--listen", f"127.0.0.1:{second}")
+    w.rig.wait_port(second)
+    os.kill(waits.pid, signal.SIGCONT)
+    assert p.stop() == 0
+    w.rig.wait_port(second)
+    ports = w.rig.json("rig", "status")["listens"]
+    assert ports == [second], ports
+    assert waits.stop() == 0
 
 
 def test_the_settings_stand_above_what_was_typed_before(world):
