@@ -144,7 +144,7 @@ static void on_closed(struct chan *chan, int err)
 	control_lose(c, err < 0 ? err : RW_ERR_TRUNCATED, text);
 }
 
-/* Those from the first-th on; the hello named the others. */
+/* Those from the first-th on. */
 static void control_tell_lost(struct control *c, size_t first)
 {
 	struct relay_msg m = { .type = R_LOST };
@@ -157,6 +157,24 @@ static void control_tell_lost(struct control *c, size_t first)
 		put_be64(lost + 8 * i, c->lost[first + i]);
 	m.lost.lost = (struct msg_view){ lost, 8 * n };
 	reach_send(c->chan, &m);
+}
+
+/* The first n. */
+static void control_forget_lost(struct control *c, size_t n)
+{
+	c->lost_count -= n;
+	memmove(c->lost, c->lost + n, c->lost_count * sizeof(c->lost[0]));
+}
+
+/* The relay has read a hello that named the first ones, of which the oldest may
+ * have left the list since. It is told the others, and of them again in the
+ * next hello, should this connection not carry that. */
+static void control_settle_lost(struct control *c, size_t named)
+{
+	control_forget_lost(
+		c, MIN(named - MIN(named, c->lost_gone), c->lost_count));
+	c->lost_gone = 0;
+	control_tell_lost(c, 0);
 }
 
 void control_welcome(struct control *c, struct chan *chan,
@@ -174,8 +192,7 @@ void control_welcome(struct control *c, struct chan *chan,
 	c->heard_us = loop_now_us(c->loop);
 	c->pinged_us = 0;
 	control_beat(c);
-	control_tell_lost(c, MIN(named, c->lost_count));
-	c->lost_count = 0;
+	control_settle_lost(c, named);
 	control_enter(c);
 	if (old != NULL) { /* it was in doubt, and the relay has dropped it */
 		reach_abandon(old);
@@ -257,9 +274,8 @@ void control_decline(struct control *c, uint64_t rendezvous, int err,
 void control_lost(struct control *c, uint64_t rendezvous)
 {
 	if (c->lost_count == RELAY_LOST_MAX) { /* the oldest goes */
-		memmove(c->lost, c->lost + 1,
-			sizeof(c->lost) - sizeof(c->lost[0]));
-		c->lost_count--;
+		control_forget_lost(c, 1);
+		c->lost_gone++;
 	}
 	c->lost[c->lost_count++] = rendezvous;
 	/* It stays in the list: this connection may be as dead. */

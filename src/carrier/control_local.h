@@ -48,6 +48,7 @@ struct control {
 	uint64_t last_ref;
 	uint64_t lost[RELAY_LOST_MAX];
 	size_t lost_count;
+	size_t lost_gone; /* that there was no room for, since a welcome */
 
 	/* Callbacks may call control_stop(): the memory stays while one of
 	 * ours is still running above. */

@@ -20,7 +20,7 @@ struct fake {
 	struct relay_msg hello;
 	bool has_hello;
 	uint8_t hello_bytes[RELAY_FRAME_MAX];
-	uint8_t got[256];
+	uint8_t got[1024];
 	size_t got_len;
 	uint8_t plain[TLS_RECORD_MAX];
 };
@@ -38,6 +38,7 @@ static void fake_on_accept(void *user, int fd,
 	f->fd = fd;
 	f->accepted++;
 	f->has_hello = false;
+	f->got_len = 0;
 	assert_int_equal(tls_new(f->outer, NULL, &f->tls), 0);
 	tls_set_output(f->tls, &f->out);
 }
@@ -342,6 +343,55 @@ static void silence_after_a_kick_is_found_in_two_seconds(void **state)
 	fake_world_close(&w, &f);
 }
 
+/* Whether the number stands among those that a message names. */
+static bool is_named(const struct msg_view *lost, uint64_t number)
+{
+	for (size_t i = 0; i + 8 <= lost->len; i += 8)
+		if (get_be64(lost->data + i) == number)
+			return true;
+	return false;
+}
+
+/* The list is full when one more is lost, between a hello and its welcome: the
+ * relay hears of it behind the welcome, and of all again when that connection
+ * dies as well, for it may not have carried the message. */
+static void what_is_lost_before_the_welcome_is_named_as_well(void **state)
+{
+	struct relay_msg m = { .type = 0 };
+	struct world w;
+	struct fake f;
+	struct dev rig;
+
+	(void)state;
+	world_open(&w);
+	fake_open(&f, &w, w.key);
+	dev_open(&rig, &w);
+	fake_control(&f, &rig);
+	for (uint64_t i = 1; i <= RELAY_LOST_MAX; i++)
+		control_lost(rig.control, i);
+	for (int i = 0; i < 2; i++) {
+		f.has_hello = false;
+		close(f.fd);
+		f.fd = -1;
+		until_fake(&f, f.has_hello);
+		assert_int_equal(is_named(&f.hello.hello.lost, 9999), i > 0);
+		if (i > 0)
+			break;
+		assert_int_equal(f.hello.hello.lost.len, 8 * RELAY_LOST_MAX);
+		control_lost(rig.control, 9998);
+		control_lost(rig.control, 9999);
+		fake_welcome(&f);
+		until_fake(&f, rig.ups == 2);
+		until_fake(&f, relay_msg_read(f.got, f.got_len,
+					      RELAY_SIDE_DEVICE, &m) > 0);
+		assert_int_equal(m.type, R_LOST);
+		assert_true(is_named(&m.lost.lost, 9998));
+		assert_true(is_named(&m.lost.lost, 9999));
+	}
+	dev_close(&rig);
+	fake_world_close(&w, &f);
+}
+
 /* A connection that does not answer a ping is not yet given up, and another one
  * is dialled beside it: the relay takes the newer one of a key. */
 static void a_silent_connection_is_overtaken(void **state)
@@ -474,6 +524,8 @@ int main(void)
 		cmocka_unit_test(a_relay_that_plays_the_rig_is_found_out),
 		cmocka_unit_test(a_relay_with_another_key_is_not_spoken_to),
 		cmocka_unit_test(silence_after_a_kick_is_found_in_two_seconds),
+		cmocka_unit_test(
+			what_is_lost_before_the_welcome_is_named_as_well),
 		cmocka_unit_test(a_silent_connection_is_overtaken),
 		cmocka_unit_test(an_outage_ends_within_a_second),
 		cmocka_unit_test(nonsense_from_the_relay_ends_the_connection),
