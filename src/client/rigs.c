@@ -149,9 +149,10 @@ static int read_row(struct rigs *r, struct state_row *row, struct rigs_row *ret)
 	if (err == 0)
 		err = read_said_relays(row, &ret->info);
 	if (err == 0)
-		err = read_number(row, "added", INT64_MAX, &ret->added);
+		err = read_number(row, "added", STATE_TIME_MAX, &ret->added);
 	if (err == 0)
-		err = read_number(row, "welcomed", INT64_MAX, &ret->welcomed);
+		err = read_number(row, "welcomed", STATE_TIME_MAX,
+				  &ret->welcomed);
 	if (err == 0)
 		err = read_number(row, "sshd_port", 65535, &port);
 	if (err == 0)

@@ -361,6 +361,11 @@ int state_int(struct state_row *row, const char *key, int64_t min, int64_t max,
 	return 0;
 }
 
+int state_time(struct state_row *row, const char *key, int64_t *ret)
+{
+	return state_int(row, key, 0, STATE_TIME_MAX, ret);
+}
+
 int state_bool(struct state_row *row, const char *key, bool *ret)
 {
 	const char *text = state_get(row, key);

@@ -81,6 +81,9 @@ const char *state_get(const struct state_row *row, const char *key);
 int state_str(struct state_row *row, const char *key, const char **ret);
 int state_int(struct state_row *row, const char *key, int64_t min, int64_t max,
 	      int64_t *ret);
+/* Seconds since 1970, up to the year 9999: a life may be added to it. */
+#define STATE_TIME_MAX 253402300799
+int state_time(struct state_row *row, const char *key, int64_t *ret);
 /* true as yes, false as no; one that is not there is false. */
 int state_bool(struct state_row *row, const char *key, bool *ret);
 /* Refuses a row: "FILE:LINE: error: 'KEY' TEXT". Returns RW_ERR_FORMAT. */

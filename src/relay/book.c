@@ -368,7 +368,7 @@ static int on_fleet_row(void *user, struct state_row *row)
 	int err = state_str(row, "name", &name);
 
 	if (err == 0)
-		err = state_int(row, "created", 0, INT64_MAX, &created);
+		err = state_time(row, "created", &created);
 	if (err < 0)
 		return err;
 	if (!str_is_name(name))
@@ -395,7 +395,7 @@ static int on_device_row(void *user, struct state_row *row)
 	if (err == 0)
 		err = state_str(row, "name", &t.name);
 	if (err == 0)
-		err = state_int(row, "admitted", 0, INT64_MAX, &t.now);
+		err = state_time(row, "admitted", &t.now);
 	if (err < 0)
 		return err;
 	f = book_find_fleet(b, fleet);

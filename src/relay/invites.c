@@ -485,7 +485,7 @@ static int on_use_row(struct state_row *row, struct invite *i)
 	if (err == 0)
 		err = state_str(row, "pin", &pin);
 	if (err == 0)
-		err = state_int(row, "at", 0, INT64_MAX, &use.at);
+		err = state_time(row, "at", &use.at);
 	if (err == 0)
 		err = state_bool(row, "revoked", &use.is_revoked);
 	if (err < 0)
@@ -516,9 +516,9 @@ static int read_fields(struct state_row *row, struct invite *ret)
 	if (err == 0)
 		err = state_str(row, "role", &role);
 	if (err == 0)
-		err = state_int(row, "issued", 0, INT64_MAX, &ret->issued);
+		err = state_time(row, "issued", &ret->issued);
 	if (err == 0)
-		err = state_int(row, "expires", 0, INT64_MAX, &ret->expires);
+		err = state_time(row, "expires", &ret->expires);
 	if (err == 0)
 		err = state_int(row, "uses", 1, BOOK_USES_MAX, &uses);
 	if (err == 0)

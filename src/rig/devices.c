@@ -78,8 +78,7 @@ static int devices_on_row(void *user, struct state_row *row)
 	if ((err = state_str(row, "key", &key)) != 0 ||
 	    (err = state_str(row, "name", &name)) != 0 ||
 	    (err = state_str(row, "role", &role)) != 0 ||
-	    (err = state_int(row, "admitted", 0, INT64_MAX, &dev.admitted)) !=
-		    0)
+	    (err = state_time(row, "admitted", &dev.admitted)) != 0)
 		return err;
 	if (pin_parse(key, &dev.pin) != 0)
 		return state_refuse(row, "key", "is no fingerprint");

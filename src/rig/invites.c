@@ -43,7 +43,7 @@ static bool invite_read_use(struct invite *inv, char *text)
 
 	if (inv->used_count == INVITE_USES_MAX || at == NULL ||
 	    pin_parse(pin, &use->pin) != 0 ||
-	    parse_u64(at, 0, INT64_MAX, &seconds) != 0 ||
+	    parse_u64(at, 0, STATE_TIME_MAX, &seconds) != 0 ||
 	    (removed != NULL && strcmp(removed, "removed") != 0))
 		return false;
 	use->at = (int64_t)seconds;
@@ -98,9 +98,8 @@ static int invite_read(struct state_row *row, struct invite *inv)
 	    (err = row_hex(row, "rig", inv->rig_hash, HASH_LEN)) != 0 ||
 	    (err = row_hex(row, "relay", inv->relay_hash, HASH_LEN)) != 0 ||
 	    (err = state_str(row, "role", &role)) != 0 ||
-	    (err = state_int(row, "issued", 0, INT64_MAX, &inv->issued)) != 0 ||
-	    (err = state_int(row, "expires", 0, INT64_MAX, &inv->expires)) !=
-		    0 ||
+	    (err = state_time(row, "issued", &inv->issued)) != 0 ||
+	    (err = state_time(row, "expires", &inv->expires)) != 0 ||
 	    (err = state_int(row, "uses", 1, INVITE_USES_MAX, &uses)) != 0)
 		return err;
 	inv->uses = (uint16_t)uses;
