@@ -309,32 +309,24 @@ static void a_damaged_file_is_an_error(void **state)
 /* A life, or a week, is added to it. */
 static void a_time_that_never_comes_is_an_error(void **state)
 {
-	static const char row[] = "# rigway invites 1\n"
-				  "id=%032d rig=%064d relay=%064d role=owner "
-				  "issued=%s expires=%s uses=1 used=%s@%s\n";
-	static const char *const times[][3] = {
-		{ "1", "253402300799", "1" },
-		{ "9223372036854775807", "2", "1" },
-		{ "1", "9223372036854775807", "1" },
-		{ "1", "253402300800", "1" },
-		{ "1", "2", "9223372036854775807" },
-	};
+	static const char *const times[] = { "253402300799", "253402300800",
+					     "9223372036854775807" };
 	struct place *p = *state;
-	const struct pin pin = { { 4 } };
-	char who[PIN_TEXT_LEN + 1];
 	struct invites v;
 
 	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
 		char *err = NULL,
-		     *text = xasprintf(row, 1, 2, 3, times[i][0], times[i][1],
-				       pin_text(&pin, who), times[i][2]);
+		     *text = xasprintf(
+			     "# rigway invites 1\nid=%032d rig=%064d "
+			     "relay=%064d "
+			     "role=owner issued=1 expires=%s uses=1\n",
+			     1, 2, 3, times[i]);
 
 		assert_int_equal(
 			file_write_atomic(p->invites, text, strlen(text), 0600),
 			0);
 		assert_int_equal(invites_load(&v, p->invites, 4, &err),
 				 i == 0 ? 0 : RW_ERR_FORMAT);
-		assert_true(i == 0 || strstr(err, "invites:2: error: ") != 0);
 		if (i == 0)
 			invites_done(&v);
 		free(text);
