@@ -10,6 +10,8 @@
  *   load conns AT_A_TIME PORT SECONDS
  *   load echo SIZE PORT SECONDS
  *   load keys EVERY_MS PORT SECONDS
+ *   load idle STREAMS PORT
+ *   load start PORT SECONDS PROGRAM [ARGUMENT...]
  *   load count PORT
  *
  * A connection's first byte says what the service does with it: 'E' echoes
@@ -24,7 +26,10 @@
  * on stdin with the bytes swallowed so far and the time in nanoseconds.
  *
  * echo waits for each answer before it asks again; keys does not, as a person
- * who types does not.
+ * who types does not. idle says "begin" when one byte went through each of its
+ * connections, and keeps them until its stdin ends. start listens on PORT and
+ * runs the program again and again: from before it is started until a byte of
+ * its stdin arrives.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,6 +39,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,6 +48,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -138,6 +145,40 @@ static int dial(int port, char mode)
 	set_nodelay(fd);
 	if (write(fd, &mode, 1) != 1)
 		die("write");
+	return fd;
+}
+
+static void limit_silence(int fd)
+{
+	struct timeval limit = { .tv_sec = SILENCE_MS / 1000 };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+}
+
+/* A blocking connection to an echo that has answered once. */
+static int dial_echo(int port)
+{
+	int fd = dial(port, 'E');
+	char first;
+
+	limit_silence(fd);
+	if (recv(fd, &first, 1, MSG_WAITALL) != 1)
+		die("the first byte did not come back");
+	return fd;
+}
+
+static int listen_at(int port, int flags)
+{
+	struct sockaddr_in sa = loopback(port);
+	int one = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+
+	if (fd < 0)
+		die("socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+	    listen(fd, 1024) < 0)
+		die("listen");
 	return fd;
 }
 
@@ -264,19 +305,12 @@ static void serve_accept(int ep, int lfd)
 
 static _Noreturn void cmd_serve(int port)
 {
-	struct sockaddr_in sa = loopback(port);
 	struct epoll_event ev[EVENTS];
-	int one = 1;
 	int ep = epoll_create1(EPOLL_CLOEXEC);
-	int lfd =
-		socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int lfd = listen_at(port, SOCK_NONBLOCK);
 
-	if (ep < 0 || lfd < 0)
-		die("socket");
-	setsockopt(lfd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(lfd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-	    listen(lfd, 1024) < 0)
-		die("listen");
+	if (ep < 0)
+		die("epoll_create1");
 	watch(ep, EPOLL_CTL_ADD, lfd, EPOLLIN, NULL);
 	puts("ready");
 	for (;;) {
@@ -535,7 +569,6 @@ static int cmd_conns(int at_a_time, int port, double seconds)
 static int cmd_echo(int size, int port, double seconds)
 {
 	char out[4096], in[4096];
-	struct timeval limit = { .tv_sec = SILENCE_MS / 1000 };
 	struct times t = { 0 };
 	uint64_t start;
 	double took;
@@ -544,10 +577,7 @@ static int cmd_echo(int size, int port, double seconds)
 	if (size < 1 || (size_t)size > sizeof(out))
 		die_plain("size out of range");
 	memset(out, 'e', sizeof(out));
-	fd = dial(port, 'E');
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	if (recv(fd, in, 1, MSG_WAITALL) != 1)
-		die("the first byte did not come back");
+	fd = dial_echo(port);
 	start = now_ns();
 	while (seconds_since(start) < seconds) {
 		uint64_t sent = now_ns();
@@ -602,14 +632,10 @@ static void keys_write(struct keys *k, int fd)
 static int cmd_keys(int every_ms, int port, double seconds)
 {
 	static struct keys k;
-	int fd = dial(port, 'E');
+	int fd = dial_echo(port);
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	char first;
-	uint64_t start;
+	uint64_t start = now_ns();
 
-	if (recv(fd, &first, 1, MSG_WAITALL) != 1)
-		die("the first byte did not come back");
-	start = now_ns();
 	for (;;) {
 		double now_ms = seconds_since(start) * 1000;
 		double due_ms = (double)k.sent * every_ms;
@@ -630,6 +656,74 @@ static int cmd_keys(int every_ms, int port, double seconds)
 			die_plain("keystrokes did not come back");
 	}
 	times_print(&k.took, seconds_since(start), 0);
+	return 0;
+}
+
+/* ---- idle, and the start of a program ---- */
+
+static int cmd_idle(int streams, int port)
+{
+	for (int i = 0; i < streams; i++)
+		dial_echo(port);
+	puts("begin");
+	while (getchar() != EOF)
+		continue;
+	return 0;
+}
+
+/* Its stdin is ours to write; what it says goes to our stderr. */
+static pid_t spawn(char **argv, int *ret_stdin)
+{
+	posix_spawn_file_actions_t fa;
+	int in[2], err;
+	pid_t pid;
+
+	if (pipe2(in, O_CLOEXEC) < 0)
+		die("pipe2");
+	posix_spawn_file_actions_init(&fa);
+	posix_spawn_file_actions_adddup2(&fa, in[0], STDIN_FILENO);
+	posix_spawn_file_actions_adddup2(&fa, STDERR_FILENO, STDOUT_FILENO);
+	err = posix_spawnp(&pid, argv[0], &fa, NULL, argv, environ);
+	if (err != 0) {
+		errno = err;
+		die(argv[0]);
+	}
+	posix_spawn_file_actions_destroy(&fa);
+	close(in[0]);
+	*ret_stdin = in[1];
+	return pid;
+}
+
+static uint64_t start_once(int lfd, char **argv)
+{
+	uint64_t start = now_ns(), took;
+	char byte = 'E';
+	int in, fd, status;
+	pid_t pid = spawn(argv, &in);
+
+	if (write(in, &byte, 1) != 1)
+		die("write");
+	fd = accept4(lfd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0 || recv(fd, &byte, 1, MSG_WAITALL) != 1)
+		die("the program sent nothing");
+	took = now_ns() - start;
+	close(in);
+	close(fd);
+	waitpid(pid, &status, 0);
+	return took;
+}
+
+static int cmd_start(int port, double seconds, char **argv)
+{
+	struct times t = { 0 };
+	int lfd = listen_at(port, 0);
+	uint64_t start = now_ns();
+
+	limit_silence(lfd);
+	do
+		times_add(&t, start_once(lfd, argv));
+	while (seconds_since(start) < seconds);
+	times_print(&t, seconds_since(start), 0);
 	return 0;
 }
 
@@ -659,6 +753,10 @@ int main(int argc, char **argv)
 		return cmd_echo(atoi(argv[2]), atoi(argv[3]), atof(argv[4]));
 	if (strcmp(cmd, "keys") == 0 && argc == 5)
 		return cmd_keys(atoi(argv[2]), atoi(argv[3]), atof(argv[4]));
+	if (strcmp(cmd, "idle") == 0 && argc == 4)
+		return cmd_idle(atoi(argv[2]), atoi(argv[3]));
+	if (strcmp(cmd, "start") == 0 && argc >= 5)
+		return cmd_start(atoi(argv[2]), atof(argv[3]), argv + 4);
 	if (strcmp(cmd, "count") == 0 && argc == 3)
 		return cmd_count(atoi(argv[2]));
 	fputs("usage: load serve PORT\n"
@@ -667,6 +765,8 @@ int main(int argc, char **argv)
 	      "       load conns AT_A_TIME PORT SECONDS\n"
 	      "       load echo SIZE PORT SECONDS\n"
 	      "       load keys EVERY_MS PORT SECONDS\n"
+	      "       load idle STREAMS PORT\n"
+	      "       load start PORT SECONDS PROGRAM [ARGUMENT...]\n"
 	      "       load count PORT\n",
 	      stderr);
 	return 2;

@@ -68,23 +68,28 @@ def time_axis(y, end):
     return out
 
 
+def page(width, height, body):
+    return "\n".join([
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" '
+        f'height="{height}" viewBox="0 0 {width} {height}">',
+        "<style>text{font:12px sans-serif}.t{font-weight:bold}"
+        ".n{text-anchor:end;fill:#555}.m{text-anchor:middle;fill:#555}"
+        ".g{stroke:#ddd}.f{stroke:#f0b27a;stroke-width:.7}</style>",
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+        *body, "</svg>"]) + "\n"
+
+
 def svg(rows, marks, roles):
     assert set(roles) == set(COLOURS)
     end = rows[-1]["t"]
     height = TOP + 2 * HEIGHT + GAP + 30
     panels = [Panel(TOP, "resident memory, MiB", rows, 0, end),
               Panel(TOP + HEIGHT + GAP, "open descriptors", rows, 1, end)]
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" '
-           f'height="{height}" viewBox="0 0 {WIDTH} {height}">',
-           "<style>text{font:12px sans-serif}.t{font-weight:bold}"
-           ".n{text-anchor:end;fill:#555}.m{text-anchor:middle;fill:#555}"
-           ".g{stroke:#ddd}.f{stroke:#f0b27a;stroke-width:.7}</style>",
-           f'<rect width="{WIDTH}" height="{height}" fill="white"/>']
+    out = []
     for t, text in marks:
         x = LEFT + (WIDTH - LEFT - 10) * t / end
         out.append(f'<path d="M{x:.1f} {TOP}V{height - 30}" class="f">'
                    f"<title>{text}</title></path>")
     for p in panels:
         out += p.lines()
-    out += legend() + time_axis(height - 10, end) + ["</svg>"]
-    return "\n".join(out) + "\n"
+    return page(WIDTH, height, out + legend() + time_axis(height - 10, end))

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 
-from spinelib.processes import Failed, free_ports, wait_for
+from peerlib.processes import Failed, free_ports, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.join(os.path.dirname(HERE), "load.c")
@@ -30,9 +30,9 @@ class Load:
         if self.service.stdout.readline().strip() != "ready":
             raise Failed("the service of the load did not start")
 
-    def client(self, *words):
+    def client(self, *words, env=None):
         return subprocess.Popen(
-            [self.bin] + [str(w) for w in words], text=True,
+            [self.bin] + [str(w) for w in words], text=True, env=env,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE)
 
@@ -49,10 +49,20 @@ class Load:
                 data += more
         return int.from_bytes(data[8:], sys.byteorder)
 
-    def drained(self):
-        """Bulk that was on its way when its client left has all arrived."""
-        wait_for("bulk streams end at the service",
-                 lambda: self.open_bulk() == 0, 15)
+    def drain(self, system):
+        """Waits until bulk that was on its way when its client left has all
+        arrived. A system that keeps streams open is started anew; True if it
+        had to be."""
+        def drained():
+            return self.open_bulk() == 0
+        try:
+            wait_for("bulk streams end at the service", drained, 15)
+            return False
+        except Failed:
+            system.stop()
+            system.up()
+            wait_for("bulk streams end with their system", drained)
+            return True
 
     def stop(self):
         self.service.terminate()
@@ -80,22 +90,29 @@ def line_of(proc):
 
 
 def sample_bulk(load, system, direction, streams, opt):
-    """Gbit/s, CPU seconds per GB of all parts, and their PSS while busy."""
+    """Gbit/s, CPU seconds per GB of all parts and of the relay alone, and
+    their PSS while busy."""
     proc = load.client("bulk", direction, streams, system.front, load.port,
                        opt.seconds, opt.warmup, opt.max_bytes)
     line_of(proc)
-    before = system.cpu_by_part()
+    before = system.cpu()
     end = line_of(proc)
-    after = system.cpu_by_part()
-    cpu = {k: v - before.get(k, 0.0) for k, v in after.items()}
-    pss = system.pss_mib()
+    cpu = {pid: s - before.get(pid, 0.0) for pid, s in system.cpu().items()}
+    relay = system.pids("relay")
+    pss = system.pss()
     finish(proc, 30)
-    load.drained()
     gigabytes, seconds = int(end[1]) / 1e9, float(end[2])
-    return {"gbit": gigabytes * 8 / seconds, "pss_mib": pss,
-            "cpu_s_per_gb": sum(cpu.values()) / max(gigabytes, 1e-9),
-            "cpu_s": {k: round(v, 3) for k, v in cpu.items() if v > 0},
-            "gb": gigabytes, "seconds": seconds}
+    got = {"gbit": gigabytes * 8 / seconds, "gb": gigabytes,
+           "seconds": seconds}
+    if pss:
+        got["pss_mib"] = sum(pss.values()) / 1024
+        got["cpu_s_per_gb"] = sum(cpu.values()) / max(gigabytes, 1e-9)
+        got["cpu_s"] = {f"{pid} {system.part(pid)}": round(s, 3)
+                        for pid, s in cpu.items() if s > 0}
+    if relay:
+        got["relay_s_per_gb"] = sum(
+            cpu.get(pid, 0.0) for pid in relay) / max(gigabytes, 1e-9)
+    return got
 
 
 def sample_conns(load, system, opt):
@@ -132,7 +149,39 @@ def sample_echo_busy(load, system, opt):
         for proc in bulk:
             proc.kill()
             proc.communicate()
-        load.drained()
+
+
+def sample_start(load, system, opt):
+    """A command that joins stdin and stdout to a port: from before it is
+    started until a byte of its stdin is there. None if there is no such."""
+    port = free_ports(1)[0]
+    command = system.stdio(port)
+    if command is None:
+        return None
+    argv, env = command
+    proc = load.client("start", port, opt.seconds, *argv, env=env)
+    n, _, p50, p99, _ = finish(proc, opt.seconds + 30).split()
+    return {"p50_us": float(p50), "p99_us": float(p99), "n": int(n)}
+
+
+def sample_idle(load, system, opt):
+    """What an idle stream costs: KiB in all parts together, and in the part
+    that it costs most. In new processes, for memory that others have used
+    and freed would be used again."""
+    n = min(opt.idle, system.idle_most)
+    if n == 0:
+        return None
+    system.stop()
+    system.up()
+    before = system.pss()
+    proc = load.client("idle", n, system.front)
+    line_of(proc)
+    system.settle()
+    each = {pid: (kib - before.get(pid, 0)) / n
+            for pid, kib in system.pss().items()}
+    finish(proc, 30)
+    return {"idle_kib": sum(each.values()), "n": n,
+            "idle_kib_most": max(each[pid] for pid in before if pid in each)}
 
 
 BUSY = {"up": ["up", "up"], "down": ["down", "down"], "both": ["up", "down"]}
@@ -145,4 +194,6 @@ KINDS = [
     ("conns", sample_conns),
     ("echo", sample_echo),
     ("echo_busy", sample_echo_busy),
+    ("start", sample_start),
+    ("idle", sample_idle),
 ]
