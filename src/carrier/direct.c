@@ -144,6 +144,20 @@ static void on_deadline(void *user)
 	direct_fail(d, RW_ERR_TIMEOUT);
 }
 
+static int direct_dial(struct direct *d, uint64_t timeout_ms)
+{
+	const struct dial_params dp = {
+		.host = d->at.host,
+		.port = d->at.port,
+		.timeout_ms = timeout_ms,
+		.peer_is_proven = true,
+		.on_done = on_dialled,
+		.user = d,
+	};
+
+	return dial_start(d->loop, &dp, &d->dial);
+}
+
 int direct_start(const struct direct_params *params,
 		 const struct direct_ops *ops, void *user, struct direct **ret)
 {
@@ -167,15 +181,7 @@ int direct_start(const struct direct_params *params,
 	err = tls_ctx_new(params->key, TLS_CLIENT, INNER_ALPN, &d->ctx);
 	if (err < 0)
 		goto free_direct;
-	const struct dial_params dp = {
-		.host = d->at.host,
-		.port = d->at.port,
-		.timeout_ms = timeout_ms,
-		.peer_is_proven = true,
-		.on_done = on_dialled,
-		.user = d,
-	};
-	err = dial_start(d->loop, &dp, &d->dial);
+	err = direct_dial(d, timeout_ms);
 	if (err < 0)
 		goto free_ctx;
 	d->deadline = timer_new(d->loop, on_deadline, d);

@@ -91,55 +91,49 @@ static int nearness(int err)
 	return 0;
 }
 
+/* The words for a failure, before and after the address or only its host. */
+static const struct reach_words {
+	int err;
+	bool is_host;
+	const char *before, *after;
+} words[] = {
+	{ RW_ERR_NO_HOST, true, "the name: no host is named '",
+	  "' (is it spelt right, and is this machine online?)" },
+	{ RW_ERR_UNREACHABLE, false, "no network path leads to ",
+	  " from here" },
+	{ RW_ERR_TIMEOUT, false, "the port: ",
+	  " does not answer (a firewall, often the provider's, may block it, "
+	  "or the machine is off)" },
+	{ RW_ERR_PIN, false, "the key: what answers at ",
+	  " is not the expected relay (its key is another one)" },
+	{ RW_ERR_PROTO, false, "what answers at ", " is not a rigway relay" },
+	{ RW_ERR_TRUNCATED, false, "",
+	  " hung up without a word (does the relay just start or stop, or is "
+	  "something else at that port?)" },
+};
+
 static void explain(const struct hostport *at, int err, char *out, size_t cap)
 {
 	char where[HOSTPORT_CAP];
 
 	format_hostport(at->host, at->port, where);
-	switch (err) {
-	case RW_ERR_NO_HOST:
-		snprintf(out, cap,
-			 "the name: no host is named '%s' (is it spelt right, "
-			 "and is this machine online?)",
-			 at->host);
-		break;
-	case RW_ERR_UNREACHABLE:
-		snprintf(out, cap, "no network path leads to %s from here",
-			 where);
-		break;
-	case RW_ERR_REFUSED:
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		const struct reach_words *w = &words[i];
+
+		if (w->err != err)
+			continue;
+		snprintf(out, cap, "%s%s%s", w->before,
+			 w->is_host ? at->host : where, w->after);
+		return;
+	}
+	if (err == RW_ERR_REFUSED)
 		snprintf(out, cap,
 			 "the port: %s is there, but nothing listens on port %u"
 			 " (does the relay run, and is this its port?)",
 			 at->host, at->port);
-		break;
-	case RW_ERR_TIMEOUT:
-		snprintf(out, cap,
-			 "the port: %s does not answer (a firewall, often the "
-			 "provider's, may block it, or the machine is off)",
-			 where);
-		break;
-	case RW_ERR_PIN:
-		snprintf(
-			out, cap,
-			"the key: what answers at %s is not the expected relay "
-			"(its key is another one)",
-			where);
-		break;
-	case RW_ERR_PROTO:
-		snprintf(out, cap, "what answers at %s is not a rigway relay",
-			 where);
-		break;
-	case RW_ERR_TRUNCATED:
-		snprintf(out, cap,
-			 "%s hung up without a word (does the relay just start "
-			 "or stop, or is something else at that port?)",
-			 where);
-		break;
-	default:
+	else
 		snprintf(out, cap, "cannot connect to %s: %s", where,
 			 err_text(err));
-	}
 }
 
 static void explain_try(const struct reach *r, const struct try *t, char *out,

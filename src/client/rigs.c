@@ -130,10 +130,11 @@ static int read_number(struct state_row *row, const char *key, int64_t max,
 					   : 0;
 }
 
-static int read_row(struct rigs *r, struct state_row *row, struct rigs_row *ret)
+/* A name of its own in the book. */
+static int read_name(const struct rigs *r, struct state_row *row,
+		     struct rigs_row *ret)
 {
 	const char *name;
-	int64_t port, probe_port;
 	int err = state_str(row, "name", &name);
 
 	if (err == 0 && !str_is_name(name))
@@ -142,35 +143,52 @@ static int read_row(struct rigs *r, struct state_row *row, struct rigs_row *ret)
 		err = state_refuse(row, "name", "is there twice");
 	if (err == 0)
 		str_copy(ret->name, sizeof(ret->name), name);
-	if (err == 0)
-		err = read_pin(row, "pin", &ret->pin);
-	if (err == 0)
-		err = read_relays(row, ret);
-	if (err == 0)
-		err = read_said_relays(row, &ret->info);
-	if (err == 0)
-		err = read_number(row, "added", STATE_TIME_MAX, &ret->added);
-	if (err == 0)
-		err = read_number(row, "welcomed", STATE_TIME_MAX,
-				  &ret->welcomed);
+	return err;
+}
+
+/* What the rig said about itself in its last WELCOME. */
+static int read_info(struct state_row *row, struct rig_info *ret)
+{
+	int64_t port, probe_port;
+	int err = read_said_relays(row, ret);
+
 	if (err == 0)
 		err = read_number(row, "sshd_port", 65535, &port);
 	if (err == 0)
 		err = read_number(row, "probe_port", 65535, &probe_port);
 	if (err < 0)
 		return err;
-	ret->info.sshd_port = (uint16_t)port;
-	ret->info.probe_port = (uint16_t)probe_port;
+	ret->sshd_port = (uint16_t)port;
+	ret->probe_port = (uint16_t)probe_port;
+	read_text(row, "said_addrs", ret->addrs, sizeof(ret->addrs));
+	read_text(row, "user", ret->user, sizeof(ret->user));
+	read_text(row, "host", ret->host, sizeof(ret->host));
+	read_text(row, "version", ret->version, sizeof(ret->version));
+	read_text(row, "role", ret->role, sizeof(ret->role));
+	read_text(row, "host_keys", ret->host_keys, sizeof(ret->host_keys));
+	return 0;
+}
+
+static int read_row(struct rigs *r, struct state_row *row, struct rigs_row *ret)
+{
+	int err = read_name(r, row, ret);
+
+	if (err == 0)
+		err = read_pin(row, "pin", &ret->pin);
+	if (err == 0)
+		err = read_relays(row, ret);
+	if (err == 0)
+		err = read_number(row, "added", STATE_TIME_MAX, &ret->added);
+	if (err == 0)
+		err = read_number(row, "welcomed", STATE_TIME_MAX,
+				  &ret->welcomed);
+	if (err == 0)
+		err = read_info(row, &ret->info);
+	if (err < 0)
+		return err;
 	read_text(row, "addrs", ret->addrs, sizeof(ret->addrs));
 	read_text(row, "lan", ret->lan, sizeof(ret->lan));
-	read_text(row, "said_addrs", ret->info.addrs, sizeof(ret->info.addrs));
 	read_text(row, "fleet", ret->fleet, sizeof(ret->fleet));
-	read_text(row, "user", ret->info.user, sizeof(ret->info.user));
-	read_text(row, "host", ret->info.host, sizeof(ret->info.host));
-	read_text(row, "version", ret->info.version, sizeof(ret->info.version));
-	read_text(row, "role", ret->info.role, sizeof(ret->info.role));
-	read_text(row, "host_keys", ret->info.host_keys,
-		  sizeof(ret->info.host_keys));
 	return 0;
 }
 

@@ -97,22 +97,20 @@ static json_t *request(const struct forward_command *cmd, int argc, char **argv)
 			 "specs", specs, "hold", (int)cmd->foreground);
 }
 
-int cmd_forward(int argc, char **argv)
+static int take_options(struct forward_command *cmd, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "foreground", no_argument, NULL, 'f' },
 		{ "json", no_argument, NULL, 'j' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct forward_command cmd = { .forwards = NULL };
-	json_t *all;
-	int status, c;
+	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'f')
-			cmd.foreground = true;
+			cmd->foreground = true;
 		else if (c == 'j')
-			cmd.as_json = true;
+			cmd->as_json = true;
 		else
 			return command_misuse("forward");
 	}
@@ -125,6 +123,17 @@ int cmd_forward(int argc, char **argv)
 			argv[optind]);
 		return command_misuse("forward");
 	}
+	return 0;
+}
+
+int cmd_forward(int argc, char **argv)
+{
+	struct forward_command cmd = { .forwards = NULL };
+	json_t *all;
+	int status = take_options(&cmd, argc, argv);
+
+	if (status != 0)
+		return status;
 	if (cmd.foreground) {
 		signal(SIGINT, on_signal);
 		signal(SIGTERM, on_signal);

@@ -183,25 +183,38 @@ static int run_relay(struct office *o, bool as_json)
 
 /* -- arguments ------------------------------------------------------------ */
 
-static void add_item(char **list, const char *item)
+static int refuse_value(const char *flag)
 {
-	char *more =
-		*list != NULL ? xasprintf("%s,%s", *list, item) : xstrdup(item);
-
-	free(*list);
-	*list = more;
+	fprintf(stderr, "rigway: --%s cannot be '%s'\n", flag, optarg);
+	return RW_ERR_FORMAT;
 }
 
-static int parse_number(const char *flag, const char *text, int err)
+enum { LISTEN, NAME, FLEET, USES, EXPIRES, LEVEL, JSON, STANDBY };
+
+static int take_option(struct relay_typed *t, int option)
 {
-	if (err < 0)
-		fprintf(stderr, "rigway: --%s cannot be '%s'\n", flag, text);
-	return err;
+	switch (option) {
+	case LISTEN: settings_list_add(&t->listen, optarg); return 0;
+	case NAME: settings_list_add(&t->name, optarg); return 0;
+	case FLEET: t->fleet = optarg; return 0;
+	case LEVEL: t->log_level = optarg; return 0;
+	case JSON: t->json = true; return 0;
+	case STANDBY: t->standby = true; return 0;
+	case USES:
+		if (parse_u64(optarg, 1, BOOK_USES_MAX, &t->uses) < 0)
+			return refuse_value("uses");
+		return 0;
+	case EXPIRES:
+		if (parse_duration(optarg, &t->expires_ms) < 0 ||
+		    t->expires_ms < 1000)
+			return refuse_value("expires");
+		return 0;
+	default: return RW_ERR_FORMAT;
+	}
 }
 
 static int parse_options(int argc, char **argv, struct relay_typed *t)
 {
-	enum { LISTEN, NAME, FLEET, USES, EXPIRES, LEVEL, JSON, STANDBY };
 	static const struct option options[] = {
 		{ "listen", required_argument, NULL, LISTEN },
 		{ "name", required_argument, NULL, NAME },
@@ -217,28 +230,8 @@ static int parse_options(int argc, char **argv, struct relay_typed *t)
 
 	optind = 0;
 	while (err == 0 &&
-	       (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case LISTEN: add_item(&t->listen, optarg); break;
-		case NAME: add_item(&t->name, optarg); break;
-		case FLEET: t->fleet = optarg; break;
-		case LEVEL: t->log_level = optarg; break;
-		case JSON: t->json = true; break;
-		case STANDBY: t->standby = true; break;
-		case USES:
-			err = parse_number(
-				"uses", optarg,
-				parse_u64(optarg, 1, BOOK_USES_MAX, &t->uses));
-			break;
-		case EXPIRES:
-			err = parse_duration(optarg, &t->expires_ms);
-			if (err == 0 && t->expires_ms < 1000)
-				err = RW_ERR_LIMIT;
-			parse_number("expires", optarg, err);
-			break;
-		default: err = RW_ERR_FORMAT;
-		}
-	}
+	       (c = getopt_long(argc, argv, "", options, NULL)) != -1)
+		err = take_option(t, c);
 	if (optind < argc)
 		t->verb = argv[optind++];
 	if (optind < argc)

@@ -53,15 +53,6 @@ static void add_guest(struct rig_typed *a, const char *text)
 	a->is_guest = true;
 }
 
-static void add_item(char **list, const char *item)
-{
-	char *more =
-		*list != NULL ? xasprintf("%s,%s", *list, item) : xstrdup(item);
-
-	free(*list);
-	*list = more;
-}
-
 static int take_option(struct rig_typed *a, int opt)
 {
 	switch (opt) {
@@ -72,9 +63,9 @@ static int take_option(struct rig_typed *a, int opt)
 					  optarg);
 		a->name = optarg;
 		return 0;
-	case OPT_LISTEN: add_item(&a->listen, optarg); return 0;
+	case OPT_LISTEN: settings_list_add(&a->listen, optarg); return 0;
 	case OPT_NO_LISTEN: a->no_listen = true; return 0;
-	case OPT_PUBLIC: add_item(&a->public, optarg); return 0;
+	case OPT_PUBLIC: settings_list_add(&a->public, optarg); return 0;
 	case OPT_LEVEL: a->log_level = optarg; return 0;
 	case OPT_GUEST: add_guest(a, optarg); return 0;
 	case OPT_JSON: a->is_json = true; return 0;
@@ -101,45 +92,58 @@ static int take_option(struct rig_typed *a, int opt)
 	}
 }
 
-/* The words that are no options: a verb, and what it is about. */
-static int take_words(struct rig_typed *a, int argc, char **argv)
+static int take_verb(struct rig_typed *a, const char *word)
 {
 	static const char *const verbs[] = { "invite",	"devices",  "status",
 					     "remove",	"relays",   "leave",
 					     "install", "uninstall" };
 
-	if (argc == 0)
-		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		if (strcmp(argv[0], verbs[i]) == 0)
+		if (strcmp(word, verbs[i]) == 0)
 			a->verb = verbs[i];
 	if (a->verb == NULL) {
-		const char *near = str_near(argv[0], verbs, ARRAY_LEN(verbs));
+		const char *near = str_near(word, verbs, ARRAY_LEN(verbs));
 
-		fprintf(stderr, "rigway rig: there is no '%s'%s%s%s\n", argv[0],
+		fprintf(stderr, "rigway rig: there is no '%s'%s%s%s\n", word,
 			near != NULL ? "; did you mean '" : "",
 			near != NULL ? near : "", near != NULL ? "'?" : "");
 		return command_misuse("rig");
 	}
 	if (strstr(a->verb, "install") != NULL)
 		return rig_misuse("comes first: 'rigway rig install'", a->verb);
+	return 0;
+}
+
+/* The one word behind a verb; asks with `missing` where there is none. */
+static int take_who(struct rig_typed *a, int argc, char **argv,
+		    const char *missing)
+{
+	if (argc > 1)
+		return rig_misuse("is one word too many", argv[1]);
+	if (argc == 0 || argv[0][0] == '\0') {
+		rig_fail(missing);
+		return command_misuse("rig");
+	}
+	a->who = argv[0];
+	return 0;
+}
+
+/* The words that are no options: a verb, and what it is about. */
+static int take_words(struct rig_typed *a, int argc, char **argv)
+{
+	int status = argc > 0 ? take_verb(a, argv[0]) : 0;
+
+	if (argc == 0 || status != 0)
+		return status;
 	argc--;
 	argv++;
-	const bool removes = strcmp(a->verb, "remove") == 0;
-
-	if (removes || strcmp(a->verb, "leave") == 0) {
-		if (argc > 1)
-			return rig_misuse("is one word too many", argv[1]);
-		if (argc == 0 || argv[0][0] == '\0') {
-			rig_fail(removes ? "whom? 'rigway rig devices' lists "
-					   "names and fingerprints"
-					 : "which relay? 'rigway rig relays' "
-					   "lists them");
-			return command_misuse("rig");
-		}
-		a->who = argv[0];
-		return 0;
-	}
+	if (strcmp(a->verb, "remove") == 0)
+		return take_who(a, argc, argv,
+				"whom? 'rigway rig devices' lists names and "
+				"fingerprints");
+	if (strcmp(a->verb, "leave") == 0)
+		return take_who(a, argc, argv,
+				"which relay? 'rigway rig relays' lists them");
 	/* --guest ssh 8888 */
 	for (int i = 0; i < argc; i++) {
 		if (!a->is_guest)

@@ -105,7 +105,8 @@ static int explain_key(int err, const char *path)
 	return EXIT_FAILED;
 }
 
-/* RW_ERR_BUSY is waited for where this relay is to follow another. */
+/* RW_ERR_BUSY is waited for where this relay is to follow another. 0, or an
+ * exit status. */
 static int take_lock(struct office *o, const char *path)
 {
 	const struct timespec pause = { .tv_nsec = STANDBY_MS * 1000000 };
@@ -119,10 +120,15 @@ static int take_lock(struct office *o, const char *path)
 		said = true;
 		nanosleep(&pause, NULL);
 	}
-	return err;
+	if (err == 0)
+		return 0;
+	fprintf(stderr, "rigway: %s: %s\n", path,
+		err == RW_ERR_BUSY ? "a relay already runs with these files"
+				   : err_text(err));
+	return EXIT_FAILED;
 }
 
-int office_open(struct office *o)
+static int open_book(struct office *o, const char *dir)
 {
 	const struct settings_relay *s = &o->setup.settings.relay;
 	const struct book_limits limits = {
@@ -130,34 +136,36 @@ int office_open(struct office *o)
 		.devices = (size_t)s->max_devices,
 		.invites = (size_t)s->max_invites,
 	};
+	char *text;
+	int err = book_open(dir, &limits, &o->desk.book, &text);
+
+	if (err == 0)
+		return 0;
+	return text != NULL ? office_fail_free(text)
+			    : office_fail(err_text(err));
+}
+
+int office_open(struct office *o)
+{
 	char *lock = paths_lock(&o->setup.paths, "relay");
 	char *dir = paths_state(&o->setup.paths, "relay", NULL);
-	char *key = paths_state(&o->setup.paths, "relay", "key"), *text;
-	int err, status = 0;
+	char *key = paths_state(&o->setup.paths, "relay", "key");
+	int err, status;
 
 	if (lock == NULL || dir == NULL || key == NULL) {
 		status = office_fail(paths_error(&o->setup.paths));
 		goto free_paths;
 	}
-	err = take_lock(o, lock);
-	if (err < 0) {
-		fprintf(stderr, "rigway: %s: %s\n", lock,
-			err == RW_ERR_BUSY
-				? "a relay already runs with these files"
-				: err_text(err));
-		status = EXIT_FAILED;
+	status = take_lock(o, lock);
+	if (status != 0)
 		goto free_paths;
-	}
 	err = key_load_or_make(key, paths_machine(&o->setup.paths),
 			       book_exists(dir), &o->key);
 	if (err < 0) {
 		status = explain_key(err, key);
 		goto free_paths;
 	}
-	err = book_open(dir, &limits, &o->desk.book, &text);
-	if (err < 0)
-		status = text != NULL ? office_fail_free(text)
-				      : office_fail(err_text(err));
+	status = open_book(o, dir);
 	o->desk.key = o->key;
 
 free_paths:

@@ -145,6 +145,15 @@ int settings_load(const char *path, struct settings *ret,
 	return err;
 }
 
+void settings_list_add(char **list, const char *item)
+{
+	char *more =
+		*list != NULL ? xasprintf("%s,%s", *list, item) : xstrdup(item);
+
+	free(*list);
+	*list = more;
+}
+
 int settings_set(struct settings *s, const char *key, const char *text,
 		 char **ret_err)
 {

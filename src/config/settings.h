@@ -149,6 +149,9 @@ int settings_parse(const char *name, const char *text, size_t len,
  */
 int settings_set(struct settings *s, const char *key, const char *text,
 		 char **ret_err);
+/* Adds what a repeated flag says to *list, a list as settings_set() takes it;
+ * NULL at first. To be freed. */
+void settings_list_add(char **list, const char *item);
 /* A setting as text that settings_set() reads back; NULL for an unknown key. To
  * be freed. */
 char *settings_get(const struct settings *s, const char *key);

@@ -121,6 +121,28 @@ static int judge_key(struct state_row *row, const char *key)
 	return complain(row, "unknown key '%s'", quote(key, shown));
 }
 
+/* Reads the value at *at, with quotes or without, which ends behind it. A value
+ * without quotes has no NUL yet. */
+static int read_value(struct state_row *row, const char *key, char **at,
+		      char **ret)
+{
+	if (**at == '"') {
+		(*at)++;
+		*ret = read_quoted(at);
+		if (*ret == NULL)
+			return complain(row,
+					"the value of '%s' has a wrong "
+					"escape or no second quote",
+					key);
+		return 0;
+	}
+	*ret = *at;
+	*at += strspn(*at, bare);
+	if (*at == *ret)
+		return complain(row, "'%s' has no value", key);
+	return 0;
+}
+
 /* Reads the field at *at, which ends behind it and behind one space. */
 static int read_field(struct state_row *row, char **at)
 {
@@ -139,20 +161,9 @@ static int read_field(struct state_row *row, char **at)
 	if (err != 0)
 		return err;
 	*at = key + len + 1;
-	if (**at == '"') {
-		(*at)++;
-		value = read_quoted(at);
-		if (value == NULL)
-			return complain(row,
-					"the value of '%s' has a wrong "
-					"escape or no second quote",
-					key);
-	} else {
-		value = *at;
-		*at += strspn(value, bare);
-		if (*at == value)
-			return complain(row, "'%s' has no value", key);
-	}
+	err = read_value(row, key, at, &value);
+	if (err != 0)
+		return err;
 	end = **at;
 	if (end != '\0' && (end != ' ' || (*at)[1] == '\0'))
 		return complain(row,

@@ -260,6 +260,27 @@ static void invites_trim(struct invites *v, int64_t now)
 	v->count = kept;
 }
 
+/* Makes room for one more; false while as many are open as may be. */
+static bool invites_has_room(struct invites *v, int64_t now)
+{
+	invites_prune(v, now);
+	invites_trim(v, now);
+	return invites_open(v, now) < v->max;
+}
+
+/* Only hashes of the code's two secrets stay in the row. */
+static void invite_set_secrets(struct invite *inv,
+			       const uint8_t bits[CODE_BITS_LEN])
+{
+	struct secret relay, rig;
+
+	code_secrets(bits, &relay, &rig, inv->id);
+	sha256(relay.b, sizeof(relay.b), inv->relay_hash);
+	sha256(rig.b, sizeof(rig.b), inv->rig_hash);
+	secret_wipe(&relay);
+	secret_wipe(&rig);
+}
+
 int invites_make(struct invites *v, const struct invite_params *p,
 		 uint8_t ret_bits[CODE_BITS_LEN], const struct invite **ret)
 {
@@ -267,24 +288,17 @@ int invites_make(struct invites *v, const struct invite_params *p,
 		p->ttl_s > 0 ? p->ttl_s : MIN(INVITE_TTL_S, v->max_ttl_s);
 	const char *services = p->services != NULL ? p->services : "";
 	uint8_t bits[CODE_BITS_LEN];
-	struct secret relay, rig;
 
 	if (p->uses > INVITE_USES_MAX || ttl_s > v->max_ttl_s ||
 	    strlen(services) >= DEVICE_SERVICES_CAP)
 		return RW_ERR_FORMAT;
-	invites_prune(v, p->now);
-	invites_trim(v, p->now);
-	if (invites_open(v, p->now) >= v->max)
+	if (!invites_has_room(v, p->now))
 		return RW_ERR_LIMIT;
 
 	struct invite *inv = invites_add(v);
 
 	random_bytes(bits, sizeof(bits));
-	code_secrets(bits, &relay, &rig, inv->id);
-	sha256(relay.b, sizeof(relay.b), inv->relay_hash);
-	sha256(rig.b, sizeof(rig.b), inv->rig_hash);
-	secret_wipe(&relay);
-	secret_wipe(&rig);
+	invite_set_secrets(inv, bits);
 	inv->role = services[0] != '\0' ? DEVICE_GUEST : DEVICE_OWNER;
 	str_copy(inv->services, sizeof(inv->services), services);
 	inv->issued = p->now;

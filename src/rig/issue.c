@@ -56,23 +56,12 @@ static void code_set_way(struct code *code, const struct issuer *by)
 		str_copy(code->addr[i], HOSTPORT_CAP, by->places->at[i]);
 }
 
-int issue_make(struct invites *v, const struct issuer *by,
-	       const struct invite_params *p, struct issued *ret,
-	       char text[INVITE_TEXT_CAP])
+/* Why invites_make() made none, as a sentence. */
+static void explain(const struct invites *v, int err,
+		    char text[INVITE_TEXT_CAP])
 {
-	struct code code = {
-		.kind = CODE_CLIENT,
-		.rig_pin = *by->pin,
-	};
 	char longest[FORMAT_CAP];
-	const struct invite *inv;
-	int err;
 
-	if (by->relay == NULL && by->places->count == 0) {
-		str_copy(text, INVITE_TEXT_CAP, nowhere);
-		return RW_ERR_UNREACHABLE;
-	}
-	err = invites_make(v, p, code.bits, &inv);
 	if (err == RW_ERR_LIMIT)
 		str_copy(text, INVITE_TEXT_CAP,
 			 "this rig has as many open codes as it may "
@@ -83,27 +72,52 @@ int issue_make(struct invites *v, const struct issuer *by,
 			 "(rig.max_invite_life)",
 			 INVITE_USES_MAX,
 			 format_duration(v->max_ttl_s * 1000, longest));
-	else if (err != 0)
+	else
 		snprintf(text, INVITE_TEXT_CAP, "%s: %s", v->path,
 			 err_text(err));
-	if (err != 0)
+}
+
+/* Names can be long: the likeliest ones that fit are enough. */
+static int code_format_fitting(struct code *code, char *out, size_t cap)
+{
+	int len = code_format(code, out, cap);
+
+	while (len == RW_ERR_LIMIT && code->addr_count > 0) {
+		code->addr_count--;
+		len = code_format(code, out, cap);
+	}
+	return len;
+}
+
+int issue_make(struct invites *v, const struct issuer *by,
+	       const struct invite_params *p, struct issued *ret,
+	       char text[INVITE_TEXT_CAP])
+{
+	struct code code = {
+		.kind = CODE_CLIENT,
+		.rig_pin = *by->pin,
+	};
+	const struct invite *inv;
+	int err;
+
+	if (by->relay == NULL && by->places->count == 0) {
+		str_copy(text, INVITE_TEXT_CAP, nowhere);
+		return RW_ERR_UNREACHABLE;
+	}
+	err = invites_make(v, p, code.bits, &inv);
+	if (err != 0) {
+		explain(v, err, text);
 		return err;
+	}
 	code_set_way(&code, by);
 	str_copy(code.rig_name, sizeof(code.rig_name), by->name);
 	ret->invite = uplink_invite(inv, p->now);
-
-	int len = code_format(&code, ret->code, sizeof(ret->code));
-
-	/* Names can be long: the likeliest ones that fit are enough. */
-	while (len == RW_ERR_LIMIT && code.addr_count > 0) {
-		code.addr_count--;
-		len = code_format(&code, ret->code, sizeof(ret->code));
-	}
+	err = code_format_fitting(&code, ret->code, sizeof(ret->code));
 	code_wipe(&code);
-	if (len >= 0)
+	if (err >= 0)
 		return 0;
-	str_copy(text, INVITE_TEXT_CAP, err_text(len));
-	return len;
+	str_copy(text, INVITE_TEXT_CAP, err_text(err));
+	return err;
 }
 
 static void issue_free(struct issue *is)

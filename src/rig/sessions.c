@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -16,14 +15,11 @@
 #include "net/chan.h"
 #include "net/loop.h"
 #include "net/moment.h"
-#include "rig/discovery.h"
-#include "rig/gate.h"
+#include "rig/info.h"
 #include "rig/open.h"
-#include "rig/places.h"
 #include "rig/removal.h"
 #include "rig/requests.h"
 #include "rig/rig.h"
-#include "rig/sshd.h"
 #include "rig/uplink.h"
 
 /* Time for a farewell to leave before the connections are closed. */
@@ -260,50 +256,13 @@ err_peer:
 	return NULL;
 }
 
-static void fill_relays(const struct rig *rig, struct rig_info *info)
+/* On p's list; NULL: no memory. */
+static struct leg *leg_new(struct peer *p, const struct arrival *a)
 {
-	for (size_t i = 0; i < rig->relays.count; i++) {
-		const struct rig_relay *row = &rig->relays.rows[i];
-		struct rig_relay_info *r = &info->relays[info->relay_count++];
-
-		r->pin = row->pin;
-		for (size_t j = 0; j < row->addr_count; j++)
-			str_copy(r->at[r->count++], HOSTPORT_CAP, row->addr[j]);
-	}
-}
-
-/* What the rig says about itself, for ssh and for people. */
-static void fill_info(const struct rig *rig, const struct device *dev,
-		      struct rig_info *info)
-{
-	struct places places;
-
-	*info = (struct rig_info){ .sshd_port = sshd_port(rig->sshd) };
-	str_copy(info->name, sizeof(info->name), rig->name);
-	str_copy(info->user, sizeof(info->user), rig->user);
-	if (gethostname(info->host, sizeof(info->host) - 1) != 0)
-		info->host[0] = '\0';
-	str_copy(info->version, sizeof(info->version), RIGWAY_VERSION);
-	str_copy(info->role, sizeof(info->role), device_role_name(dev->role));
-	sshd_host_keys(rig->sshd, info->host_keys, sizeof(info->host_keys));
-	gate_places(rig->gate, &places);
-	places_text(&places, info->addrs, sizeof(info->addrs));
-	info->probe_port = discovery_port(rig->discovery);
-	fill_relays(rig, info);
-}
-
-static int peer_attach(struct peer *p, const struct arrival *a, bool fresh)
-{
-	struct rig *rig = p->rig;
-	struct device *dev = devices_find(&rig->devices, &p->pin);
-	struct rig_info *info = malloc(sizeof(*info));
 	struct leg *leg = malloc(sizeof(*leg));
-	int err = RW_ERR_NOMEM;
 
-	if (info == NULL || leg == NULL)
-		goto out;
-	fill_info(rig, dev, info);
-	dev->last = rig_now();
+	if (leg == NULL)
+		return NULL;
 	*leg = (struct leg){ .peer = p,
 			     .uplink = a->uplink,
 			     .rendezvous = a->rendezvous,
@@ -313,6 +272,22 @@ static int peer_attach(struct peer *p, const struct arrival *a, bool fresh)
 				   : a->addr);
 	list_init(&leg->link);
 	list_push(&p->legs, &leg->link);
+	return leg;
+}
+
+static int peer_attach(struct peer *p, const struct arrival *a, bool fresh)
+{
+	struct rig *rig = p->rig;
+	struct device *dev = devices_find(&rig->devices, &p->pin);
+	struct rig_info *info = malloc(sizeof(*info));
+	struct leg *leg = info != NULL ? leg_new(p, a) : NULL;
+
+	if (leg == NULL) {
+		free(info);
+		return RW_ERR_NOMEM;
+	}
+	info_fill(rig, dev, info);
+	dev->last = rig_now();
 
 	const struct bearer_params bp = {
 		.driver = rig->driver,
@@ -322,16 +297,15 @@ static int peer_attach(struct peer *p, const struct arrival *a, bool fresh)
 		.user = leg,
 	};
 
-	err = bearer_accept(&bp, a->hello, fresh, info, &leg->bearer);
+	int err = bearer_accept(&bp, a->hello, fresh, info, &leg->bearer);
+
+	free(info);
 	if (err == 0) {
-		leg = NULL;
 		timer_stop(p->timer); /* not absent any more */
 	} else {
 		list_del(&leg->link);
+		free(leg);
 	}
-out:
-	free(info);
-	free(leg);
 	return err;
 }
 
@@ -344,12 +318,15 @@ static size_t count_live(const struct sessions *s)
 	return n;
 }
 
-int sessions_admit(struct sessions *s, const struct arrival *a,
-		   const char **ret_text)
+/* The peer whose session the arrival names, or a new one in its device's
+ * place. */
+static int peer_of_arrival(struct sessions *s, const struct arrival *a,
+			   struct peer **ret, bool *ret_fresh,
+			   const char **ret_text)
 {
 	struct peer *p = sessions_find(s, a->pin);
-	bool fresh = false;
 
+	*ret_fresh = false;
 	if (p != NULL && memcmp(session_id(p->session), a->hello->session,
 				SESSION_ID_LEN) != 0) {
 		log_info("%s: a new session takes the place of the old one",
@@ -366,16 +343,29 @@ int sessions_admit(struct sessions *s, const struct arrival *a,
 			return RW_ERR_LIMIT;
 		}
 		p = peer_new(s, a);
-		fresh = true;
+		*ret_fresh = true;
 	}
 	if (p == NULL) {
 		*ret_text = "this rig is out of memory";
 		return RW_ERR_NOMEM;
 	}
+	*ret = p;
+	return 0;
+}
+
+int sessions_admit(struct sessions *s, const struct arrival *a,
+		   const char **ret_text)
+{
+	struct peer *p;
+	bool fresh;
+	int err = peer_of_arrival(s, a, &p, &fresh, ret_text);
+
+	if (err != 0)
+		return err;
 
 	const bool was_away = list_is_empty(&p->legs);
-	int err = peer_attach(p, a, fresh);
 
+	err = peer_attach(p, a, fresh);
 	if (err != 0) {
 		*ret_text = err_text(err);
 		if (fresh)

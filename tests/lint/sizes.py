@@ -1,17 +1,36 @@
 # SPDX-License-Identifier: MIT
 """A file is one noun: past 800 lines it is two things; past 500 the source says
-in its head why. A call takes up to five things; beyond that a struct names
-them. What a format asks for does not count."""
+in its head why. A function of the program has up to 40 lines between its
+braces; beyond that the comment above it says why. A call takes up to five things; beyond that a
+struct names them. What a format asks for does not count."""
 import re
 
 import tree
 
-LINES, REASON, HEAD, PARAMS = 800, 500, 25, 5
+LINES, REASON, HEAD, PARAMS, BODY = 800, 500, 25, 5, 40
 THEIRS = {"tls_on_alpn"}  # a library calls it so
+STEPS = {"conn_accept"}  # one list of steps, each undone before it returns
 
 # A definition at the left edge, or a function of a struct of callbacks.
 CALL = re.compile(r"^(?!\s|#|/|\*|typedef)[\w \t*]*?\b(\w+)\(([^(){};]*)\)"
                   r"\s*(?:[;{]|__attribute__)", re.M)
+
+# A function whose braces stand at the left edge, and the comment above it.
+BODIES = re.compile(r"^(?P<why>/\*(?:(?!\*/).)*?\*/\n)?"
+                    r"(?P<head>[a-z_][^\n;={}]*\((?:[^;={}])*?\)[^;={}]*?)\n"
+                    r"\{\n(?P<body>.*?)^\}", re.M | re.S)
+
+
+def long_functions(path, text):
+    for m in BODIES.finditer(text):
+        lines = m.group("body").count("\n")
+        name = re.search(r"(\w+)\(", m.group("head")).group(1)
+        if lines > BODY and name not in STEPS and not re.search(
+                rf"Over {BODY}\s+(\* )?lines", m.group("why") or ""):
+            line = text.count("\n", 0, m.start("head")) + 1
+            yield (f"{path}:{line}: {name}() has {lines} lines, and no reason "
+                   f"above it (Over {BODY} lines because ...)")
+
 
 problems, n = [], 0
 for path in tree.files("src", "tests", "bench", ends=(".c", ".h", ".py")):
@@ -26,6 +45,8 @@ for path in tree.files("src", "tests", "bench", ends=(".c", ".h", ".py")):
                         f"(Over 500 lines because ...)")
     if not path.endswith((".c", ".h")):
         continue
+    if path.startswith("src"):
+        problems += long_functions(path, text)
     for m in CALL.finditer(text):
         things = [t for t in m.group(2).split(",") if t.strip() not in ("", "...")]
         count = len(things)
