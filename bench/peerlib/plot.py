@@ -15,7 +15,7 @@ def panel(x, y, samples, systems, col):
     rows = [(s.name, samples.figures(s.name, col)) for s in systems]
     rows = [(name, got) for name, got in rows if got]
     out = [f'<text x="{x + LEFT}" y="{y - 10}" class="t">{col.title}</text>']
-    most = max((max(got) for _, got in rows), default=0) or 1
+    most = max(max(got) for _, got in rows) or 1
     scale = (RIGHT - LEFT) / most
     for i, (name, got) in enumerate(rows):
         top, begin = y + i * ROW, x + LEFT
@@ -35,7 +35,9 @@ def panel(x, y, samples, systems, col):
 def svg(samples, systems):
     high = TOP + ROW * len(systems)
     body = []
-    for i, col in enumerate(COLUMNS):
+    cols = [c for c in COLUMNS
+            if any(samples.figures(s.name, c) for s in systems)]
+    for i, col in enumerate(cols):
         down, across = divmod(i, ACROSS)
         body += panel(across * WIDTH, TOP + down * high, samples, systems, col)
-    return page(ACROSS * WIDTH, -(-len(COLUMNS) // ACROSS) * high + 10, body)
+    return page(ACROSS * WIDTH, -(-len(cols) // ACROSS) * high + 10, body)

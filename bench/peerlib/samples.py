@@ -179,9 +179,11 @@ def sample_idle(load, system, opt):
     system.settle()
     each = {pid: (kib - before.get(pid, 0)) / n
             for pid, kib in system.pss().items()}
+    parts = {f"{pid} {system.part(pid)}": round(each[pid], 3)
+             for pid in before if pid in each}
     finish(proc, 30)
-    return {"idle_kib": sum(each.values()), "n": n,
-            "idle_kib_most": max(each[pid] for pid in before if pid in each)}
+    return {"idle_kib": sum(each.values()), "n": n, "idle_kib_each": parts,
+            "idle_kib_most": max(parts.values())}
 
 
 BUSY = {"up": ["up", "up"], "down": ["down", "down"], "both": ["up", "down"]}
