@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Samples as an SVG: resident memory above, descriptors below, faults as thin
+"""Samples as an SVG: own memory above, descriptors below, faults as thin
 lines. No library draws it."""
 
 WIDTH, HEIGHT, LEFT, TOP, GAP = 900, 230, 60, 30, 60
@@ -83,7 +83,7 @@ def svg(rows, marks, roles):
     assert set(roles) == set(COLOURS)
     end = rows[-1]["t"]
     height = TOP + 2 * HEIGHT + GAP + 30
-    panels = [Panel(TOP, "resident memory, MiB", rows, 0, end),
+    panels = [Panel(TOP, "own memory, MiB", rows, 0, end),
               Panel(TOP + HEIGHT + GAP, "open descriptors", rows, 1, end)]
     out = []
     for t, text in marks:

@@ -24,6 +24,13 @@ void chunk_pool_trim(struct chunk_pool *p, size_t keep)
 		p->count--;
 		free(c);
 	}
+	p->least = MIN(p->least, p->count);
+}
+
+void chunk_pool_ebb(struct chunk_pool *p)
+{
+	chunk_pool_trim(p, p->count - p->least);
+	p->least = p->count;
 }
 
 static struct chunk *chunk_get(struct chunk_pool *p)
@@ -37,6 +44,7 @@ static struct chunk *chunk_get(struct chunk_pool *p)
 	} else {
 		p->idle = c->next;
 		p->count--;
+		p->least = MIN(p->least, p->count);
 	}
 	c->next = NULL;
 	return c;

@@ -23,11 +23,15 @@ struct chunk_pool {
 	struct chunk *idle;
 	size_t count; /* in idle */
 	size_t max;   /* idle chunks worth keeping while busy */
+	size_t least; /* the fewest in idle since the last ebb */
 };
 
 void chunk_pool_init(struct chunk_pool *p, size_t max);
 /* Gives idle chunks beyond keep back to the heap. */
 void chunk_pool_trim(struct chunk_pool *p, size_t keep);
+/* Gives back what was idle all the time since the last call: what a burst left
+ * while other streams go on. */
+void chunk_pool_ebb(struct chunk_pool *p);
 
 /* Bytes [base, end) of a stream; base lies in the first chunk. */
 struct chunkq {

@@ -133,6 +133,7 @@ struct session {
 	uint32_t stated_max_id; /* that we stated */
 	uint32_t peer_floor;	/* first limit of a stream we open */
 	struct chunk_pool pool;
+	uint64_t ebb_at;   /* when the pool ebbs next */
 	uint64_t data_at;  /* when bytes last moved */
 	uint32_t attached; /* carriers that became live */
 	uint64_t bytes_in, bytes_out, last_heard;

@@ -286,6 +286,23 @@ static void tick_absent(struct session *s, uint64_t *next)
 	buf_done(&text);
 }
 
+/* What idles goes back: all of it when no bytes move, else what nobody needed
+ * for a while. */
+static void tick_pool(struct session *s, uint64_t *next)
+{
+	if (s->pool.count == 0)
+		return;
+	if (s->now >= s->data_at + IDLE_US) {
+		chunk_pool_trim(&s->pool, 0);
+		return;
+	}
+	if (s->now >= s->ebb_at) {
+		chunk_pool_ebb(&s->pool);
+		s->ebb_at = s->now + IDLE_US;
+	}
+	*next = MIN(*next, s->data_at + IDLE_US);
+}
+
 uint64_t session_tick(struct session *s, uint64_t now_us)
 {
 	uint64_t next = UINT64_MAX;
@@ -301,11 +318,6 @@ uint64_t session_tick(struct session *s, uint64_t now_us)
 		carrier_tick(container_of(c, struct carrier, link), &next);
 	tick_lagging(s, &next);
 	spread_tick(s, &next);
-	if (s->pool.count > 0) {
-		if (now_us >= s->data_at + IDLE_US)
-			chunk_pool_trim(&s->pool, 0);
-		else
-			next = MIN(next, s->data_at + IDLE_US);
-	}
+	tick_pool(s, &next);
 	return next;
 }

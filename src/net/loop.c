@@ -12,7 +12,7 @@
 #include "net/loop_local.h"
 #include "net/resolve.h"
 
-#define EBB_CONNS 64 /* fewer are not worth a look */
+#define TRIM_SWEEPS 10 /* once a second each */
 /* What loop_run_close() grants the system's resolver, which nobody can stop. */
 #define CLOSE_WAIT_MS 2000
 /* A turn that takes so much longer than it was to is late. */
@@ -379,31 +379,25 @@ static void loop_sweep_watched(struct loop_local *ll)
 	}
 }
 
-/* Whether most of many connections are gone since memory was last given back:
- * the others may flow on for hours. */
-static bool loop_ebbed(struct loop_local *ll)
+/* What a burst left behind goes back when all connections rest, and now and
+ * then while some flow on, which may be for hours. */
+static void loop_sweep_memory(struct loop_local *ll)
 {
-	size_t n = 0;
+	bool rest = list_is_empty(&ll->warm);
 
-	list_for_each (it, &ll->conns)
-		n++;
-	ll->conns_peak = MAX(ll->conns_peak, n);
-	if (ll->conns_peak < 2 * n + EBB_CONNS)
-		return false;
-	ll->conns_peak = n;
-	return true;
+	if (!ll->is_used || (!rest && ++ll->busy_sweeps < TRIM_SWEEPS))
+		return;
+	ll->is_used = !rest;
+	ll->busy_sweeps = 0;
+	mem_trim();
 }
 
 static void loop_on_sweep(void *user)
 {
 	struct loop_local *ll = user;
-	bool was_warm = !list_is_empty(&ll->warm);
-	bool ebbed = loop_ebbed(ll);
 
 	loop_sweep_warm(ll);
-	/* What a burst left behind goes back when all connections rest. */
-	if (ebbed || (was_warm && list_is_empty(&ll->warm)))
-		mem_trim();
+	loop_sweep_memory(ll);
 	if (ll->sweeps++ % 5 == 0)
 		loop_sweep_watched(ll);
 	if (!list_is_empty(&ll->warm) || !list_is_empty(&ll->watched))
@@ -497,6 +491,7 @@ static void loop_sweep_start(struct loop_local *ll)
 void loop_warm(struct loop_local *ll, struct warm *w)
 {
 	w->touched = true;
+	ll->is_used = true;
 	if (list_is_linked(&w->link))
 		return;
 	list_push(&ll->warm, &w->link);

@@ -59,7 +59,10 @@ struct loop_local {
 	struct flusher *turn; /* runs the deferred calls */
 	struct timer *sweep;  /* runs while warm or watched has any */
 	uint64_t sweeps;
-	size_t conns_peak;  /* most conns since memory was given back */
+	/* Since memory was given back: whether any was warm, and how many
+	 * sweeps found one that stayed so. */
+	bool is_used;
+	unsigned busy_sweeps;
 	uint8_t *read_mem;  /* LOOP_READ_LEN: ciphertext of one read */
 	uint8_t *plain_mem; /* LOOP_PLAIN_LEN: its plaintext */
 	bool is_closing;

@@ -3,11 +3,12 @@
 import os
 import re
 import resource
+import select
 import socket
 
 import pytest
 
-from rigwaylib import flow
+from rigwaylib import flow, proc
 from rigwaylib.poll import wait_for
 
 MANY = 2000
@@ -27,10 +28,8 @@ def fds(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def own_kib(pid):
-    """The memory that is this process's alone."""
-    with open(f"/proc/{pid}/smaps_rollup") as f:
-        return sum(int(x.split()[1]) for x in f if x.startswith("Private_"))
+def own_mib(pid):
+    return proc.memory_mib(pid)[0]
 
 
 def burst(port, n):
@@ -58,15 +57,49 @@ def test_a_burst_of_connections_is_served(world, many_fds):
     # What the few before left free is not stated at once: the many find it.
     for _ in range(500):
         w.echo_through(port)
-    mem = [own_kib(p) for p in pids]
+    mem = [own_mib(p) for p in pids]
     for _ in range(2):
         burst(port, MANY)
         wait_for(lambda: all(fds(p) <= b + 2 for p, b in zip(pids, base)),
                  what="all of them closed")
     # What they took goes back to the system as well (14 MiB at the rig).
-    wait_for(lambda: all(own_kib(p) < m + 4096 for p, m in zip(pids, mem)),
+    wait_for(lambda: all(own_mib(p) < m + 4 for p, m in zip(pids, mem)),
              20, "their memory is given back")
     w.echo_through(port)
+
+
+def drink(port, streams, each):
+    """Takes so many bytes of each of so many streams by turns, and ends."""
+    socks = [flow.connect(port) for _ in range(streams)]
+    left = {s: each for s in socks}
+    while left:
+        for s in select.select(list(left), [], [], 30)[0]:
+            left[s] -= len(s.recv(1 << 18))
+            if left[s] <= 0:
+                del left[s]
+    for s in socks:
+        s.close()
+
+
+def test_memory_comes_back_while_a_connection_goes_on(world):
+    """A terminal with a clock in it is never idle: what the download beside it
+    took goes back all the same."""
+    w = world.up()
+    echo = w.forward(w.rig.service("echo").port)
+    source = w.forward(w.rig.service("source", 0, 1 << 30).port)
+    pids = [w.rig_proc.pid, w.laptop.daemon()[0]]
+    with flow.connect(echo) as s:
+        flow.ping(s, b"tick")
+        base = [own_mib(p) for p in pids]
+        drink(source, 8, 8 << 20)
+        print("MiB:", base, [own_mib(p) for p in pids])
+
+        # 0.4 of it is the memory that all reads share, once they used it.
+        def back():
+            flow.ping(s, b"tick")
+            return all(own_mib(p) < b + 1.5 for p, b in zip(pids, base))
+        wait_for(back, 40, "memory as before", step=0.2)
+        print("MiB after:", [own_mib(p) for p in pids])
 
 
 def limit_fds(pid, top):

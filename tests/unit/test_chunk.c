@@ -133,6 +133,22 @@ static void the_pool_keeps_no_more_than_its_most(void **state)
 	assert_int_equal(pool.count, 1);
 }
 
+static void the_pool_gives_back_what_nobody_needed_meanwhile(void **state)
+{
+	(void)state;
+	put(4 * CHUNK_DATA);
+	chunkq_clear(&q, &pool);
+	chunk_pool_ebb(&pool); /* they came just now */
+	assert_int_equal(pool.count, 4);
+	put(CHUNK_DATA + 1);
+	chunkq_clear(&q, &pool);
+	chunk_pool_ebb(&pool); /* two of four were in use */
+	assert_int_equal(pool.count, 2);
+	chunk_pool_trim(&pool, 1);
+	chunk_pool_ebb(&pool);
+	assert_int_equal(pool.count, 0);
+}
+
 static void only_a_chunks_first_byte_has_room_for_a_header(void **state)
 {
 	(void)state;
@@ -209,6 +225,7 @@ int main(void)
 		T(dropping_forgets_whole_chunks_only),
 		T(an_empty_queue_holds_no_memory),
 		T(the_pool_keeps_no_more_than_its_most),
+		T(the_pool_gives_back_what_nobody_needed_meanwhile),
 		T(only_a_chunks_first_byte_has_room_for_a_header),
 		T(append_copies_over_any_number_of_chunks),
 		T(random_use_keeps_every_byte),

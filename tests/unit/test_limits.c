@@ -564,6 +564,23 @@ static void idle_streams_hold_no_memory(void **state)
 	assert_int_equal(pair.side[RIG].s->pool.count, 0);
 }
 
+static void a_burst_leaves_nothing_beside_a_stream_that_goes_on(void **state)
+{
+	(void)state;
+	start();
+	struct seen *bulk = open_at(CLIENT, "q:21");
+	struct seen *often = open_at(CLIENT, "q:22");
+
+	send_at(CLIENT, bulk, 300000);
+	assert_true(pair.side[CLIENT].s->pool.count > 4);
+	for (int k = 0; k < 30; k++) {
+		send_at(CLIENT, often, 100);
+		advance(IDLE_US / 10);
+	}
+	assert_in_range(pair.side[CLIENT].s->pool.count, 0, 2);
+	assert_in_range(pair.side[RIG].s->pool.count, 0, 2);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup_unstarted, teardown)
 
 int main(void)
@@ -591,6 +608,7 @@ int main(void)
 		T(bulk_streams_take_turns),
 		T(one_that_wakes_all_the_time_is_not_always_first),
 		T(idle_streams_hold_no_memory),
+		T(a_burst_leaves_nothing_beside_a_stream_that_goes_on),
 	};
 
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);

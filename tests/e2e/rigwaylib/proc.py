@@ -41,6 +41,16 @@ def base_env(**more):
     return env
 
 
+def memory_mib(pid):
+    """(own, file): what the process holds, and what it has mapped of files:
+    pages of the program and its libraries since their first use, which it
+    shares and the system takes back when it wants."""
+    with open(f"/proc/{pid}/status") as f:
+        kib = {k: int(v) / 1024 for k, v in
+               re.findall(r"(Rss\w+):\s+(\d+) kB", f.read())}
+    return kib["RssAnon"], kib["RssFile"] + kib["RssShmem"]
+
+
 def can_mount():
     """Whether a process may have a mount namespace of its own here."""
     return mount_prefix() is not None
