@@ -309,8 +309,8 @@ static void a_damaged_file_is_an_error(void **state)
 /* A life, or a week, is added to it. */
 static void a_time_that_never_comes_is_an_error(void **state)
 {
-	static const char *const times[] = { "253402300799", "253402300800",
-					     "9223372036854775807" };
+	static const char *const times[] = { "9223372036854775807",
+					     "253402300800", "253402300799" };
 	struct place *p = *state;
 	struct invites v;
 
@@ -326,12 +326,11 @@ static void a_time_that_never_comes_is_an_error(void **state)
 			file_write_atomic(p->invites, text, strlen(text), 0600),
 			0);
 		assert_int_equal(invites_load(&v, p->invites, 4, &err),
-				 i == 0 ? 0 : RW_ERR_FORMAT);
-		if (i == 0)
-			invites_done(&v);
+				 i == 2 ? 0 : RW_ERR_FORMAT);
 		free(text);
 		free(err);
 	}
+	invites_done(&v); /* of the last */
 }
 
 struct shown {
