@@ -203,8 +203,9 @@ FAULTS = {f[0]: f[1:] for f in (
 KINDS = ("relay", "direct", "lan")
 
 
-def net_for(kind, delay_ms=0):
-    n = net.Net(delay_ms=delay_ms, laptop_at="a" if kind == "lan" else "b")
+def net_for(kind, delay_ms=0, rough=()):
+    n = net.Net(delay_ms=delay_ms, laptop_at="a" if kind == "lan" else "b",
+                rough=rough)
     if kind == "direct":
         n.pass_to_rig(2)
     return n

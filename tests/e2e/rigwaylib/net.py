@@ -44,20 +44,22 @@ class Ns:
         assert r.rc == 0, repr(r)
         return r.out
 
-    def link(self, mine, other, theirs, delay_ms=0):
+    def link(self, mine, other, theirs, delay_ms=0, rough=()):
         """A cable from my interface to another namespace's."""
-        if delay_ms:
-            self.long_link(mine, other, theirs, delay_ms)
+        if delay_ms or rough:
+            self.long_link(mine, other, theirs, delay_ms, rough)
             return
         self.sh(f"ip link add {mine} type veth peer name {theirs} "
                 f"netns {other.pid}; ip link set {mine} up")
         other.sh(f"ip link set {theirs} up")
 
-    def long_link(self, mine, other, theirs, delay_ms):
-        """One on which everything is under way for so long, each way."""
+    def long_link(self, mine, other, theirs, delay_ms, rough=()):
+        """One on which everything is under way for so long, each way, and of
+        a hundred frames so many are lost, come twice, or late."""
         p = subprocess.Popen(
             proc.wrap(proc.python(proc.lib("cable.py"), self.path, mine,
-                                  other.path, theirs, delay_ms)),
+                                  other.path, theirs, delay_ms,
+                                  *rough)),
             env=proc.base_env(), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.cables.append(p)
@@ -117,9 +119,10 @@ class Net:
     LAN = "192.168.50"
     RIG_PORT = 7443  # where router A passes it to the rig, if it is told to
 
-    def __init__(self, node2=False, delay_ms=0, laptop_at="b"):
-        """delay_ms: from each home to the relay, one way."""
-        self.all, self.delay_ms = [], delay_ms
+    def __init__(self, node2=False, delay_ms=0, laptop_at="b", rough=()):
+        """delay_ms: from each home to the relay, one way. rough: all cables
+        are, see cable.py."""
+        self.all, self.delay_ms, self.rough = [], delay_ms, rough
         self.relay = self.ns("relay")
         self.relay.sh("ip link add br0 type bridge; ip link set br0 up; "
                       f"ip addr add {self.RELAY}/24 dev br0")
@@ -139,7 +142,8 @@ class Net:
 
     def _home(self, letter, public, name):
         router = self.ns(f"router-{letter}")
-        router.link("wan0", self.relay, f"v{letter}", self.delay_ms)
+        router.link("wan0", self.relay, f"v{letter}", self.delay_ms,
+                    self.rough)
         self.relay.sh(f"ip link set v{letter} master br0")
         router.sh(f"ip addr add {public}/24 dev wan0; "
                   "ip link add lan0 type bridge; ip link set lan0 up; "
@@ -149,7 +153,7 @@ class Net:
 
     def _station(self, router, name, host):
         ns = self.ns(name)
-        ns.link("eth0", router, f"p{host}")
+        ns.link("eth0", router, f"p{host}", rough=self.rough)
         router.sh(f"ip link set p{host} master lan0")
         ns.sh(f"ip addr add {self.LAN}.{host}/24 dev eth0; "
               f"ip route add default via {self.LAN}.1")
