@@ -41,7 +41,7 @@ struct way {
 	int err;	      /* err and text say why nothing is connected */
 	char text[WAY_TEXT_CAP];
 	uint64_t since;
-	uint64_t asked_us; /* by way_check(); 0: never */
+	uint64_t asked_us; /* by way_ask(); 0: never */
 	unsigned resumed, moved;
 	char cut[WAY_TEXT_CAP]; /* why the path was last lost */
 	uint64_t cut_at;	/* a moment; 0: never */

@@ -22,12 +22,23 @@ static bool is_alive_since(const struct way *way, uint64_t us)
 	return st.answered_us >= us || st.last_heard_us > us + STALE_US;
 }
 
+/* The ping that somebody else asked for is on its way, on a long path. One more
+ * would overtake it, and of such none is taken for answered. */
+static bool is_asked(const struct way *way)
+{
+	struct session_stats st;
+
+	session_stats(way->session, &st);
+	return way->asked_us != 0 && st.answered_us < way->asked_us &&
+	       way_now(way) < way->asked_us + way->env->limits.ping_timeout_us;
+}
+
 void way_ask(struct way *way)
 {
 	uint64_t now = way_now(way);
 	struct carrier *c = NULL;
 
-	if (!way_is_live(way) || way->session == NULL ||
+	if (!way_is_live(way) || way->session == NULL || is_asked(way) ||
 	    is_alive_since(way, now - MIN(now, FRESH_US)))
 		return;
 	way->asked_us = now;

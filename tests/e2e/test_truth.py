@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """status and ls never show what was not proven: in every state they say what
 is known, since when, why, and what comes next."""
+import json
 import os
 import re
 import signal
@@ -8,8 +9,10 @@ import time
 
 import pytest
 
-from rigwaylib import faults, flow
+from rigwaylib import faults, flow, net
+from rigwaylib.faults import time_passes
 from rigwaylib.poll import stays, wait_for
+from rigwaylib.world import World
 
 # Promised: a command whose daemon hangs says so; a state is proven within
 # session.ping_interval + session.ping_timeout + 1 s.
@@ -313,3 +316,44 @@ def test_the_rig_tells_its_side(net_world):
     has(r"^    kept       until 20.*\(rig.keep_absent\)", text)
     w.rig_proc.stop()
     w.rig.fails("rig", "status", says="not running")
+
+
+@pytest.fixture
+def far_world(request):
+    """As net_world: the rig's answer takes 1.3 s."""
+    from conftest import _world
+    why = net.reason_without()
+    if why:
+        pytest.skip(f"this machine has no network namespaces: {why}")
+    if not os.path.exists("/dev/net/tun"):
+        pytest.skip("this machine has no /dev/net/tun")
+    n = net.Net(delay_ms=325)
+    try:
+        yield from _world(request, World(n))
+    finally:
+        n.close()
+
+
+def sent(ns, device="eth0"):
+    """Packets that have left it."""
+    row = re.search(rf"{device}:(.*)", ns.sh("cat /proc/net/dev")).group(1)
+    return int(row.split()[9])
+
+
+@pytest.mark.long
+def test_who_asks_from_far_away_waits_for_the_ping_that_is_out(far_world):
+    w = far_world.up()
+    wait_for(lambda: rig_of(w)["rtt_ms"], 30, "round trip known")
+    asks = 30
+    for _ in range(3):
+        time_passes(2)   # so that what came last proves nothing any more
+        before = sent(w.net.laptop)
+        asked = [w.laptop.popen(w.laptop.bin, "status", "--json", text=True)
+                 for _ in range(asks)]
+        for p in asked:
+            out, err = p.communicate(timeout=30)
+            assert p.returncode == 0, err
+            assert json.loads(out)["rigs"][0]["state"] == "connected", out
+        # One for all of them, and what both ends say anyway.
+        packets = sent(w.net.laptop) - before
+        assert packets < asks / 2, packets
