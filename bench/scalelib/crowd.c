@@ -15,6 +15,7 @@
  * ends it. Rig n and, if it has one, its laptop live in process n % PROCESSES
  * and in fleet n % FLEETS.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,6 +205,9 @@ static _Noreturn void run_worker(unsigned index)
 	struct worker w = { .index = index, .score = &board->score[index] };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* In life each of them has a processor of its own: the relay first. */
+	if (nice(4) == -1)
+		errno = 0;
 	world_init(&w.world);
 	w.tick = timer_new(&w.world.loop, on_tick, &w);
 	timer_start(w.tick, 0);
