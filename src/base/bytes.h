@@ -93,13 +93,6 @@ static inline uint32_t reader_u32(struct reader *r)
 	return p != NULL ? get_be32(p) : 0;
 }
 
-static inline uint64_t reader_u64(struct reader *r)
-{
-	const uint8_t *p = reader_bytes(r, 8);
-
-	return p != NULL ? get_be64(p) : 0;
-}
-
 /* Copies the next n bytes to out; leaves out alone on failure. */
 static inline void reader_copy(struct reader *r, void *out, size_t n)
 {

@@ -10,12 +10,14 @@
 #include "base/err.h"
 #include "base/str.h"
 
-void control_enter(struct control *c)
+/* Around each call of a user's callback. */
+static void control_enter(struct control *c)
 {
 	c->depth++;
 }
 
-bool control_leave(struct control *c)
+/* Whether c still lives as far as the caller is concerned. */
+static bool control_leave(struct control *c)
 {
 	bool alive = !c->is_stopped;
 

@@ -56,10 +56,6 @@ struct control {
 	bool is_stopped;
 };
 
-/* Around each call of a user's callback. */
-void control_enter(struct control *c);
-/* Whether c still lives as far as the caller is concerned. */
-bool control_leave(struct control *c);
 /* Tells the user why it is down, once a reason. */
 void control_tell_down(struct control *c, int err, const char *text);
 /* The welcomed connection is gone. */

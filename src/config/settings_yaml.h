@@ -8,7 +8,6 @@
 #pragma once
 #include <stddef.h>
 #include "config/config_errors.h"
-struct setting;
 struct settings;
 
 /* Where in the file a setting was set; line 0: it was not. */

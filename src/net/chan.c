@@ -247,8 +247,3 @@ uint64_t chan_rtt_us(const struct chan *c)
 {
 	return sock_rtt_us(sock_fd(&c->sock));
 }
-
-int chan_fd(const struct chan *c)
-{
-	return sock_fd(&c->sock);
-}

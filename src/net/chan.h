@@ -27,8 +27,8 @@ struct chan_ops {
 	/* TLS is up; at once (from the loop) where there is none. */
 	void (*on_up)(struct chan *c);
 	/* Plaintext, valid until the call returns. Returns how many bytes were
-	 * taken; the rest is shown again, in one piece with what follows, or
-	 * after chan_resume(). More than CHAN_HOLD untaken bytes close the
+	 * taken; the rest is shown again, in one piece with what follows.
+	 * More than CHAN_HOLD untaken bytes close the
 	 * connection with RW_ERR_LIMIT. NULL takes everything. */
 	size_t (*on_data)(struct chan *c, const uint8_t *data, size_t len);
 	/* Everything that was flushed is with the kernel, after chan_flush()
@@ -69,10 +69,9 @@ void chan_flush(struct chan *c);
 /* Bytes (as they go over the wire) that are not with the kernel yet. */
 size_t chan_queued(const struct chan *c);
 
-/* Stops and goes on reading; on_data does not run while paused. The peer's end
- * is then noticed after chan_resume(). */
+/* Stops reading for good, until chan_detach_fd() or an end from here: on_data
+ * does not run any more, and the peer's end is not noticed. */
 void chan_pause(struct chan *c);
-void chan_resume(struct chan *c);
 
 /* Drops the connection and the queue; on_closed(err) follows from the loop. A
  * second call changes nothing. */
@@ -96,8 +95,6 @@ void *chan_user(const struct chan *c);
 /* The kernel's smoothed round trip to the other end of the socket; 0 where it
  * is not known. */
 uint64_t chan_rtt_us(const struct chan *c);
-/* The socket, for getsockopt(TCP_INFO); never read, write or close it. */
-int chan_fd(const struct chan *c);
 /* It was dialled to send small packets, because large ones vanished
  * (docs/decisions/012). */
 bool chan_is_narrow(const struct chan *c);

@@ -317,12 +317,3 @@ void chan_pause(struct chan *c)
 	c->is_paused = true;
 	(void)uv_read_stop(&c->sock.stream);
 }
-
-void chan_resume(struct chan *c)
-{
-	if (!c->is_paused || c->state == CHAN_CLOSING)
-		return;
-	c->is_paused = false;
-	loop_defer(c->ll, &c->kick);
-	chan_read_start(c);
-}

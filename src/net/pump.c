@@ -47,9 +47,8 @@ struct pump {
 	const struct pump_ops *ops;
 	void *user;
 	uv_write_t write;
-	uint8_t *piece; /* PUMP_PIECE; NULL while never full */
-	size_t writing; /* bytes of it that libuv holds */
-	uint64_t bytes_in, bytes_out;
+	uint8_t *piece;	     /* PUMP_PIECE; NULL while never full */
+	size_t writing;	     /* bytes of it that libuv holds */
 	uint64_t half_at_us; /* when the program closed its side */
 	bool is_read_full;   /* the last read filled the buffer */
 	bool is_reading;
@@ -162,7 +161,6 @@ static void pump_on_write(uv_write_t *req, int err)
 		pump_sock_failed(p, err);
 		return;
 	}
-	p->bytes_out += n;
 	stream_consume(p->st, n);
 	pump_push(p);
 }
@@ -211,7 +209,6 @@ static void pump_push(struct pump *p)
 		if (first.len == 0)
 			return;
 		if (r > 0) {
-			p->bytes_out += (uint64_t)r;
 			stream_consume(p->st, (size_t)r);
 			continue;
 		}
@@ -256,7 +253,6 @@ static size_t pump_on_data(struct stream *st, const uint8_t *data, size_t len)
 	}
 	if (r < 0)
 		r = 0;
-	p->bytes_out += (uint64_t)r;
 	/* The rest can be seen by stream_peek() once this has returned. */
 	if ((size_t)r < len)
 		loop_defer(p->ll, &p->push);
@@ -341,7 +337,6 @@ static void pump_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
 static void pump_on_bytes(struct pump *p, const uv_buf_t *b, size_t n)
 {
 	p->is_read_full = n == b->len;
-	p->bytes_in += n;
 	if (stream_write(p->st, b->base, n) != n)
 		pump_fail(p, RW_ERR_NOMEM, NULL);
 }
@@ -481,19 +476,4 @@ int pump_new(const struct pump_params *params, struct pump **ret)
 	pump_read(p);
 	*ret = p;
 	return 0;
-}
-
-uint64_t pump_bytes_in(const struct pump *p)
-{
-	return p->bytes_in;
-}
-
-uint64_t pump_bytes_out(const struct pump *p)
-{
-	return p->bytes_out;
-}
-
-struct stream *pump_stream(const struct pump *p)
-{
-	return p->st;
 }

@@ -39,7 +39,3 @@ int pump_new(const struct pump_params *params, struct pump **ret);
 const struct stream_ops *pump_stream_ops(void);
 /* Resets both sides; on_done(err) follows from the loop. */
 void pump_abort(struct pump *p, int err);
-/* Bytes read from and written to the socket. */
-uint64_t pump_bytes_in(const struct pump *p);
-uint64_t pump_bytes_out(const struct pump *p);
-struct stream *pump_stream(const struct pump *p);

@@ -59,7 +59,7 @@ static const struct msg_field hello_fields[] = {
 		  false),
 };
 static const struct msg_schema hello_schema =
-	MSG_SCHEMA("hello", struct hello_body, hello_fields);
+	MSG_SCHEMA(struct hello_body, hello_fields);
 
 enum welcome_tag {
 	WELCOME_VERSION = 1,
@@ -125,7 +125,7 @@ static const struct msg_field welcome_fields[] = {
 		  true),
 };
 static const struct msg_schema welcome_schema =
-	MSG_SCHEMA("welcome", struct welcome_body, welcome_fields);
+	MSG_SCHEMA(struct welcome_body, welcome_fields);
 
 /* Writes the header before a body that msg_encode() has put in its place. */
 static size_t finish(uint8_t *out, enum frame_type type, int body)

@@ -10,7 +10,7 @@
  *		MSG_STR(HELLO_NAME, struct hello, name, false),
  *	};
  *	static const struct msg_schema hello_schema =
- *		MSG_SCHEMA("hello", struct hello, hello_fields);
+ *		MSG_SCHEMA(struct hello, hello_fields);
  */
 #pragma once
 #include <stdbool.h>
@@ -46,7 +46,6 @@ struct msg_field {
 };
 
 struct msg_schema {
-	const char *name; /* for logs */
 	const struct msg_field *fields;
 	size_t count;
 	size_t size;	    /* of the struct */
@@ -94,9 +93,9 @@ struct msg_schema {
 #define MSG_SIZE(st, member, n)                                                \
 	((n) / (sizeof(char[sizeof(((st *)0)->member) == (n) ? 1 : -1])))
 
-#define MSG_SCHEMA(text, st, rows)                                             \
+#define MSG_SCHEMA(st, rows)                                                   \
 	{                                                                      \
-		.name = (text), .fields = (rows), .count = ARRAY_LEN(rows),    \
+		.fields = (rows), .count = ARRAY_LEN(rows),                    \
 		.size = sizeof(st), .off_present = offsetof(st, present)       \
 	}
 

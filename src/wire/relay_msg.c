@@ -98,23 +98,23 @@ static const struct msg_field admit_fields[] = {
 };
 
 static const struct msg_schema
-	hello = MSG_SCHEMA("HELLO", struct relay_hello, hello_fields),
-	welcome = MSG_SCHEMA("WELCOME", struct relay_welcome, welcome_fields),
-	refused = MSG_SCHEMA("REFUSED", struct relay_refused, refused_fields),
-	call = MSG_SCHEMA("CALL", struct relay_call, call_fields),
-	ready = MSG_SCHEMA("READY", struct relay_ready, ready_fields),
-	waiting = MSG_SCHEMA("WAITING", struct relay_waiting, waiting_fields),
-	row = MSG_SCHEMA("ROW", struct relay_row, row_fields),
-	end = MSG_SCHEMA("END", struct relay_number, number_fields),
-	ping = MSG_SCHEMA("PING", struct relay_number, number_fields),
-	pong = MSG_SCHEMA("PONG", struct relay_number, number_fields),
-	invite = MSG_SCHEMA("INVITE", struct relay_invite, invite_fields),
-	done = MSG_SCHEMA("DONE", struct relay_number, number_fields),
-	drop = MSG_SCHEMA("DROP", struct relay_drop, drop_fields),
-	list = MSG_SCHEMA("LIST", struct relay_number, number_fields),
-	decline = MSG_SCHEMA("DECLINE", struct relay_decline, decline_fields),
-	lost = MSG_SCHEMA("LOST", struct relay_lost, lost_fields),
-	admit = MSG_SCHEMA("ADMIT", struct relay_admit, admit_fields);
+	hello = MSG_SCHEMA(struct relay_hello, hello_fields),
+	welcome = MSG_SCHEMA(struct relay_welcome, welcome_fields),
+	refused = MSG_SCHEMA(struct relay_refused, refused_fields),
+	call = MSG_SCHEMA(struct relay_call, call_fields),
+	ready = MSG_SCHEMA(struct relay_ready, ready_fields),
+	waiting = MSG_SCHEMA(struct relay_waiting, waiting_fields),
+	row = MSG_SCHEMA(struct relay_row, row_fields),
+	end = MSG_SCHEMA(struct relay_number, number_fields),
+	ping = MSG_SCHEMA(struct relay_number, number_fields),
+	pong = MSG_SCHEMA(struct relay_number, number_fields),
+	invite = MSG_SCHEMA(struct relay_invite, invite_fields),
+	done = MSG_SCHEMA(struct relay_number, number_fields),
+	drop = MSG_SCHEMA(struct relay_drop, drop_fields),
+	list = MSG_SCHEMA(struct relay_number, number_fields),
+	decline = MSG_SCHEMA(struct relay_decline, decline_fields),
+	lost = MSG_SCHEMA(struct relay_lost, lost_fields),
+	admit = MSG_SCHEMA(struct relay_admit, admit_fields);
 
 /* The shape of each type: PROTOCOL.md, section 10.2, row for row. */
 static const struct relay_rule {
@@ -222,13 +222,6 @@ void relay_text_copy(char *dst, size_t cap, const char *src)
 	for (char *p = dst; *p != '\0'; p++)
 		if (*p < ' ' || *p > '~') /* also where a cut split UTF-8 */
 			*p = '?';
-}
-
-const char *relay_msg_name(uint8_t type)
-{
-	const struct relay_rule *r = rule_of(type);
-
-	return r != NULL ? r->schema->name : "?";
 }
 
 /* Ours count down from -20000; an errno is nothing another machine knows. */

@@ -237,8 +237,6 @@ size_t relay_msg_write(const struct relay_msg *m,
 /* Copies text for a message: cut to fit, and made clean (what is not becomes
  * '?'), so that no local text can make a message unsound. */
 void relay_text_copy(char *dst, size_t cap, const char *src);
-/* "HELLO" and so on for logs; "?" for a type that is none. */
-const char *relay_msg_name(uint8_t type);
 
 /* R_REFUSED's code for an error of base/err.h, and back; an unknown code is
  * RW_ERR_REFUSED. */

@@ -42,17 +42,17 @@ static const struct msg_field a_text_fields[] = {
 };
 
 static const struct msg_schema q_invite_schema =
-	MSG_SCHEMA("invite", struct q_invite, q_invite_fields);
+	MSG_SCHEMA(struct q_invite, q_invite_fields);
 static const struct msg_schema a_invite_schema =
-	MSG_SCHEMA("code", struct a_invite, a_invite_fields);
+	MSG_SCHEMA(struct a_invite, a_invite_fields);
 static const struct msg_schema a_device_schema =
-	MSG_SCHEMA("device", struct a_device, a_device_fields);
+	MSG_SCHEMA(struct a_device, a_device_fields);
 static const struct msg_schema q_remove_schema =
-	MSG_SCHEMA("remove", struct q_remove, q_remove_fields);
+	MSG_SCHEMA(struct q_remove, q_remove_fields);
 static const struct msg_schema q_authorize_schema =
-	MSG_SCHEMA("authorize", struct q_authorize, q_authorize_fields);
+	MSG_SCHEMA(struct q_authorize, q_authorize_fields);
 static const struct msg_schema a_text_schema =
-	MSG_SCHEMA("text", struct a_text, a_text_fields);
+	MSG_SCHEMA(struct a_text, a_text_fields);
 
 /* PROTOCOL.md, section 11, row for row. NULL: the body is empty. */
 static const struct request_rule {

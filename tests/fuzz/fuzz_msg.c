@@ -31,8 +31,7 @@ static const struct msg_field fields[] = {
 	MSG_STR(63, struct sample, name, false),
 };
 
-static const struct msg_schema schema =
-	MSG_SCHEMA("sample", struct sample, fields);
+static const struct msg_schema schema = MSG_SCHEMA(struct sample, fields);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

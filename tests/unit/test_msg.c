@@ -37,8 +37,7 @@ static const struct msg_field fields[] = {
 	MSG_STR(TAG_NAME, struct sample, name, false),
 };
 
-static const struct msg_schema schema =
-	MSG_SCHEMA("sample", struct sample, fields);
+static const struct msg_schema schema = MSG_SCHEMA(struct sample, fields);
 
 /* Every field; also tests/vectors/msg-sample.hex. */
 static const uint8_t all[] = {

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -279,7 +281,6 @@ static void start(bool tcp)
 						&pump_ops, &client },
 			 &client.pump),
 		0);
-	assert_ptr_equal(pump_stream(client.pump), st);
 }
 
 static int setup(void **state)
@@ -368,8 +369,6 @@ static void bytes_cross(bool tcp)
 	assert_memory_equal(client.got.data + client.got.off, down, len);
 	assert_memory_equal(rig.got.data + rig.got.off, up, len);
 	assert_int_equal(client.connected, 1);
-	assert_int_equal(pump_bytes_in(client.pump), len);
-	assert_int_equal(pump_bytes_out(client.pump), len);
 	/* And both ways end well. */
 	shutdown(client.fd, SHUT_WR);
 	RUN_UNTIL(rig.saw_eof);
@@ -440,6 +439,16 @@ static void a_slow_reader_holds_the_writer_back(void **state)
 	free(data);
 }
 
+/* Bytes on their way from one end of a socket's connection to the other. */
+static int kernel_keeps(int from, int to)
+{
+	int sent = 0, come = 0;
+
+	assert_int_equal(ioctl(from, SIOCOUTQ, &sent), 0);
+	assert_int_equal(ioctl(to, FIONREAD, &come), 0);
+	return sent + come;
+}
+
 /* What a program does not read waits in the session, whose memory has limits,
  * and not in the kernel: there all connections of the machine share it. */
 static void the_kernel_keeps_little_for_a_slow_reader(void **state)
@@ -459,8 +468,7 @@ static void the_kernel_keeps_little_for_a_slow_reader(void **state)
 	client.send_len = len;
 	RUN_UNTIL((still = client.send_len == left ? still + 1 : 0,
 		   left = client.send_len, still > 2000));
-	assert_true(pump_bytes_out(rig.pump) > 0);
-	assert_true(pump_bytes_out(rig.pump) < 1000 * 1000);
+	assert_in_range(kernel_keeps(rig.pump_fd, rig.fd), 1, 1000 * 1000);
 	rig_reads = true;
 	RUN_UNTIL(rig.got.len == len);
 	assert_memory_equal(rig.got.data + rig.got.off, data, len);

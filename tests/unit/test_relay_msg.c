@@ -96,7 +96,6 @@ static void each_type_comes_back_as_it_went(void **state)
 		assert_int_equal(got.type, type);
 		assert_int_equal(relay_msg_write(&got, again), n);
 		assert_memory_equal(f, again, n);
-		assert_string_not_equal(relay_msg_name(type), "?");
 	}
 }
 
