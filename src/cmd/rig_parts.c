@@ -80,8 +80,12 @@ json_t *rig_answer(struct setup *s, const struct rig_question *q)
 	return NULL;
 }
 
-int rig_say_done(json_t *last, bool is_json)
+int rig_say_answer(struct setup *s, const struct rig_question *q, bool is_json)
 {
+	json_t *last = rig_answer(s, q);
+
+	if (last == NULL)
+		return EXIT_FAILED;
 	if (is_json) {
 		json_object_del(last, "ok");
 		show_json(last);

@@ -62,8 +62,9 @@ struct rig_question {
 json_t *rig_answer(struct setup *s, const struct rig_question *q);
 /* What runs or rests here, to be closed; what is in the way was printed. */
 int rig_open(struct setup *s, struct rig_reach *ret);
-/* The end of a verb whose answer is a sentence, `text` in last; frees that. */
-int rig_say_done(json_t *last, bool is_json);
+/* A verb whose answer is a sentence, its `text`: asks, says it, and returns the
+ * exit status. */
+int rig_say_answer(struct setup *s, const struct rig_question *q, bool is_json);
 /* Prints text after "rigway rig: "; EXIT_FAILED. */
 int rig_fail(const char *text);
 /* The same, and frees text, which may be NULL. */

@@ -117,7 +117,6 @@ int rig_leave(struct setup *s, struct rig_typed *a)
 	const struct rig_question q = { .verb = "leave",
 					.who = a->who,
 					.on_files = leave_files };
-	json_t *last = rig_answer(s, &q);
 
-	return last != NULL ? rig_say_done(last, a->is_json) : EXIT_FAILED;
+	return rig_say_answer(s, &q, a->is_json);
 }

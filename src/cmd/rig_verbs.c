@@ -190,7 +190,6 @@ int rig_remove(struct setup *s, struct rig_typed *a)
 	const struct rig_question q = { .verb = "remove",
 					.who = a->who,
 					.on_files = remove_files };
-	json_t *last = rig_answer(s, &q);
 
-	return last != NULL ? rig_say_done(last, a->is_json) : EXIT_FAILED;
+	return rig_say_answer(s, &q, a->is_json);
 }

@@ -26,6 +26,22 @@ def joined(world):
     return w, other
 
 
+def acquainted(world):
+    """joined(), and the second relay knows the laptop."""
+    w, other = joined(world)
+    wait_for(lambda: len(laptop_of(other)) == 1)
+    return w, other
+
+
+def through_the_first(w):
+    """An open connection to the rig's echo, over the first relay."""
+    port = w.forward(w.rig.service("echo").port)
+    w.laptop.rigway("reconnect", check=None)
+    s = flow.connect(port)
+    flow.ping(s, b"through the first")
+    return s
+
+
 def laptop_of(relay):
     return [d for d in relay.json("relay", "devices")["devices"]
             if d["role"] != "rig"]
@@ -50,8 +66,7 @@ def test_the_second_relay_learns_the_rigs_laptops(world):
 
 
 def test_what_a_relays_owner_took_out_stays_out(world):
-    w, other = joined(world)
-    wait_for(lambda: len(laptop_of(other)) == 1)
+    w, other = acquainted(world)
     who = laptop_of(other)[0]["fingerprint"]
     other.rigway("relay", "remove", who)
     assert laptop_of(other) == []
@@ -65,12 +80,8 @@ def test_what_a_relays_owner_took_out_stays_out(world):
 
 
 def test_one_relays_no_ends_nothing_while_the_other_restarts(world):
-    w, other = joined(world)
-    wait_for(lambda: len(laptop_of(other)) == 1)
-    port = w.forward(w.rig.service("echo").port)
-    w.laptop.rigway("reconnect", check=None)
-    with flow.connect(port) as s:
-        flow.ping(s, b"through the first")
+    w, other = acquainted(world)
+    with through_the_first(w) as s:
         # The laptop knows both by now.
         other.rigway("relay", "remove", laptop_of(other)[0]["fingerprint"])
         w.relay_proc.kill()
@@ -128,8 +139,7 @@ def test_a_rig_leaves_a_relay(world):
 
 
 def test_a_relay_that_cannot_be_told_is_left_all_the_same(world):
-    w, other = joined(world)
-    wait_for(lambda: len(laptop_of(other)) == 1)
+    w, other = acquainted(world)
     other.proc.kill()
     wait_for(lambda: not all(r["up"] for r in
                              w.rig.json("rig", "relays")["relays"]))
@@ -158,12 +168,8 @@ def test_a_relay_that_stands_still_is_left_all_the_same(world):
 
 
 def test_what_is_open_goes_on_when_the_rig_leaves_the_relay(world):
-    w, other = joined(world)
-    wait_for(lambda: len(laptop_of(other)) == 1)
-    port = w.forward(w.rig.service("echo").port)
-    w.laptop.rigway("reconnect", check=None)
-    with flow.connect(port) as s:
-        flow.ping(s, b"through the first")
+    w, other = acquainted(world)
+    with through_the_first(w) as s:
         wait_for(lambda: str(w.relay_port) in path_of(w.laptop))
         r = w.rig.json("rig", "leave", f"127.0.0.1:{w.relay_port}")
         assert r["told"], r
@@ -189,12 +195,8 @@ def path_of(laptop):
 def test_when_one_relay_goes_the_other_carries_on(world):
     """The laptop was never at the second relay: the rig told each of the
     other. What is open goes on, and so when they change places."""
-    w, other = joined(world)
-    wait_for(lambda: len(laptop_of(other)) == 1)
-    port = w.forward(w.rig.service("echo").port)
-    w.laptop.rigway("reconnect", check=None)
-    with flow.connect(port) as s:
-        flow.ping(s, b"through the first")
+    w, other = acquainted(world)
+    with through_the_first(w) as s:
         wait_for(lambda: str(w.relay_port) in path_of(w.laptop))
         w.relay_proc.kill()
         flow.ping(s, b"through the second", timeout=60)

@@ -199,39 +199,32 @@ static const struct relayed_ops wish_ops = { .on_waiting = dev_on_waiting,
 					     .on_up = dev_on_inner_up,
 					     .on_failed = dev_on_failed };
 
+/* what, peer and what goes with them are p's. */
+static inline void dev_relayed(struct dev *d, struct relayed_params p)
+{
+	p.loop = &d->w->loop;
+	p.key = d->key;
+	p.relays = d->w->relays;
+	p.relay_count = 1;
+	p.relay_pin = *key_pin(d->w->key);
+	assert_int_equal(relayed_start(&p, &wish_ops, d, &d->relayed), 0);
+}
+
 static inline void dev_answer(struct dev *d, const struct pin *client,
 			      uint64_t rendezvous)
 {
-	const struct relayed_params p = {
-		.loop = &d->w->loop,
-		.key = d->key,
-		.relays = d->w->relays,
-		.relay_count = 1,
-		.relay_pin = *key_pin(d->w->key),
-		.what = RELAYED_ANSWER,
-		.peer = *client,
-		.rendezvous = rendezvous,
-	};
-
-	assert_int_equal(relayed_start(&p, &wish_ops, d, &d->relayed), 0);
+	dev_relayed(d, (struct relayed_params){ .what = RELAYED_ANSWER,
+						.peer = *client,
+						.rendezvous = rendezvous });
 }
 
 static inline void dev_wish(struct dev *d, const struct dev *rig, bool wait)
 {
-	const struct relayed_params p = {
-		.loop = &d->w->loop,
-		.key = d->key,
-		.relays = d->w->relays,
-		.relay_count = 1,
-		.relay_pin = *key_pin(d->w->key),
-		.what = RELAYED_WISH,
-		.peer = *key_pin(rig->key),
-		.wait = wait,
-	};
-
 	d->wish_err = 0;
 	d->is_over = false;
-	assert_int_equal(relayed_start(&p, &wish_ops, d, &d->relayed), 0);
+	dev_relayed(d, (struct relayed_params){ .what = RELAYED_WISH,
+						.peer = *key_pin(rig->key),
+						.wait = wait });
 }
 
 static inline void dev_on_up(void *user, const char *fleet, const char *relay,

@@ -144,6 +144,14 @@ static int redeem(struct office *o, uint8_t n, struct pin pin,
 
 static const struct pin by_relay;
 
+/* The device whose key is key(n), by a code of its own. */
+static void admit(struct office *o, uint8_t n, enum relay_role role,
+		  struct pin issuer)
+{
+	assert_int_equal(invite(o, n, role, issuer, 1), 0);
+	assert_int_equal(redeem(o, n, key(n), role, NOW), 0);
+}
+
 static void a_code_works_once_and_again_for_the_same_key(void **state)
 {
 	struct office o;
@@ -316,10 +324,8 @@ static void the_same_invite_again_is_fine(void **state)
 
 	(void)state;
 	office_open(&o);
-	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
-	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW), 0);
-	assert_int_equal(invite(&o, 2, RELAY_CLIENT, key(1), 1), 0);
-	assert_int_equal(redeem(&o, 2, key(2), RELAY_CLIENT, NOW), 0);
+	admit(&o, 1, RELAY_RIG, by_relay);
+	admit(&o, 2, RELAY_CLIENT, key(1));
 	assert_int_equal(invite(&o, 2, RELAY_CLIENT, key(1), 1), 0);
 	assert_int_equal(redeem(&o, 2, key(3), RELAY_CLIENT, NOW),
 			 RW_ERR_USED); /* it stays used */
@@ -335,8 +341,7 @@ static void a_withdrawn_invite_is_over(void **state)
 
 	(void)state;
 	office_open(&o);
-	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
-	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW), 0);
+	admit(&o, 1, RELAY_RIG, by_relay);
 	assert_int_equal(invite(&o, 2, RELAY_CLIENT, key(1), 1), 0);
 	assert_int_equal(withdraw(&o, 2, key(9)),
 			 RW_ERR_EXISTS); /* not by another rig */
@@ -672,8 +677,7 @@ static void a_mangled_book_is_refused_with_its_line(void **state)
 
 	(void)state;
 	office_open(&o);
-	assert_int_equal(invite(&o, 1, RELAY_RIG, by_relay, 1), 0);
-	assert_int_equal(redeem(&o, 1, key(1), RELAY_RIG, NOW), 0);
+	admit(&o, 1, RELAY_RIG, by_relay);
 	path = xasprintf("%s/devices", o.dir);
 	f = fopen(path, "a");
 	fputs("fleet=f-none pin=x role=rig name=a admitted=1\n", f);

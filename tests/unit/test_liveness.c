@@ -94,6 +94,14 @@ static void a_suspect_must_prove_itself_by_its_own_deadline(void **state)
 	assert_non_null(w2->c[CLIENT]);
 }
 
+/* After a quiet moment 100 bytes leave; nothing brings them to the rig yet. */
+static void put_on_the_wire(struct seen *e)
+{
+	advance(100000);
+	assert_int_equal(write_at(CLIENT, e, 100), 100);
+	wire_pull(w, CLIENT);
+}
+
 /* Bytes left, and not even the number of those that were read comes back. */
 static void an_overdue_answer_is_a_reason_for_doubt(void **state)
 {
@@ -102,9 +110,7 @@ static void an_overdue_answer_is_a_reason_for_doubt(void **state)
 
 	(void)state;
 	settle();
-	advance(100000);
-	assert_int_equal(write_at(CLIENT, e, 100), 100);
-	wire_pull(w, CLIENT);
+	put_on_the_wire(e);
 	tick();
 	assert_true(sd->next_tick <= pair.now + 1000000);
 	pair.now += 500000;
@@ -145,9 +151,7 @@ static void a_connection_that_another_overtakes_is_given_up(void **state)
 	settle();
 	w2 = wire_up();
 	settle();
-	advance(100000);
-	assert_int_equal(write_at(CLIENT, e, 100), 100);
-	wire_pull(w, CLIENT);
+	put_on_the_wire(e);
 	pair.now += 1000000;
 	tick();
 	assert_int_equal(sd->doubts, 1);
@@ -178,9 +182,7 @@ static void bytes_that_only_come_in_end_no_doubt(void **state)
 	settle();
 	half = wire_up();
 	settle();
-	advance(100000);
-	assert_int_equal(write_at(CLIENT, e, 100), 100);
-	wire_pull(w, CLIENT);
+	put_on_the_wire(e);
 	wire_pull(half, CLIENT);
 	pair.now += 1000000;
 	tick();
@@ -210,9 +212,7 @@ static void a_new_connection_overtakes_at_once(void **state)
 
 	(void)state;
 	settle();
-	advance(100000);
-	assert_int_equal(write_at(CLIENT, e, 100), 100);
-	wire_pull(w, CLIENT);
+	put_on_the_wire(e);
 	pair.now += 1000000;
 	tick();
 	pair.now += 1000;
@@ -240,9 +240,7 @@ static void after_an_outage_streams_go_where_something_is_heard(void **state)
 	silent = wire_up();
 	heard = wire_up();
 	settle();
-	advance(100000);
-	assert_int_equal(write_at(CLIENT, e, 100), 100);
-	wire_pull(w, CLIENT);
+	put_on_the_wire(e);
 	stream_move(e->st, silent->c[CLIENT]);
 	pair.now += 1000000;
 	tick();

@@ -121,6 +121,16 @@ static void fake_say(struct fake *f, const struct relay_msg *m)
 			 0);
 }
 
+static void fake_world_close(struct world *w, struct fake *f)
+{
+	fake_close(f);
+	timer_free(w->guard.timer);
+	loop_run_close(&w->loop);
+	key_free(w->key);
+	settings_done(&w->settings);
+	rmdir(w->dir);
+}
+
 static const struct relay_msg ready = { .type = R_READY,
 					.ready.addr = "127.0.0.1:9" };
 
@@ -176,12 +186,7 @@ static void ready_with_inner_bytes(size_t cut)
 	assert_memory_equal(rig.got, "answer", 6);
 	dev_close(&rig);
 	dev_close(&client);
-	fake_close(&f);
-	timer_free(w.guard.timer);
-	loop_run_close(&w.loop);
-	key_free(w.key);
-	settings_done(&w.settings);
-	rmdir(w.dir);
+	fake_world_close(&w, &f);
 }
 
 static void ready_and_the_first_inner_bytes_in_one_segment(void **state)
@@ -196,16 +201,6 @@ static void ready_and_half_an_inner_record_in_one_segment(void **state)
 	ready_with_inner_bytes(1);
 	ready_with_inner_bytes(7);
 	ready_with_inner_bytes(100);
-}
-
-static void fake_world_close(struct world *w, struct fake *f)
-{
-	fake_close(f);
-	timer_free(w->guard.timer);
-	loop_run_close(&w->loop);
-	key_free(w->key);
-	settings_done(&w->settings);
-	rmdir(w->dir);
 }
 
 /* Plaintext behind READY, still inside the outer TLS, is nobody's. */
@@ -309,6 +304,21 @@ static void fake_control(struct fake *f, struct dev *d)
 	until_fake(f, d->ups == 1);
 }
 
+/* A rig that is connected to a relay of ours. */
+static void fake_rig_open(struct world *w, struct fake *f, struct dev *rig)
+{
+	world_open(w);
+	fake_open(f, w, w->key);
+	dev_open(rig, w);
+	fake_control(f, rig);
+}
+
+static void fake_rig_close(struct world *w, struct fake *f, struct dev *rig)
+{
+	dev_close(rig);
+	fake_world_close(w, f);
+}
+
 /* A path that swallows everything: no FIN, no RST. */
 static void silence_after_a_kick_is_found_in_two_seconds(void **state)
 {
@@ -319,10 +329,7 @@ static void silence_after_a_kick_is_found_in_two_seconds(void **state)
 	int dead;
 
 	(void)state;
-	world_open(&w);
-	fake_open(&f, &w, w.key);
-	dev_open(&rig, &w);
-	fake_control(&f, &rig);
+	fake_rig_open(&w, &f, &rig);
 	dead = f.fd;
 	f.fd = -1; /* open, and nobody reads or answers */
 	control_lost(rig.control, 1234);
@@ -339,8 +346,7 @@ static void silence_after_a_kick_is_found_in_two_seconds(void **state)
 	fake_welcome(&f);
 	until_fake(&f, rig.ups == 2);
 	close(dead);
-	dev_close(&rig);
-	fake_world_close(&w, &f);
+	fake_rig_close(&w, &f, &rig);
 }
 
 /* Whether the number stands among those that a message names. */
@@ -363,10 +369,7 @@ static void what_is_lost_before_the_welcome_is_named_as_well(void **state)
 	struct dev rig;
 
 	(void)state;
-	world_open(&w);
-	fake_open(&f, &w, w.key);
-	dev_open(&rig, &w);
-	fake_control(&f, &rig);
+	fake_rig_open(&w, &f, &rig);
 	for (uint64_t i = 1; i <= RELAY_LOST_MAX; i++)
 		control_lost(rig.control, i);
 	for (int i = 0; i < 2; i++) {
@@ -388,8 +391,7 @@ static void what_is_lost_before_the_welcome_is_named_as_well(void **state)
 		assert_true(is_named(&m.lost.lost, 9998));
 		assert_true(is_named(&m.lost.lost, 9999));
 	}
-	dev_close(&rig);
-	fake_world_close(&w, &f);
+	fake_rig_close(&w, &f, &rig);
 }
 
 /* A connection that does not answer a ping is not yet given up, and another one
@@ -402,10 +404,7 @@ static void a_silent_connection_is_overtaken(void **state)
 	int dead;
 
 	(void)state;
-	world_open(&w);
-	fake_open(&f, &w, w.key);
-	dev_open(&rig, &w);
-	fake_control(&f, &rig);
+	fake_rig_open(&w, &f, &rig);
 	dead = f.fd;
 	f.fd = -1; /* open, and nobody reads or answers */
 	f.has_hello = false;
@@ -419,8 +418,7 @@ static void a_silent_connection_is_overtaken(void **state)
 	assert_int_equal(rig.downs, 0);
 	assert_true(control_is_up(rig.control));
 	close(dead);
-	dev_close(&rig);
-	fake_world_close(&w, &f);
+	fake_rig_close(&w, &f, &rig);
 }
 
 /* While nobody listens, a dial starts every half second: it is back at once. */
@@ -433,10 +431,7 @@ static void an_outage_ends_within_a_second(void **state)
 	uint64_t start;
 
 	(void)state;
-	world_open(&w);
-	fake_open(&f, &w, w.key);
-	dev_open(&rig, &w);
-	fake_control(&f, &rig);
+	fake_rig_open(&w, &f, &rig);
 	port = listener_port(f.listener);
 	listener_close(f.listener);
 	f.listener = NULL;
@@ -455,8 +450,7 @@ static void an_outage_ends_within_a_second(void **state)
 	assert_in_range(loop_now_us(&w.loop) - start, 0, 900000);
 	fake_welcome(&f);
 	until_fake(&f, rig.ups == 2);
-	dev_close(&rig);
-	fake_world_close(&w, &f);
+	fake_rig_close(&w, &f, &rig);
 }
 
 static void nonsense_from_the_relay_ends_the_connection(void **state)
@@ -467,16 +461,12 @@ static void nonsense_from_the_relay_ends_the_connection(void **state)
 	struct dev rig;
 
 	(void)state;
-	world_open(&w);
-	fake_open(&f, &w, w.key);
-	dev_open(&rig, &w);
-	fake_control(&f, &rig);
+	fake_rig_open(&w, &f, &rig);
 	assert_int_equal(tls_write(f.tls, nonsense, sizeof(nonsense)), 0);
 	fake_flush(&f);
 	until_fake(&f, rig.downs >= 1);
 	assert_int_equal(rig.first_down_err, RW_ERR_PROTO);
-	dev_close(&rig);
-	fake_world_close(&w, &f);
+	fake_rig_close(&w, &f, &rig);
 }
 
 /* It pings and pings and never reads an answer. */
@@ -490,10 +480,7 @@ static void a_relay_that_does_not_read_is_left(void **state)
 	size_t n = relay_msg_write(&ping, frame), len;
 
 	(void)state;
-	world_open(&w);
-	fake_open(&f, &w, w.key);
-	dev_open(&rig, &w);
-	fake_control(&f, &rig);
+	fake_rig_open(&w, &f, &rig);
 	guard_start(&w.guard, 6 * WAIT_MS); /* a hundred thousand records */
 	while (rig.downs == 0 && !w.guard.is_late) {
 		uint8_t *out = buf_peek(&f.out, &len);
@@ -510,8 +497,7 @@ static void a_relay_that_does_not_read_is_left(void **state)
 	timer_stop(w.guard.timer);
 	assert_true(rig.downs > 0);
 	assert_int_equal(rig.first_down_err, RW_ERR_LIMIT);
-	dev_close(&rig);
-	fake_world_close(&w, &f);
+	fake_rig_close(&w, &f, &rig);
 }
 
 int main(void)
