@@ -32,8 +32,7 @@ def column(title):
     return next(c for c in COLUMNS if c.title == title)
 
 
-# of: rigway's figure itself where against is None, else its ratio to that
-# system's; it is wanted to be at least that, or at most.
+# Rigway's own figure where against is None, else its ratio to that system's.
 Wanted = namedtuple("Wanted", "of against sign value")
 WANTED = [
     *(Wanted(COLUMNS[i], other, ">=", value) for i in range(4)
@@ -47,7 +46,7 @@ WANTED = [
     Wanted(column("echo p99, us"), "socat", "<=", 1),
     Wanted(column("busy echo p99, us"), "none", "<=", 2),
     Wanted(column("busy echo p99, us"), None, "<=", 5000),
-    Wanted(column("PSS busy, MiB"), None, "<=", 14.3),
+    Wanted(column("PSS busy, MiB"), None, "<=", 14.3),     # 15 MB
     Wanted(IDLE_MOST, None, "<=", 1),
     Wanted(column("start, us"), None, "<=", 5000),
 ]
