@@ -53,13 +53,12 @@ static void note_rtt(struct way *way)
 
 static const char *cut_text(const struct way *way, const char *text)
 {
-	if (!dial_has_narrowed(way->env->loop))
-		return text;
-	log_info("%s: large packets vanish on the path, and small ones are "
-		 "sent from now on",
-		 way->row->name);
-	return "large packets vanish on the path without a word; from now on "
-	       "small ones are sent";
+	bool is_news;
+	const char *why = dial_narrow_text(way->env->loop, &is_news);
+
+	if (is_news)
+		log_info("%s: %s", way->row->name, why);
+	return why != NULL ? why : text;
 }
 
 /* From here on the session is where l leads; what leads elsewhere goes, and

@@ -76,8 +76,11 @@ static void print_laptop(const json_t *p, int64_t now)
 	print_proof(p);
 	putchar('\n');
 	if (strcmp(state, "away") != 0)
-		printf("    path       %s %s\n", show_text(p, "path", ""),
-		       show_text(p, "at", ""));
+		printf("    path       %s %s%s\n", show_text(p, "path", ""),
+		       show_text(p, "at", ""),
+		       json_is_true(json_object_get(p, "small_packets"))
+			       ? ", in small packets: large ones vanish on it"
+			       : "");
 	printf("    streams    %llu open; %s here, %s there\n",
 	       (unsigned long long)int_of(p, "streams"),
 	       format_bytes(int_of(p, "bytes_in"), in),

@@ -154,9 +154,10 @@ static void dial_finish(struct dial *d, int err, int fd)
 	dial_maybe_free(d);
 }
 
-bool dial_has_narrowed(uv_loop_t *loop)
+const char *dial_narrow_text(uv_loop_t *loop, bool *ret_is_news)
 {
-	return narrow_has_begun(&loop_local(loop)->narrow, loop_now_us(loop));
+	return narrow_text(&loop_local(loop)->narrow, loop_now_us(loop),
+			   ret_is_news);
 }
 
 enum dial_stage dial_stage(const struct dial *d)

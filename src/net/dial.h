@@ -55,9 +55,11 @@ void dial_cancel(struct dial *d);
 /* How far it is, for whoever loses patience first. */
 enum dial_stage dial_stage(const struct dial *d);
 
-/* Connections die because large packets vanish (docs/decisions/012): what is
- * dialled from now on sends small ones. True for a moment, when it begins. */
-bool dial_has_narrowed(uv_loop_t *loop);
+/* What the end of a connection just now tells of large packets on its path, as
+ * a sentence part (docs/decisions/012); NULL: nothing. *ret_is_news: it is
+ * sure, what is dialled from now on sends small ones, and nobody was told so.
+ */
+const char *dial_narrow_text(uv_loop_t *loop, bool *ret_is_news);
 
 /* A connection to a unix socket, non-blocking, without a loop. *ret_fd is the
  * caller's. RW_ERR_REFUSED: nobody listens; RW_ERR_NOT_FOUND: no such file;

@@ -18,6 +18,7 @@ void narrow_died(struct narrow *n, uint64_t lived_us, uint64_t now_us)
 		return;
 	if (n->last_us == 0 || now_us > n->last_us + NARROW_SOON_US)
 		n->deaths = 0;
+	n->is_told &= n->deaths > 0;
 	n->last_us = now_us;
 	if (++n->deaths >= NARROW_DEATHS)
 		n->until_us = now_us + NARROW_FOR_US;
@@ -28,10 +29,19 @@ bool narrow_is_on(const struct narrow *n, uint64_t now_us)
 	return now_us < n->until_us;
 }
 
-bool narrow_has_begun(const struct narrow *n, uint64_t now_us)
+const char *narrow_text(struct narrow *n, uint64_t now_us, bool *ret_is_news)
 {
-	return n->deaths >= NARROW_DEATHS &&
-	       now_us < n->last_us + NARROW_NEWS_US;
+	*ret_is_news = false;
+	if (now_us >= n->last_us + NARROW_NEWS_US ||
+	    n->deaths < NARROW_DEATHS - 1)
+		return NULL;
+	if (n->deaths < NARROW_DEATHS)
+		return "packets were lost until it died, soon and for the "
+		       "second time; perhaps large ones vanish on the path";
+	*ret_is_news = !n->is_told;
+	n->is_told = true;
+	return "large packets vanish on the path without a word; from now on "
+	       "small ones are sent";
 }
 
 bool narrow_is_used(const struct narrow *n, int fd, uint64_t now_us)

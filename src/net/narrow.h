@@ -16,6 +16,7 @@ struct narrow {
 	unsigned deaths;   /* in a row, each soon after the one before */
 	uint64_t last_us;  /* the last of them; 0: never */
 	uint64_t until_us; /* 0: never */
+	bool is_told;	   /* narrow_text() gave it as news */
 };
 
 /* Bytes of a segment: with all headers, and those of a tunnel or two, below the
@@ -35,8 +36,10 @@ struct narrow {
 void narrow_died(struct narrow *n, uint64_t lived_us, uint64_t now_us);
 /* What is dialled now is to use small segments. */
 bool narrow_is_on(const struct narrow *n, uint64_t now_us);
-/* It has just begun to be so: a connection that is over now is why. */
-bool narrow_has_begun(const struct narrow *n, uint64_t now_us);
+/* What a connection that is over now, and those before it, tell of the path: a
+ * sentence part; NULL while it is nothing. *ret_is_news: it is sure, and was
+ * not told since it is. */
+const char *narrow_text(struct narrow *n, uint64_t now_us, bool *ret_is_news);
 /* Whether the connected fd was dialled so, and sends small segments. */
 bool narrow_is_used(const struct narrow *n, int fd, uint64_t now_us);
 /* On a socket that is not connected yet; leads it out of this machine. */

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "carrier/bearer.h"
 #include "net/chan.h"
+#include "net/dial.h"
 #include "net/loop.h"
 #include "net/moment.h"
 #include "rig/info.h"
@@ -39,6 +40,7 @@ struct leg {
 	struct uplink *uplink; /* NULL: it came straight, or that is gone */
 	uint64_t rendezvous;
 	bool is_relayed;
+	bool is_narrow;		 /* chan_is_narrow() */
 	char path[HOSTPORT_CAP]; /* the relay's address, or its own */
 };
 
@@ -121,18 +123,28 @@ static bool is_cut(int err)
 	       err == -ENETUNREACH;
 }
 
+static const char *cut_text(const struct peer *p, const char *text)
+{
+	bool is_news;
+	const char *why = dial_narrow_text(p->rig->loop, &is_news);
+
+	if (is_news)
+		log_info("%s: %s", p->label, why);
+	return why != NULL ? why : text;
+}
+
 static void leg_on_end(void *user, int err, const char *text)
 {
 	struct leg *leg = user;
 	struct peer *p = leg->peer;
-	const bool was_cut = is_cut(err);
 
 	list_del(&leg->link);
-	if (was_cut && p != NULL && leg->uplink != NULL)
+	if (is_cut(err) && p != NULL && leg->uplink != NULL)
 		uplink_lost(leg->uplink, leg->rendezvous);
 	free(leg);
 	if (p == NULL)
 		return;
+	text = err != 0 ? cut_text(p, text) : "it left";
 	if (!list_is_empty(&p->legs))
 		return;
 	if (p->is_ending) {
@@ -140,9 +152,9 @@ static void leg_on_end(void *user, int err, const char *text)
 		return;
 	}
 	p->since = p->left_at = moment_now();
-	str_copy(p->left, sizeof(p->left), err != 0 ? text : "it left");
+	str_copy(p->left, sizeof(p->left), text);
 	log_info("%s: not connected any more (%s); its streams are kept",
-		 p->label, err != 0 ? text : "it left");
+		 p->label, text);
 	timer_start(p->timer, p->rig->settings->rig.keep_absent_ms);
 }
 
@@ -266,7 +278,8 @@ static struct leg *leg_new(struct peer *p, const struct arrival *a)
 	*leg = (struct leg){ .peer = p,
 			     .uplink = a->uplink,
 			     .rendezvous = a->rendezvous,
-			     .is_relayed = a->uplink != NULL };
+			     .is_relayed = a->uplink != NULL,
+			     .is_narrow = chan_is_narrow(a->chan) };
 	str_copy(leg->path, sizeof(leg->path),
 		 a->uplink != NULL ? uplink_relay(a->uplink)->addr[0]
 				   : a->addr);
@@ -395,7 +408,7 @@ void sessions_forget(struct sessions *s, const struct uplink *u)
 			}
 }
 
-const char *peer_path(const struct peer *p, bool *ret_relayed)
+const char *peer_path(const struct peer *p, struct peer_path *ret)
 {
 	const struct leg *newest = NULL;
 
@@ -403,7 +416,7 @@ const char *peer_path(const struct peer *p, bool *ret_relayed)
 		newest = container_of(it, struct leg, link);
 	if (newest == NULL)
 		return NULL;
-	*ret_relayed = newest->is_relayed;
+	*ret = (struct peer_path){ newest->is_relayed, newest->is_narrow };
 	return newest->path;
 }
 

@@ -69,9 +69,13 @@ void sessions_suspect(struct sessions *s, uint64_t within_us);
 bool sessions_is_ending(const struct sessions *s, const struct pin *pin);
 bool sessions_is_idle(const struct sessions *s);
 
-/* How the peer's newest connection came: "RELAY'S ADDRESS" with *ret_relayed,
- * or its own address; NULL while it has none. */
-const char *peer_path(const struct peer *p, bool *ret_relayed);
+struct peer_path {
+	bool is_relayed;
+	bool is_narrow; /* in small packets, since large ones vanish on it */
+};
+/* How the peer's newest connection came: the relay's address, or its own; NULL
+ * while it has none. */
+const char *peer_path(const struct peer *p, struct peer_path *ret);
 /* The device's session, or NULL. */
 struct peer *sessions_find(const struct sessions *s, const struct pin *pin);
 /* Visits all that are not ending: next after NULL is the first. */

@@ -76,16 +76,16 @@ static json_t *session_json(const struct rig *rig, const struct peer *p)
 	const struct device *dev = devices_find(&rig->devices, &p->pin);
 	struct session_stats st;
 	char pin[PIN_SHORT_LEN + 1];
-	bool relayed = false;
-	const char *path = peer_path(p, &relayed);
+	struct peer_path via = { 0 };
+	const char *path = peer_path(p, &via);
 	const enum peer_state state = peer_state(rig, p);
 	json_t *o;
 
 	session_stats(p->session, &st);
 	o = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "path",
-		      path == NULL ? "none"
-		      : relayed	   ? "relay"
-				   : "direct",
+		      path == NULL     ? "none"
+		      : via.is_relayed ? "relay"
+				       : "direct",
 		      "at", path != NULL ? path : "", "name",
 		      dev != NULL ? dev->name : "", "fingerprint",
 		      pin_short(&p->pin, pin), "connected",
@@ -96,6 +96,7 @@ static json_t *session_json(const struct rig *rig, const struct peer *p)
 		      (json_int_t)st.rtt_us);
 	json_object_set_new(o, "state", json_string(state_names[state]));
 	json_object_set_new(o, "carriers", json_integer(st.carriers));
+	json_object_set_new(o, "small_packets", json_boolean(via.is_narrow));
 	answer_set_moment(o, "since", p->since);
 	answer_set_known(o, "heard_ms", heard_ms_of(rig, p));
 	set_cut(o, p->left, p->left_at);

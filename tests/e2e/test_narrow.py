@@ -35,6 +35,10 @@ def test_bytes_flow_where_large_packets_vanish(net_world, who, what):
     if who == "laptop":
         assert "in small packets: large ones vanish on it" in said, said
         assert w.laptop.logged("large packets vanish on the path"), said
+    else:
+        said = w.rig.rigway("rig", "status").out
+        assert "in small packets: large ones vanish on it" in said, said
+        assert w.rig.logged("large packets vanish on the path"), said
     w.laptop.rigway("reconnect")
     wait_for(lambda: w.online(), 15)
     before = w.laptop.json("status")["rigs"][0]["resumed"]

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "net/narrow.h"
@@ -10,21 +11,38 @@
 #define SECOND UINT64_C(1000000)
 #define START  (1000 * SECOND)
 
+static bool is_news;
+
+static const char *told(struct narrow *n, unsigned at)
+{
+	return narrow_text(n, START + at * SECOND, &is_news);
+}
+
 static void three_young_deaths_in_a_row_make_it_narrow(void **state)
 {
 	struct narrow n = { .deaths = 0 };
 
 	(void)state;
 	narrow_died(&n, SECOND, START);
+	assert_null(told(&n, 0));
 	narrow_died(&n, SECOND, START + SECOND);
 	assert_false(narrow_is_on(&n, START + SECOND));
-	assert_false(narrow_has_begun(&n, START + SECOND));
+	assert_non_null(strstr(told(&n, 1), "perhaps"));
+	assert_false(is_news);
 	narrow_died(&n, SECOND, START + 2 * SECOND);
 	assert_true(narrow_is_on(&n, START + 2 * SECOND));
-	assert_true(narrow_has_begun(&n, START + 3 * SECOND));
-	assert_false(narrow_has_begun(&n, START + 60 * SECOND));
+	for (int i = 0; i < 2; i++) {
+		assert_null(strstr(told(&n, 3), "perhaps"));
+		assert_int_equal(is_news, i == 0);
+	}
+	assert_null(told(&n, 60));
+	/* It ends, and begins anew. */
 	assert_true(narrow_is_on(&n, START + 3600 * SECOND));
 	assert_false(narrow_is_on(&n, START + 3603 * SECOND));
+	for (int i = 0; i < 3; i++)
+		narrow_died(&n, SECOND, START + (4000 + i) * SECOND);
+	assert_non_null(told(&n, 4002));
+	assert_true(is_news);
 }
 
 static void what_else_dies_does_not_count(void **state)
