@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 
-from spinelib.processes import Failed
+from peerlib.processes import Failed
 
 
 class Sample:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-from spinelib.processes import is_listening, pss_kib, wait_for
+from peerlib.processes import is_listening, pss_kib, wait_for
 
 
 def _field(path, name):
