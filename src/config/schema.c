@@ -58,6 +58,8 @@ static const struct setting rows[] = {
 	  "Connections of all kinds." },
 	{ "relay.max_unproven_per_address", SETTING_INT, AT(relay.max_unproven_per_address), 1, 65536, "64",
 	  "Connections of one IPv4 address or IPv6 /64 that have not yet shown an admitted key." },
+	{ "relay.max_handshakes", SETTING_INT, AT(relay.max_handshakes), 1, 65536, "256",
+	  "Newcomers whose handshake runs at once; the others wait in the kernel's queue, in turn." },
 	{ "relay.guesses_per_minute", SETTING_INT, AT(relay.guesses_per_minute), 1, 100000, "20",
 	  "Wrong codes that one IPv4 address or IPv6 /64 may try in a minute." },
 	{ "relay.max_guessers", SETTING_INT, AT(relay.max_guessers), 1, 1048576, "65536",

@@ -23,7 +23,9 @@
 #include "net/reset.h"
 #include "net/sockaddr.h"
 
-#define LISTEN_BACKLOG	 1024
+/* All of a relay's devices come at once when it starts again; the kernel takes
+ * no more than net.core.somaxconn. */
+#define LISTEN_BACKLOG	 4096
 #define LISTEN_SOCKS_MAX 2   /* "localhost" has two */
 #define LISTEN_REST_MS	 100 /* when fds are out */
 /* Accepted in one turn; the rest waits its turn behind other events. */

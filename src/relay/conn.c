@@ -35,9 +35,12 @@ static void conn_leave(struct conn *c)
 		log_info("device %s is gone", c->addr);
 	}
 	presence_left(c);
+	newcomer_leave(c);
+	list_del(&c->silent);
 	c->self = NULL;
 	c->state = CONN_CLOSING;
-	timer_stop(c->timer);
+	timer_free(c->timer);
+	c->timer = NULL;
 }
 
 static void conn_free(struct conn *c)
@@ -47,7 +50,6 @@ static void conn_free(struct conn *c)
 	conn_leave(c);
 	if (c->is_unproven)
 		strangers_leave(&r->strangers, c->stranger);
-	timer_free(c->timer);
 	list_del(&c->link);
 	r->conn_count--;
 	free(c);
@@ -272,19 +274,12 @@ static void on_list(struct conn *c, uint64_t ref)
 		conn_drop(c, err);
 }
 
-void conn_woke(struct conn *c)
-{
-	if (c->state == CONN_CONTROL)
-		timer_start(c->timer, RELAY_SILENCE_MS);
-}
-
 static void control_take(struct conn *c, const struct relay_msg *m)
 {
 	struct relay_msg pong = { .type = R_PONG, .number = m->number };
 	uint64_t ref = m->type == R_INVITE ? m->invite.ref : m->drop.ref;
 
 	presence_heard(c);
-	timer_start(c->timer, RELAY_SILENCE_MS);
 	switch (m->type) {
 	case R_PING:
 		if (conn_send(c, &pong) < 0)
@@ -400,8 +395,9 @@ static void hello_control(struct conn *c, const struct relay_hello *h,
 	c->self->control = c;
 	c->self->since = moment_now();
 	str_copy(c->self->addr, sizeof(c->self->addr), c->addr);
+	timer_free(c->timer);
+	c->timer = NULL;
 	presence_heard(c);
-	timer_start(c->timer, RELAY_SILENCE_MS);
 	if (h->name[0] != '\0' && strcmp(h->name, d->name) != 0 &&
 	    presence_may_write(r, c->self))
 		book_rename(r->book, &d->pin, h->name);
@@ -422,6 +418,7 @@ static void hello_judge(struct conn *c, const struct relay_hello *h)
 	const struct pin *pin = chan_peer_pin(c->chan);
 	struct device *d = book_find_device(r->book, pin);
 
+	newcomer_leave(c);
 	if (h->version_min > RELAY_VERSION || h->version_max < RELAY_VERSION) {
 		conn_refuse(c, RW_ERR_VERSION,
 			    "the relay speaks another version of the protocol");
@@ -521,10 +518,10 @@ static void on_timer(void *user)
 		else
 			conn_drop(c, RW_ERR_TIMEOUT);
 		break;
-	case CONN_CONTROL: conn_drop(c, RW_ERR_TIMEOUT); break;
 	case CONN_WISHING:
 	case CONN_READYING: meet_on_timer(c); break;
-	case CONN_CLOSING: break;
+	case CONN_CONTROL:
+	case CONN_CLOSING: break; /* have none */
 	}
 }
 
@@ -537,6 +534,10 @@ void conn_accept(struct relay *r, int fd, const struct sockaddr_storage *peer)
 	struct conn *c;
 	int err;
 
+	if (newcomer_has_left(fd)) {
+		close(fd);
+		return;
+	}
 	if (r->conn_count + 2 * r->pair_count >=
 		    (size_t)r->settings->max_connections ||
 	    !strangers_enter(&r->strangers, key)) {
@@ -555,6 +556,8 @@ void conn_accept(struct relay *r, int fd, const struct sockaddr_storage *peer)
 	c->is_unproven = true;
 	list_init(&c->link);
 	list_init(&c->in_line);
+	list_init(&c->newcomer);
+	list_init(&c->silent);
 	sockaddr_text((const struct sockaddr *)peer, c->addr, sizeof(c->addr));
 	err = chan_open_fd(r->loop, fd, &ops, c, &c->chan);
 	if (err < 0) {
@@ -569,6 +572,7 @@ void conn_accept(struct relay *r, int fd, const struct sockaddr_storage *peer)
 	list_push(&r->conns, &c->link);
 	r->conn_count++;
 	timer_start(c->timer, r->settings->handshake_timeout_ms);
+	newcomer_enter(c);
 	err = chan_start_tls(c->chan, r->ctx, NULL);
 	if (err < 0)
 		conn_drop(c, err);

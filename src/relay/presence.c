@@ -236,9 +236,35 @@ void presence_left(struct conn *c)
 
 void presence_heard(struct conn *c)
 {
-	c->heard_us = loop_now_us(c->relay->loop);
+	struct relay *r = c->relay;
+
+	c->heard_us = loop_now_us(r->loop);
 	c->self->proven = moment_now();
+	list_del(&c->silent);
+	list_push(&r->controls, &c->silent);
+	if (!timer_is_running(r->silence))
+		timer_start(r->silence, RELAY_SILENCE_MS);
 	presence_left(c);
+}
+
+void presences_on_silence(void *relay)
+{
+	struct relay *r = relay;
+	const uint64_t now = loop_now_us(r->loop);
+	const uint64_t silence = (uint64_t)RELAY_SILENCE_MS * 1000;
+	struct list *l;
+
+	while ((l = list_first(&r->controls)) != NULL) {
+		struct conn *c = container_of(l, struct conn, silent);
+		/* Nobody could be heard while the machine slept. */
+		const uint64_t by = MAX(c->heard_us, r->woke_us) + silence;
+
+		if (now < by) {
+			timer_start(r->silence, (by - now) / 1000 + 1);
+			return;
+		}
+		conn_drop(c, RW_ERR_TIMEOUT);
+	}
 }
 
 static void conn_ask(struct conn *c)

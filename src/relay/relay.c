@@ -112,8 +112,6 @@ static void on_wake(void *user, uint64_t away_ms)
 	log_info("awake after %s", format_duration(away_ms, text));
 	splicer_woke(r->splicer);
 	r->woke_us = loop_now_us(r->loop);
-	list_for_each (l, &r->conns)
-		conn_woke(container_of(l, struct conn, link));
 }
 
 /* -- life ----------------------------------------------------------------- */
@@ -143,6 +141,8 @@ static struct relay *relay_make(const struct relay_params *params)
 	r->book = params->book;
 	r->incarnation = random_u64();
 	list_init(&r->conns);
+	list_init(&r->newcomers);
+	list_init(&r->controls);
 	list_init(&r->pairs);
 	list_init(&r->provings);
 	pinmap_init(&r->present, random_u64());
@@ -152,6 +152,8 @@ static struct relay *relay_make(const struct relay_params *params)
 		       (unsigned)s->guesses_per_minute);
 	r->strangers.max_seen = (size_t)s->max_guessers;
 	r->ready = flusher_new(r->loop, meet_on_ready, r);
+	r->newcomers_timer = timer_new(r->loop, newcomers_on_timer, r);
+	r->silence = timer_new(r->loop, presences_on_silence, r);
 	r->stopping = timer_new(r->loop, relay_on_stop_timer, r);
 	r->late = timer_new(r->loop, on_late, r);
 	timer_unref(r->late);
@@ -285,6 +287,8 @@ void relay_free(struct relay *r)
 	strangers_done(&r->strangers);
 	flusher_free(r->ready);
 	wake_free(r->wake);
+	timer_free(r->newcomers_timer);
+	timer_free(r->silence);
 	timer_free(r->stopping);
 	timer_free(r->late);
 	tls_ctx_free(r->ctx);

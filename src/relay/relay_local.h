@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What relay.c (lifecycle), conn.c (a connection), presence.c (who is here) and
- * meet.c (who wants whom) share. Not for others.
+ * What relay.c (lifecycle), newcomers.c (who is let in), conn.c (a connection),
+ * presence.c (who is here) and meet.c (who wants whom) share. Not for others.
  */
 #pragma once
 #include "base/list.h"
@@ -58,13 +58,16 @@ struct conn {
 	struct relay *relay;
 	struct chan *chan;
 	enum conn_state state;
-	struct timer *timer; /* guards every state but CLOSING */
+	struct timer *timer;  /* guards every state but CONTROL and CLOSING */
+	struct list newcomer; /* in relay.newcomers, while it counts there */
+	uint64_t came_us;
 	uint64_t stranger;
 	bool is_unproven; /* counted at the door */
 	char addr[RELAY_ADDR_MAX + 1];
 	struct presence *self; /* CONTROL, WISHING, READYING */
 
 	/* CONTROL */
+	struct list silent; /* in relay.controls */
 	uint64_t incarnation;
 	uint64_t heard_us; /* its last byte */
 	uint64_t asked_us; /* for a sign of life; 0: it owes none */
@@ -106,6 +109,12 @@ struct relay {
 	size_t listener_count;
 	struct list conns;
 	size_t conn_count;
+	struct list newcomers; /* conns whose handshake began of late */
+	size_t newcomer_count;
+	struct timer *newcomers_timer;
+	bool is_full;	       /* of them: the listeners pause */
+	struct list controls;  /* whoever was heard last is the last */
+	struct timer *silence; /* until the first of them is silent for long */
 	struct pinmap present; /* pin to struct presence */
 	size_t tidy_at;	       /* so many of them are looked through */
 	struct map calls;      /* rendezvous to the wishing conn */
@@ -136,6 +145,8 @@ void relay_conn_gone(struct relay *r);
 struct presence *relay_present(struct relay *r, const struct pin *pin);
 /* c, a control connection, was heard. */
 void presence_heard(struct conn *c);
+/* relay.silence's callback: drops those that have been silent for too long. */
+void presences_on_silence(void *relay);
 /* It owes no sign of life any more: it came, or c's part here is over. */
 void presence_left(struct conn *c);
 /* A client's wish was answered; and a pair of it is over. It is here, and was
@@ -158,8 +169,15 @@ void conn_drop(struct conn *c, int err);
 /* Its chan has given the socket away: frees c. */
 void conn_detached(struct conn *c);
 int conn_send(struct conn *c, const struct relay_msg *m);
-/* The machine slept: c's silence counts anew from now. */
-void conn_woke(struct conn *c);
+
+/* newcomers.c */
+/* c begins its handshake; and has ended it, or is gone. */
+void newcomer_enter(struct conn *c);
+void newcomer_leave(struct conn *c);
+/* Whoever dialled has given up already: it is not worth a handshake. */
+bool newcomer_has_left(int fd);
+/* relay.newcomers_timer's callback. */
+void newcomers_on_timer(void *relay);
 
 /* meet.c */
 void meet_wish(struct conn *c, const struct relay_hello *h);

@@ -537,6 +537,7 @@ static void every_limit_has_its_row(void **state)
 		{ "relay.max_waiting", "64" },
 		{ "relay.max_connections", "65536" },
 		{ "relay.max_unproven_per_address", "64" },
+		{ "relay.max_handshakes", "256" },
 		{ "relay.guesses_per_minute", "20" },
 		{ "relay.handshake_timeout", "10s" },
 		{ "relay.idle_timeout", "1m" },

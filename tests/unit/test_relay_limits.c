@@ -309,6 +309,43 @@ static void unproven_connections_of_one_address_are_limited(void **state)
 	world_close(&w);
 }
 
+static void handshakes_at_once_are_limited(void **state)
+{
+	struct world w;
+	int fd[4];
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.max_handshakes = 2;
+	world_start_relay(&w, 0);
+	for (int i = 0; i < 4; i++)
+		fd[i] = knock(&w);
+	until(&w, relay_counts(w.relay).connections > 0);
+	assert_int_equal(relay_counts(w.relay).connections, 2);
+	/* Who ends makes room, and so does who takes long. */
+	close(fd[0]);
+	until(&w, relay_counts(w.relay).connections == 3);
+	for (int i = 1; i < 4; i++)
+		close(fd[i]);
+	world_close(&w);
+}
+
+static void who_has_left_costs_no_handshake(void **state)
+{
+	struct world w;
+	int fd;
+
+	(void)state;
+	world_open(&w);
+	world_start_relay(&w, 0);
+	close(knock(&w));
+	fd = knock(&w);
+	until(&w, relay_counts(w.relay).connections > 0);
+	assert_int_equal(relay_counts(w.relay).connections, 1);
+	close(fd);
+	world_close(&w);
+}
+
 static void all_connections_are_limited(void **state)
 {
 	struct world w;
@@ -627,6 +664,8 @@ int main(void)
 		cmocka_unit_test(pairs_of_one_fleet_are_limited),
 		cmocka_unit_test(
 			unproven_connections_of_one_address_are_limited),
+		cmocka_unit_test(handshakes_at_once_are_limited),
+		cmocka_unit_test(who_has_left_costs_no_handshake),
 		cmocka_unit_test(all_connections_are_limited),
 		cmocka_unit_test(pairs_are_limited_when_many_wishes_waited),
 		cmocka_unit_test(changes_of_one_device_are_limited),
