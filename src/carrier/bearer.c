@@ -226,7 +226,8 @@ void bearer_dropped(struct carrier *c, int err, const char *text)
 		return;
 	b->c = NULL;
 	note_end(b, err, text);
-	chan_close(b->chan, err);
+	/* What it had to send goes another way. */
+	chan_abort(b->chan, err);
 }
 
 uint64_t bearer_rtt_us(const struct bearer *b)

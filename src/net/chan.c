@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "net/reset.h"
 #include "net/rtt.h"
 
 /* -- the end */
@@ -38,7 +39,8 @@ static void chan_note_death(struct chan *c, int err)
 		return;
 	loss = sock_loss(sock_fd(&c->sock));
 	if (loss == SOCK_LOST_OURS ||
-	    (loss == SOCK_LOST_ONCE && err != RW_ERR_TRUNCATED))
+	    (loss == SOCK_LOST_ONCE && err != RW_ERR_TRUNCATED &&
+	     err != -ECONNRESET))
 		narrow_died(&c->ll->narrow, now_us - c->born_us, now_us);
 }
 
@@ -61,6 +63,13 @@ void chan_end(struct chan *c, int err)
 
 void chan_close(struct chan *c, int err)
 {
+	chan_end(c, err);
+}
+
+void chan_abort(struct chan *c, int err)
+{
+	if (c->state != CHAN_CLOSING && sock_is_tcp(&c->sock))
+		reset_at_close(sock_fd(&c->sock));
 	chan_end(c, err);
 }
 

@@ -76,6 +76,9 @@ void chan_pause(struct chan *c);
 /* Drops the connection and the queue; on_closed(err) follows from the loop. A
  * second call changes nothing. */
 void chan_close(struct chan *c, int err);
+/* The same, and the kernel does not send either what it was given: that would
+ * take the path from the connection that takes over. The peer sees a reset. */
+void chan_abort(struct chan *c, int err);
 /* Sends the queue, then our end (close_notify, FIN), waits for the peer's, at
  * most 5 s, and closes: on_closed(err). What arrives meanwhile is dropped. */
 void chan_finish(struct chan *c, int err);

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "net/reset.h"
 #include "net/rtt.h"
 
 /* A pair whose owner's rate is used up is looked at again so often; what may be
@@ -116,7 +117,12 @@ void splice_end(struct splice *s, int err)
 	for (int i = 0; i < 2; i++) {
 		/* A duplicate elsewhere would keep it in the set. */
 		epoll_ctl(sp->epoll, EPOLL_CTL_DEL, s->side[i].fd, NULL);
-		close(s->side[i].fd);
+		/* What was not passed on never will be, and what the kernel
+		 * still has would only take the path from others. */
+		if (s->half[!i].is_shut)
+			close(s->side[i].fd);
+		else
+			reset_close(s->side[i].fd);
 		pipe_return(sp, s->group, &s->half[i]);
 		buf_done(&s->half[i].rest);
 	}

@@ -60,11 +60,13 @@ class Side:
                      if p.alive() and p.pid not in pids]
         return pids
 
-    def drop(self, ways):
+    def drop(self, ways, but="ether type arp accept"):
+        """A hole is farther away than the next machine, which goes on to tell
+        where it is (ARP), if nothing else is said."""
         for ns, dev in [d for way in ways for d in self.devices[way]]:
             ns.sh(f'nft "add table netdev fault_{dev}; add chain netdev '
                   f"fault_{dev} i {{ type filter hook ingress device "
-                  f'\\"{dev}\\" priority 0; policy drop; }}"')
+                  f'\\"{dev}\\" priority 0; policy drop; {but}; }}"')
 
     def pass_again(self, ways):
         for ns, dev in [d for way in ways for d in self.devices[way]]:
@@ -162,6 +164,10 @@ def pass_both(side, _):
     side.pass_again(["in", "out"])
 
 
+def drop_all(side, _):
+    side.drop(["in", "out"], "")
+
+
 def drop_in(side, _):
     side.drop(["in"])
 
@@ -193,6 +199,9 @@ FAULTS = {f[0]: f[1:] for f in (
     ("new public address", ENDS, change_public_address, None, 10),
     ("NAT forgot", ENDS, forget_mapping, None, 10),
     ("black hole", ALL, drop_both, pass_both, 1),
+    # The next machine is gone, too: the kernel asks where it is once a second,
+    # and has nothing sent before.
+    ("gateway gone", ALL, drop_all, pass_both, 2),
     ("nothing comes in", ALL, drop_in, pass_in, 1),
     ("nothing goes out", ALL, drop_out, pass_out, 1),
 )}
