@@ -2,7 +2,7 @@
 /*
  * The log: one line a call, to stderr with the time, or to a sink that was set.
  * Control characters are escaped, so that a peer's text cannot forge lines.
- * Layers up to carrier log at debug and trace only. Settings are made before
+ * Layers up to carrier log at debug only. Settings are made before
  * threads start; log_at() itself may be called from any thread.
  */
 #pragma once

@@ -13,10 +13,12 @@ struct chan;
 struct bearer;
 struct driver;
 
+/* RW_ERR_NOMEM. */
 int driver_new(uv_loop_t *loop, struct driver **ret);
 void driver_free(struct driver *d); /* after every session is removed */
 /* From now on d ticks s and pulls its output. driver_wake() is what
- * session_ops.on_wake must call; driver_remove before session_free. */
+ * session_ops.on_wake must call; driver_remove before session_free.
+ * RW_ERR_NOMEM. */
 int driver_add(struct driver *d, struct session *s);
 void driver_wake(struct driver *d, struct session *s);
 void driver_remove(struct driver *d, struct session *s);

@@ -96,8 +96,9 @@ void control_doubt(struct control *c);
  * the request may then have been carried out: all of them may be repeated. */
 typedef void control_on_done(void *user, int err, const char *text);
 
-/* Each returns 0, RW_ERR_OFFLINE while not connected (on_done is not called
- * then), or RW_ERR_NOMEM. on_done may be NULL. */
+/* Each returns 0, RW_ERR_OFFLINE while not connected, RW_ERR_LIMIT while too
+ * many are unanswered, or RW_ERR_NOMEM: then on_done is not called. It may be
+ * NULL. */
 int control_put_invite(struct control *c, const struct control_invite *invite,
 		       control_on_done *on_done, void *user);
 /* This rig removed the device. Its own pin: it leaves, and the relay forgets it

@@ -44,7 +44,7 @@ struct forward {
 	int waiting_count; /* of them: for the rig */
 	uint64_t conn_total;
 	uint64_t log_us; /* when a failure was last logged */
-	/* What the rig's side said: unix seconds, 0: never. */
+	/* What the rig's side said: moments (net/moment.h), 0: never. */
 	uint64_t worked, failed;
 	char failure[200];
 };

@@ -55,7 +55,8 @@ void rigs_done(struct rigs *r);
  * the old file stands. */
 int rigs_save(const struct rigs *r);
 
-/* By name, whatever its case, with or without ".rig"; pending ones too. */
+/* By name, whatever its case, with or without ".rig", or by pin; NULL when
+ * there is none. Pending ones too. */
 struct rigs_row *rigs_find(const struct rigs *r, const char *name);
 struct rigs_row *rigs_find_pin(const struct rigs *r, const struct pin *pin);
 /* The rig a user means: by name or, where name is NULL, the only one. On

@@ -27,9 +27,9 @@ struct chan_ops {
 	/* TLS is up; at once (from the loop) where there is none. */
 	void (*on_up)(struct chan *c);
 	/* Plaintext, valid until the call returns. Returns how many bytes were
-	 * taken; the rest is shown again, in one piece with what follows.
-	 * More than CHAN_HOLD untaken bytes close the
-	 * connection with RW_ERR_LIMIT. NULL takes everything. */
+	 * taken; the rest is shown again, in one piece with what follows. More
+	 * than CHAN_HOLD untaken bytes close the connection with RW_ERR_LIMIT.
+	 * NULL takes everything. */
 	size_t (*on_data)(struct chan *c, const uint8_t *data, size_t len);
 	/* Everything that was flushed is with the kernel, after chan_flush()
 	 * could not send it at once. */
@@ -56,6 +56,7 @@ void chan_set_ops(struct chan *c, const struct chan_ops *ops, void *user);
  * that it has not read belong to the new one; call it from inside on_data, and
  * take all that on_data showed: plaintext behind the handover closes the
  * connection with RW_ERR_PROTO. Queued bytes are sent first, as they are.
+ * 0, RW_ERR_NOMEM, RW_ERR_CLOSING, or RW_ERR_PROTO: plaintext was left before.
  */
 int chan_start_tls(struct chan *c, struct tls_ctx *ctx,
 		   const struct pin *expect);
@@ -85,7 +86,9 @@ void chan_finish(struct chan *c, int err);
 /* Takes the socket out: returns a duplicate of it, and appends the bytes that
  * were read from it but not shown (ciphertext, if there is TLS) to leftover.
  * The chan says nothing to the peer and is freed from the loop without
- * on_closed. Nothing may be queued. Negative: RW_ERR_BUSY, -errno. */
+ * on_closed. Nothing may be queued (RW_ERR_BUSY), nor plaintext be left
+ * (RW_ERR_PROTO). Else RW_ERR_CLOSING, RW_ERR_NOMEM, -errno; the chan is as it
+ * was then. */
 int chan_detach_fd(struct chan *c, struct buf *leftover);
 
 /* Whether on_up ran, or would have. */

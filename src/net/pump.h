@@ -34,8 +34,8 @@ struct pump_params {
 /* st must not have bytes waiting that were shown to another user. Sets the
  * stream's ops. 0 or a libuv code, RW_ERR_NOMEM; then on_done does not run. */
 int pump_new(const struct pump_params *params, struct pump **ret);
-/* For a stream that is to be opened with its pump: pump_ops for stream_open(),
- * to be used with user NULL until pump_new() takes it over. */
+/* For a stream that is to be opened with its pump: what stream_open() is given,
+ * with user NULL, until pump_new() takes the stream over. */
 const struct stream_ops *pump_stream_ops(void);
 /* Resets both sides; on_done(err) follows from the loop. */
 void pump_abort(struct pump *p, int err);

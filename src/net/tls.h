@@ -44,7 +44,7 @@ void tls_ctx_free(struct tls_ctx *ctx);
 void tls_ctx_set_rekey(struct tls_ctx *ctx, uint64_t records);
 
 /* One connection. expect: the only pin that is accepted, copied; NULL accepts
- * any Ed25519 key, which the caller judges by tls_peer(). */
+ * any Ed25519 key, which the caller judges by tls_peer(). RW_ERR_NOMEM. */
 int tls_new(struct tls_ctx *ctx, const struct pin *expect, struct tls **ret);
 /* Says nothing to the peer. NULL is fine. */
 void tls_free(struct tls *t);
@@ -55,7 +55,7 @@ void tls_set_output(struct tls *t, struct buf *out);
 /* Ciphertext from the peer, copied. RW_ERR_NOMEM. */
 int tls_feed(struct tls *t, const uint8_t *data, size_t len);
 /* The same without a copy: data is borrowed until tls_keep(), which copies
- * what was not read yet. No tls_feed() in between. */
+ * what was not read yet: RW_ERR_NOMEM. No tls_feed() in between. */
 void tls_lend(struct tls *t, const uint8_t *data, size_t len);
 int tls_keep(struct tls *t);
 /* Ciphertext fed and not read yet. */
@@ -86,7 +86,8 @@ void tls_drain(struct tls *t, size_t n);
 
 /* The peer's pin; the handshake must have ended. */
 const struct pin *tls_peer(const struct tls *t);
-/* Moves the ciphertext that was fed and not read to the end of ret. */
+/* Moves the ciphertext that was fed and not read to the end of ret.
+ * RW_ERR_NOMEM; RW_ERR_PROTO where a record is read in part. */
 int tls_take_leftover(struct tls *t, struct buf *ret);
 /* Key updates sent so far. */
 uint64_t tls_rekeys(const struct tls *t);

@@ -102,5 +102,6 @@ struct invite_claim {
 int invites_redeem(struct invites *v, const struct invite_claim *c,
 		   const struct invite **ret, char text[INVITE_TEXT_CAP]);
 /* The key was removed: no invite that it used lets it in again, and those that
- * it asked for are withdrawn. */
+ * it asked for are withdrawn. 0, or an error of state_commit(): it is so in
+ * memory all the same, and is written with the next change. */
 int invites_bar(struct invites *v, const struct pin *pin);

@@ -31,6 +31,7 @@ struct rig_relays {
 /* As devices_load(). */
 int relays_load(struct rig_relays *r, const char *path, char **ret_err);
 void relays_done(struct rig_relays *r);
+/* The row of that key, or NULL; rows move when one is taken out. */
 struct rig_relay *relays_find(struct rig_relays *r, const struct pin *pin);
 /* Adds a relay, or replaces the one of the same key. RW_ERR_LIMIT, or an error
  * of state_commit(); then nothing has changed. */
@@ -51,8 +52,10 @@ void relays_say_left(const struct rig_relays *r, size_t n, const char *untold,
 void relays_from_code(const struct code *code, const char *fleet,
 		      struct rig_relay *ret);
 
-/* The name that join was told; -ENOENT when there is none. */
+/* The name that join was told; -ENOENT when there is none, else as
+ * devices_load(). */
 int rig_name_load(const char *path, char ret[RIG_NAME_CAP], char **ret_err);
+/* 0 or an error of state_commit(). */
 int rig_name_save(const char *path, const char *name);
 /* What a rig is called when nobody said: the machine's name, made fit. */
 void rig_name_default(char ret[RIG_NAME_CAP]);

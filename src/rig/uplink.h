@@ -32,8 +32,10 @@ struct uplink_report {
 void uplink_report(const struct uplink *u, struct uplink_report *ret);
 const struct rig_relay *uplink_relay(const struct uplink *u);
 struct rig *uplink_rig(const struct uplink *u);
+/* NULL after uplink_restart() failed. */
 struct control *uplink_control(const struct uplink *u);
-/* The row of the relay has changed: connect anew. */
+/* The row of the relay has changed: connects anew. Errors of control_start();
+ * then there is no connection until the next call. */
 int uplink_restart(struct uplink *u);
 /* As control_kick(). */
 void uplink_kick(struct uplink *u);

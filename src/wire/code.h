@@ -48,11 +48,15 @@ struct code {
  * when cap is too small, or all addresses together are longer than a code may
  * be. */
 int code_format(const struct code *c, char *out, size_t cap);
-/* Reads what a person pasted: any case; all but letters and digits is skipped
- * (blanks, line ends, '-', quotes, mail's '>'). *ret is written only on
- * success. RW_ERR_FORMAT     not a code at all RW_ERR_VERSION    a code of a
- * newer rigway RW_ERR_TRUNCATED  its end is missing RW_ERR_MANGLED    some
- * characters are wrong RW_ERR_LIMIT      over CODE_INPUT_MAX */
+/*
+ * Reads what a person pasted: any case; all but letters and digits is skipped
+ * (blanks, line ends, '-', quotes, mail's '>'). 0 with *ret written, or:
+ *   RW_ERR_FORMAT     not a code at all
+ *   RW_ERR_VERSION    a code of a newer rigway
+ *   RW_ERR_TRUNCATED  its end is missing
+ *   RW_ERR_MANGLED    some characters are wrong
+ *   RW_ERR_LIMIT      over CODE_INPUT_MAX
+ */
 int code_parse(const char *text, size_t len, struct code *ret);
 /* What the bits stand for: the secret shown to the relay (which stores its
  * hash), the one shown only to the rig inside the end-to-end session, and the
