@@ -4,7 +4,6 @@
  * returns it; FORMAT_CAP is always enough where nothing else is said.
  */
 #pragma once
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/parse.h"

@@ -5,7 +5,6 @@
  * pointers lead to. NULL is not a value. Memory fails softly.
  */
 #pragma once
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

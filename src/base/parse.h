@@ -4,7 +4,6 @@
  * whole text must be the value: no spaces around it, nothing behind it.
  */
 #pragma once
-#include <stddef.h>
 #include <stdint.h>
 
 /* Longer host names crash some resolvers and name no host. */

@@ -7,7 +7,6 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/list.h"
-#include "base/log.h"
 #include "base/map.h"
 #include "base/str.h"
 #include "net/chan.h"

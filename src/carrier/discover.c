@@ -2,7 +2,6 @@
 #include "carrier/discover.h"
 
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "carrier/relayed.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "base/str.h"
 #include "carrier/reach.h"
 #include "net/chan.h"

@@ -5,7 +5,6 @@
  * away, up to a deadline. Loop thread only.
  */
 #pragma once
-#include <stdint.h>
 
 #include "net/loop.h"
 #include "wire/request.h"

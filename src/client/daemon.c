@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "client/daemon.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,7 +20,6 @@
 #include "client/directory.h"
 #include "client/join.h"
 #include "client/orders.h"
-#include "client/self.h"
 #include "client/talk.h"
 #include "client/ssh_config.h"
 #include "client/verbs.h"

@@ -2,7 +2,6 @@
 #include "client/orders.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "base/err.h"

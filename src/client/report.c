@@ -11,7 +11,6 @@
 #include "client/directory.h"
 #include "core/session.h"
 #include "net/answer.h"
-#include "net/loop.h"
 
 json_t *report_rig(const struct rigs_row *row)
 {

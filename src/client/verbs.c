@@ -7,7 +7,6 @@
 
 #include "base/check.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "client/asks.h"

@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/check.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/fnv.h"

@@ -9,7 +9,6 @@
 #pragma once
 #include <jansson.h>
 #include <stdbool.h>
-#include <sys/types.h>
 
 #include "base/buf.h"
 #include "cmd/setup.h"

@@ -5,7 +5,6 @@
  * gets its own words (argv[0] is "rigway NAME") and returns the exit status.
  */
 #pragma once
-#include <stddef.h>
 
 #define EXIT_DONE   0
 #define EXIT_FAILED 1 /* it was understood and could not be done */

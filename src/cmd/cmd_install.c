@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cmd/boot.h"

@@ -10,7 +10,6 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "cmd/join_parts.h"

@@ -8,7 +8,6 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/str.h"
 #include "cmd/boot.h"
 #include "cmd/cmd.h"

@@ -14,7 +14,6 @@
 #include "client/self.h"
 #include "client/ssh_config.h"
 #include "cmd/cmd.h"
-#include "config/paths.h"
 
 /* ssh's options that take a value (ssh(1)). */
 #define SSH_WITH_VALUE "BbcDEeFIiJLlmOopQRSWw"

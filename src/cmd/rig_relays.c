@@ -9,7 +9,7 @@
 #include "cmd/rig_parts.h"
 #include "cmd/show.h"
 #include "rig/admin.h"
-#include "rig/reach.h"
+#include "rig/agent.h"
 #include "rig/register.h"
 
 /* The relays, as `status` of a running rig has them. */

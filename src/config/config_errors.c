@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
 #include "base/mem.h"
 
 void config_errors_add(struct config_errors *e, const char *file, size_t line,

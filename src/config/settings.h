@@ -6,7 +6,6 @@
  * The user's file is never written. Any thread; no globals.
  */
 #pragma once
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>

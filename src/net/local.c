@@ -13,6 +13,7 @@
 #include "base/fdlimit.h"
 #include "base/fdreserve.h"
 #include "base/list.h"
+#include "net/listen.h"
 #include "net/local_conn.h"
 
 #define LOCAL_READ_LEN 16384

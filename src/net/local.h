@@ -9,10 +9,7 @@
 #pragma once
 #include <jansson.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <uv.h>
-
-#include "base/buf.h"
 
 struct local;
 struct local_req;

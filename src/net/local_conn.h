@@ -6,9 +6,9 @@
 #pragma once
 #include "net/local.h"
 
+#include "base/buf.h"
 #include "base/fdreserve.h"
 #include "base/list.h"
-#include "net/listen.h"
 #include "net/loop_local.h"
 
 /* Fds in flight to one asker. */

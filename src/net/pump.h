@@ -8,7 +8,6 @@
  * that still reads. Loop thread only.
  */
 #pragma once
-#include <stdint.h>
 #include <uv.h>
 
 struct pump;

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/err.h"
 #include "base/mem.h"
 #include "net/loop_local.h"
 

@@ -7,13 +7,11 @@
 
 #include "base/check.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "net/local.h"
 #include "rig/issue.h"
 #include "rig/leaving.h"
-#include "rig/policy.h"
 #include "rig/removal.h"
 #include "rig/rig.h"
 #include "rig/sessions.h"

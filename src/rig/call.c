@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "carrier/relayed.h"
-#include "net/chan.h"
 #include "net/loop.h"
 #include "rig/door.h"
 #include "rig/rig.h"

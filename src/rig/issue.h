@@ -5,8 +5,6 @@
  * rig too (issue_make), which then tells the relays when it starts.
  */
 #pragma once
-#include <stdbool.h>
-#include <stdint.h>
 
 #include "carrier/control.h"
 #include "rig/invites.h"

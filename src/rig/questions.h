@@ -5,7 +5,6 @@
  * No sockets; the time comes in.
  */
 #pragma once
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "wire/probe.h"

@@ -5,7 +5,6 @@
  */
 #pragma once
 #include <stddef.h>
-#include <stdint.h>
 
 #include "carrier/control.h"
 #include "crypto/key.h"

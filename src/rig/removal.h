@@ -5,7 +5,6 @@
  * be.
  */
 #pragma once
-#include <stddef.h>
 #include <stdint.h>
 
 #include "rig/devices.h"

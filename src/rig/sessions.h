@@ -6,11 +6,9 @@
  */
 #pragma once
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/list.h"
-#include "core/session.h"
 #include "crypto/pin.h"
 struct chan;
 struct hello;

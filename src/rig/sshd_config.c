@@ -7,7 +7,6 @@
 #include <strings.h>
 
 #include "base/check.h"
-#include "base/err.h"
 #include "base/file.h"
 #include "base/str.h"
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/request.h"
 
-#include <string.h>
-
 #include "base/bytes.h"
 #include "base/err.h"
 #include "wire/frame.h"
