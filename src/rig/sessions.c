@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "carrier/bearer.h"
+#include "net/chan.h"
 #include "net/dial.h"
 #include "net/loop.h"
 #include "net/moment.h"

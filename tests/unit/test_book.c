@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The relay's book: fleets, devices, invites, on disk; the door; the place. */
+/* The relay's book: fleets, devices, invites, on disk. */
 #include "unit.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +16,6 @@
 #include "base/str.h"
 #include "config/settings.h"
 #include "relay/book.h"
-#include "relay/place.h"
 
 #define NOW  INT64_C(1800000000)
 #define HOUR 3600
@@ -689,85 +686,6 @@ static void a_mangled_book_is_refused_with_its_line(void **state)
 	office_close(&o);
 }
 
-/* -- the place ------------------------------------------------------------- */
-
-static bool is_public(const char *ip)
-{
-	struct sockaddr_storage ss = { 0 };
-	struct sockaddr_in *a4 = (void *)&ss;
-	struct sockaddr_in6 *a6 = (void *)&ss;
-
-	if (inet_pton(AF_INET, ip, &a4->sin_addr) == 1)
-		ss.ss_family = AF_INET;
-	else if (inet_pton(AF_INET6, ip, &a6->sin6_addr) == 1)
-		ss.ss_family = AF_INET6;
-	return place_is_public((struct sockaddr *)&ss);
-}
-
-static void private_addresses_are_known(void **state)
-{
-	static const char *const no[] = {
-		"10.0.0.1",    "127.0.0.1",  "192.168.1.1", "172.16.0.1",
-		"172.31.9.9",  "100.64.0.1", "169.254.1.1", "0.0.0.0",
-		"224.0.0.1",   "::1",	     "fe80::1",	    "fd00::1",
-		"2001:db8::1", "::",
-	};
-	static const char *const yes[] = { "8.8.8.8", "172.32.0.1",
-					   "100.128.0.1", "2a01:4f8::1" };
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(no); i++)
-		assert_false(is_public(no[i]));
-	for (size_t i = 0; i < ARRAY_LEN(yes); i++)
-		assert_true(is_public(yes[i]));
-}
-
-static void set(struct settings *s, const char *name, const char *text)
-{
-	char *err;
-
-	assert_int_equal(settings_set(s, name, text, &err), 0);
-}
-
-static void a_name_goes_before_an_address(void **state)
-{
-	struct settings s;
-	struct place p;
-	char *err;
-
-	(void)state;
-	settings_init(&s);
-	set(&s, "relay.listen", "127.0.0.1:7443");
-	assert_int_equal(place_find(&s.relay, 7443, &p, &err), 0);
-	assert_int_equal(p.count, 1);
-	assert_string_equal(p.at[0], "127.0.0.1:7443");
-	set(&s, "relay.name", "relay.example.org,other.example.org:444");
-	assert_int_equal(place_find(&s.relay, 7443, &p, &err), 0);
-	assert_int_equal(p.count, 2);
-	assert_string_equal(p.at[0], "relay.example.org:7443");
-	assert_string_equal(p.at[1], "other.example.org:444");
-	settings_done(&s);
-}
-
-static void the_place_is_kept(void **state)
-{
-	struct place p = { .at = { "a:1", "[::1]:2" }, .count = 2 }, got;
-	struct office o;
-	char *path, *err;
-
-	(void)state;
-	office_open(&o);
-	path = xasprintf("%s/place", o.dir);
-	assert_int_equal(place_load(path, &got, &err), -ENOENT);
-	assert_int_equal(place_save(&p, path), 0);
-	assert_int_equal(place_load(path, &got, &err), 0);
-	assert_int_equal(got.count, 2);
-	assert_string_equal(got.at[0], "a:1");
-	assert_string_equal(got.at[1], "[::1]:2");
-	free(path);
-	office_close(&o);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -794,9 +712,6 @@ int main(void)
 			what_may_be_late_is_said_once_and_written_later),
 		cmocka_unit_test(a_mangled_book_is_refused_with_its_line),
 		cmocka_unit_test(invites_that_are_over_have_a_limit),
-		cmocka_unit_test(private_addresses_are_known),
-		cmocka_unit_test(a_name_goes_before_an_address),
-		cmocka_unit_test(the_place_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
