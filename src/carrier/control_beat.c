@@ -16,10 +16,19 @@ static uint64_t doubt_at(const struct control *c)
 	       (c->rtt_us != 0 ? DOUBT_US + 2 * c->rtt_us : DOUBT_FIRST_US);
 }
 
+/* On the whole second before it is due, where what is looked at each second
+ * wakes the process anyway. */
+static uint64_t ping_at(const struct control *c)
+{
+	const uint64_t due = c->heard_us + RELAY_PING_MS * 1000;
+
+	return due - due % 1000000;
+}
+
 void control_beat(struct control *c)
 {
 	const uint64_t now = loop_now_us(c->loop);
-	uint64_t at = c->heard_us + RELAY_PING_MS * 1000;
+	uint64_t at = ping_at(c);
 
 	if (c->pinged_us != 0)
 		at = c->is_doubted ? c->ping_by_us
@@ -55,7 +64,7 @@ void control_on_beat(void *user)
 	if (c->pinged_us != 0 && now >= c->ping_by_us)
 		control_lose(c, RW_ERR_TIMEOUT,
 			     "the relay does not answer any more");
-	else if (c->pinged_us == 0 && now >= c->heard_us + RELAY_PING_MS * 1000)
+	else if (c->pinged_us == 0 && now >= ping_at(c))
 		control_ping(c, RELAY_PONG_MS * 1000);
 	else if (c->pinged_us != 0 && !c->is_doubted && now >= doubt_at(c))
 		control_dial_beside(c);

@@ -29,7 +29,7 @@
 #define RELAY_SECRET_LEN 32
 #define RELAY_WAITING_MS 4000  /* R_WAITING comes this often */
 #define RELAY_SILENCE_MS 9000  /* the silence that means a dead peer */
-#define RELAY_PING_MS	 5000  /* a device pings its control this often */
+#define RELAY_PING_MS	 5000  /* by then a device pings its control */
 #define RELAY_PONG_MS	 4000  /* and waits this long for the answer */
 #define RELAY_CALL_MS	 10000 /* a rendezvous number's life */
 
