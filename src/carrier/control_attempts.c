@@ -12,6 +12,7 @@
 #define ATTEMPT_MS   10000
 #define ATTEMPTS_MAX (ATTEMPT_MS / BACKOFF_EAGER_MS) /* at once */
 #define HELLO_MS     4000
+#define PATIENCE_US  2000000 /* for one that the relay has and is silent on */
 #define STALL_US     1000000 /* a hello unanswered this long is overtaken */
 
 /* One try to connect: reach is set while it dials, chan afterwards. */
@@ -21,8 +22,9 @@ struct attempt {
 	struct reach *reach;
 	struct chan *chan;
 	struct timer *timer; /* from hello to welcome */
-	uint64_t asked_us;   /* when its hello went out; 0 not yet */
-	size_t named;	     /* of control.lost, in its hello */
+	uint64_t began_us;
+	uint64_t asked_us; /* when its hello went out; 0 not yet */
+	size_t named;	   /* of control.lost, in its hello */
 };
 
 static void attempt_free(struct attempt *a)
@@ -138,6 +140,13 @@ static void attempt_say_hello(struct attempt *a)
 		chan_close(a->chan, err);
 }
 
+/* Its hello may be lost, and another one overtakes it. */
+static bool is_stalled(const struct attempt *a)
+{
+	return loop_now_us(a->control->loop) - a->asked_us >= STALL_US &&
+	       !chan_is_acked(a->chan);
+}
+
 static void on_reached(void *user, int err, const char *text, struct chan *chan,
 		       const char *relay)
 {
@@ -156,8 +165,7 @@ static void on_reached(void *user, int err, const char *text, struct chan *chan,
 	chan_set_ops(chan, &ops, a);
 	/* One hello at a time: the relay takes the newest of a key, and two of
 	 * ours would evict each other. */
-	if (c->asking != NULL &&
-	    loop_now_us(c->loop) - c->asking->asked_us < STALL_US) {
+	if (c->asking != NULL && !is_stalled(c->asking)) {
 		attempt_free(a);
 		return;
 	}
@@ -166,7 +174,24 @@ static void on_reached(void *user, int err, const char *text, struct chan *chan,
 	attempt_say_hello(a);
 }
 
-/* Starts a fresh dial, whatever became of those before. */
+/* One of them waits for a relay that is there and busy. */
+static bool control_is_heard(const struct control *c)
+{
+	const uint64_t now = loop_now_us(c->loop);
+
+	list_for_each (l, &c->attempts) {
+		const struct attempt *a = container_of(l, struct attempt, link);
+
+		if (now < a->began_us + PATIENCE_US &&
+		    (a->chan != NULL ? chan_is_acked(a->chan)
+				     : reach_is_heard(a->reach)))
+			return true;
+	}
+	return false;
+}
+
+/* Starts a fresh dial, whatever became of those before; but not while the relay
+ * has one of them before it and just does not get to it. */
 void control_on_dial(void *user)
 {
 	struct control *c = user;
@@ -183,12 +208,13 @@ void control_on_dial(void *user)
 	control_schedule(c);
 	list_for_each (l, &c->attempts)
 		count++;
-	if (count >= ATTEMPTS_MAX)
+	if (count >= ATTEMPTS_MAX || control_is_heard(c))
 		return;
 	a = calloc(1, sizeof(*a));
 	if (a == NULL)
 		return;
 	a->control = c;
+	a->began_us = loop_now_us(c->loop);
 	list_init(&a->link);
 	if (reach_start(&p, on_reached, a, &a->reach) < 0) {
 		free(a);

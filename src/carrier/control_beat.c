@@ -6,7 +6,9 @@
 
 #define KICK_US 1800000
 /* A ping unanswered for so long and two round trips, the first one for a
- * second, has a fresh connection dialled beside this one. */
+ * second, has a fresh connection dialled beside this one, unless it has reached
+ * the relay's machine: then the path is well and the relay busy, with many who
+ * came at once, say, and one more connection makes that worse. */
 #define DOUBT_US       400000
 #define DOUBT_FIRST_US 1000000
 
@@ -31,8 +33,9 @@ void control_beat(struct control *c)
 	uint64_t at = ping_at(c);
 
 	if (c->pinged_us != 0)
-		at = c->is_doubted ? c->ping_by_us
-				   : MIN(c->ping_by_us, doubt_at(c));
+		at = c->is_doubted || c->is_heard
+			     ? c->ping_by_us
+			     : MIN(c->ping_by_us, doubt_at(c));
 	timer_start(c->beat, at > now ? (at - now + 999) / 1000 : 0);
 }
 
@@ -41,6 +44,7 @@ static void control_ping(struct control *c, uint64_t within_us)
 	struct relay_msg m = { .type = R_PING };
 
 	m.number.number = ++c->ping_number;
+	c->is_heard = false;
 	c->pinged_us = loop_now_us(c->loop);
 	c->ping_by_us = c->pinged_us + within_us;
 	control_beat(c);
@@ -56,6 +60,15 @@ static void control_dial_beside(struct control *c)
 	control_beat(c);
 }
 
+static void control_doubt_ping(struct control *c)
+{
+	c->is_heard = chan_is_acked(c->chan);
+	if (c->is_heard)
+		control_beat(c); /* its deadline stands */
+	else
+		control_dial_beside(c);
+}
+
 void control_on_beat(void *user)
 {
 	struct control *c = user;
@@ -67,7 +80,7 @@ void control_on_beat(void *user)
 	else if (c->pinged_us == 0 && now >= ping_at(c))
 		control_ping(c, RELAY_PONG_MS * 1000);
 	else if (c->pinged_us != 0 && !c->is_doubted && now >= doubt_at(c))
-		control_dial_beside(c);
+		control_doubt_ping(c);
 	else
 		control_beat(c);
 }

@@ -41,6 +41,7 @@ struct control {
 	uint64_t ping_by_us; /* its deadline */
 	uint64_t ping_number;
 	uint64_t rtt_us; /* of the last answered ping; 0: none yet */
+	bool is_heard;	 /* the ping reached the relay's machine */
 	bool is_doubted; /* up, and dialling beside it */
 
 	struct list requests;

@@ -302,6 +302,14 @@ int reach_start(const struct reach_params *params, reach_on_done *on_done,
 	return 0;
 }
 
+bool reach_is_heard(const struct reach *r)
+{
+	for (size_t i = 0; i < r->started; i++)
+		if (r->tries[i].chan != NULL && chan_is_acked(r->tries[i].chan))
+			return true;
+	return false;
+}
+
 void reach_cancel(struct reach *r)
 {
 	if (r != NULL)

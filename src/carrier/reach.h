@@ -6,6 +6,7 @@
  * control.c. Loop thread only.
  */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,6 +55,10 @@ int reach_start(const struct reach_params *params, reach_on_done *on_done,
 		void *user, struct reach **ret);
 /* No callback; NULL is fine. */
 void reach_cancel(struct reach *r);
+
+/* An address of the relay has taken all that was said to it, and is silent: it
+ * is there, and busy. */
+bool reach_is_heard(const struct reach *r);
 
 /* Closes a chan whose owner has no more interest in it, without a word to
  * anybody. NULL is fine. */

@@ -24,6 +24,7 @@ static void chan_on_handle_closed(uv_handle_t *h)
 	buf_done(&c->rest);
 	buf_done(&c->out);
 	buf_done(&c->sending);
+	free(c->write);
 	free(c);
 }
 
@@ -84,8 +85,11 @@ static void chan_on_idle(struct warm *w)
 
 	buf_release(&c->rest);
 	buf_release(&c->out);
-	if (!chan_is_sending(c))
+	if (!chan_is_sending(c)) {
 		buf_release(&c->sending);
+		free(c->write);
+		c->write = NULL;
+	}
 	if (c->tls != NULL)
 		tls_release(c->tls);
 }
@@ -255,4 +259,9 @@ bool chan_is_narrow(const struct chan *c)
 uint64_t chan_rtt_us(const struct chan *c)
 {
 	return sock_rtt_us(sock_fd(&c->sock));
+}
+
+bool chan_is_acked(const struct chan *c)
+{
+	return chan_queued(c) == 0 && sock_is_acked(sock_fd(&c->sock));
 }

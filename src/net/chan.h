@@ -101,6 +101,9 @@ void *chan_user(const struct chan *c);
 /* The kernel's smoothed round trip to the other end of the socket; 0 where it
  * is not known. */
 uint64_t chan_rtt_us(const struct chan *c);
+/* All that was written has reached the other end's system: the path was there,
+ * both ways, and if no answer comes, then since nobody has read it yet. */
+bool chan_is_acked(const struct chan *c);
 /* It was dialled to send small packets, because large ones vanished
  * (docs/decisions/012). */
 bool chan_is_narrow(const struct chan *c);

@@ -31,11 +31,11 @@ struct chan {
 	enum chan_state state;
 	int err; /* for on_closed */
 	uint64_t born_us;
-	struct tls *tls;    /* NULL without TLS */
-	struct buf rest;    /* plaintext that on_data left */
-	struct buf out;	    /* to be sent; TLS writes here */
-	struct buf sending; /* with libuv, out of reach; else spare memory */
-	uv_write_t write;
+	struct tls *tls;      /* NULL without TLS */
+	struct buf rest;      /* plaintext that on_data left */
+	struct buf out;	      /* to be sent; TLS writes here */
+	struct buf sending;   /* with libuv, out of reach; else spare memory */
+	uv_write_t *write;    /* NULL unless libuv has had bytes of late */
 	struct timer *finish; /* NULL unless finishing */
 	size_t dropped;	      /* while finishing */
 	bool is_paused;

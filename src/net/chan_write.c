@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/chan_local.h"
 
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "base/err.h"
@@ -42,12 +43,18 @@ static void chan_send_rest(struct chan *c)
 	uint8_t *data;
 	int r;
 
+	if (c->write == NULL)
+		c->write = malloc(sizeof(*c->write));
+	if (c->write == NULL) {
+		chan_end(c, RW_ERR_NOMEM);
+		return;
+	}
 	c->sending = c->out;
 	c->out = spare;
 	data = buf_peek(&c->sending, &len);
 	b = uv_buf_init((char *)data, (unsigned int)len);
-	c->write.data = c;
-	r = uv_write(&c->write, &c->sock.stream, &b, 1, chan_on_write);
+	c->write->data = c;
+	r = uv_write(c->write, &c->sock.stream, &b, 1, chan_on_write);
 	if (r < 0)
 		chan_end(c, r);
 }

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* What the system has measured on a TCP socket. One file a system. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The smoothed round trip to the other end, in microseconds; 0 where it is not
  * known. */
 uint64_t sock_rtt_us(int fd);
+/* Everything that was sent has arrived at the other end's system, so the path
+ * was there both ways; whether a program has read it is another matter. False
+ * where it is not known. */
+bool sock_is_acked(int fd);
 /* What got lost on the way. */
 enum sock_loss {
 	SOCK_LOST_NONE, /* nothing, as far as is known */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What Linux has measured on a TCP socket. */
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "net/rtt.h"
@@ -14,6 +16,13 @@ uint64_t sock_rtt_us(int fd)
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
 		return 0;
 	return info.tcpi_rtt;
+}
+
+bool sock_is_acked(int fd)
+{
+	int left = -1;
+
+	return ioctl(fd, SIOCOUTQ, &left) == 0 && left == 0;
 }
 
 enum sock_loss sock_loss(int fd)

@@ -174,7 +174,7 @@ static int tls_on_verify(X509_STORE_CTX *store, void *arg)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(
 		store, SSL_get_ex_data_X509_STORE_CTX_idx());
-	struct tls *t = SSL_get_app_data(ssl);
+	struct tls *t = BIO_get_data(SSL_get_rbio(ssl));
 	X509 *cert = X509_STORE_CTX_get0_cert(store);
 
 	(void)arg;
@@ -298,8 +298,6 @@ static bool tls_attach(struct tls *t)
 	BIO_set_data(bio, t);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(t->ssl, bio, bio);
-	if (SSL_set_app_data(t->ssl, t) != 1)
-		return false;
 	if (t->ctx->side == TLS_CLIENT)
 		SSL_set_connect_state(t->ssl);
 	else

@@ -7,6 +7,7 @@
 #include "relay_world.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
 
 /* A relay with one connection at a time, by hand: TLS without I/O. */
 struct fake {
@@ -394,6 +395,16 @@ static void what_is_lost_before_the_welcome_is_named_as_well(void **state)
 	fake_rig_close(&w, &f, &rig);
 }
 
+static void goes_dark(int fd)
+{
+	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog p = { 1, &none };
+
+	/* Its system drops what comes, and acknowledges nothing. */
+	assert_int_equal(
+		setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p)), 0);
+}
+
 /* A connection that does not answer a ping is not yet given up, and another one
  * is dialled beside it: the relay takes the newer one of a key. */
 static void a_silent_connection_is_overtaken(void **state)
@@ -406,7 +417,8 @@ static void a_silent_connection_is_overtaken(void **state)
 	(void)state;
 	fake_rig_open(&w, &f, &rig);
 	dead = f.fd;
-	f.fd = -1; /* open, and nobody reads or answers */
+	goes_dark(dead);
+	f.fd = -1;
 	f.has_hello = false;
 	control_doubt(rig.control);
 	control_doubt(rig.control);
@@ -418,6 +430,39 @@ static void a_silent_connection_is_overtaken(void **state)
 	assert_int_equal(rig.downs, 0);
 	assert_true(control_is_up(rig.control));
 	close(dead);
+	fake_rig_close(&w, &f, &rig);
+}
+
+#define until_time(w, at_us)                                                   \
+	until_by(&(w)->guard, WAIT_MS, loop_now_us(&(w)->loop) >= (at_us),     \
+		 uv_run(&(w)->loop, UV_RUN_NOWAIT))
+
+/* What the relay's system has taken is waited for: the path is there, and a
+ * relay that has thousands before it is not helped by more dials. */
+static void a_busy_relay_is_waited_for(void **state)
+{
+	struct world w;
+	struct fake f;
+	struct dev rig;
+	uint64_t start;
+	int busy;
+
+	(void)state;
+	fake_rig_open(&w, &f, &rig);
+	busy = f.fd;
+	f.fd = -1; /* open, and nobody reads or answers */
+	control_doubt(rig.control);
+	start = loop_now_us(&w.loop);
+	until_time(&w, start + 1500000);
+	assert_int_equal(f.accepted, 1);
+	assert_true(control_is_up(rig.control));
+	close(busy);
+	until(&w, f.accepted == 2); /* and nobody takes its turns */
+	start = loop_now_us(&w.loop);
+	until_time(&w, start + 1200000);
+	assert_int_equal(f.accepted, 2);
+	/* It may have died meanwhile. */
+	until(&w, f.accepted == 3);
 	fake_rig_close(&w, &f, &rig);
 }
 
@@ -513,6 +558,7 @@ int main(void)
 		cmocka_unit_test(
 			what_is_lost_before_the_welcome_is_named_as_well),
 		cmocka_unit_test(a_silent_connection_is_overtaken),
+		cmocka_unit_test(a_busy_relay_is_waited_for),
 		cmocka_unit_test(an_outage_ends_within_a_second),
 		cmocka_unit_test(nonsense_from_the_relay_ends_the_connection),
 		cmocka_unit_test(a_relay_that_does_not_read_is_left),
