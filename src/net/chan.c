@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -254,6 +255,13 @@ bool chan_is_narrow(const struct chan *c)
 	return c->state != CHAN_CLOSING &&
 	       narrow_is_used(&c->ll->narrow, sock_fd(&c->sock),
 			      loop_now_us(c->ll->loop));
+}
+
+bool chan_has_unread(const struct chan *c)
+{
+	struct pollfd p = { .fd = sock_fd(&c->sock), .events = POLLIN };
+
+	return c->state != CHAN_CLOSING && poll(&p, 1, 0) > 0;
 }
 
 uint64_t chan_rtt_us(const struct chan *c)

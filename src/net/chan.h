@@ -98,6 +98,8 @@ const struct pin *chan_peer_pin(const struct chan *c);
 /* The peer's address and port; returns text. */
 char *chan_peer_addr(const struct chan *c, char text[CHAN_ADDR_CAP]);
 void *chan_user(const struct chan *c);
+/* Whether bytes of the peer wait in the socket, not read yet. */
+bool chan_has_unread(const struct chan *c);
 /* The kernel's smoothed round trip to the other end of the socket; 0 where it
  * is not known. */
 uint64_t chan_rtt_us(const struct chan *c);

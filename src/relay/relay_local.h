@@ -111,6 +111,7 @@ struct relay {
 	size_t conn_count;
 	struct list newcomers; /* conns whose handshake began of late */
 	size_t newcomer_count;
+	uint64_t sifted_us; /* when those that count were last looked at */
 	struct timer *newcomers_timer;
 	bool is_full;	       /* of them: the listeners pause */
 	struct list controls;  /* whoever was heard last is the last */

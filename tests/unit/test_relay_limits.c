@@ -330,6 +330,31 @@ static void handshakes_at_once_are_limited(void **state)
 	world_close(&w);
 }
 
+/* One after the other for a second each, they would keep the last out for
+ * longer than anybody waits for a relay. */
+static void who_says_nothing_holds_up_nobody_for_long(void **state)
+{
+	struct world w;
+	struct dev rig;
+	struct code code;
+	int fd[16];
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.max_handshakes = 1;
+	world_start_relay(&w, 0);
+	dev_open(&rig, &w);
+	relay_code_new(&w, &code);
+	assert_int_equal(dev_redeem(&rig, &code, RELAY_RIG), 0);
+	for (int i = 0; i < 16; i++)
+		fd[i] = knock(&w);
+	dev_control(&rig, RELAY_RIG, 1);
+	for (int i = 0; i < 16; i++)
+		close(fd[i]);
+	dev_close(&rig);
+	world_close(&w);
+}
+
 static void who_has_left_costs_no_handshake(void **state)
 {
 	struct world w;
@@ -665,6 +690,7 @@ int main(void)
 		cmocka_unit_test(
 			unproven_connections_of_one_address_are_limited),
 		cmocka_unit_test(handshakes_at_once_are_limited),
+		cmocka_unit_test(who_says_nothing_holds_up_nobody_for_long),
 		cmocka_unit_test(who_has_left_costs_no_handshake),
 		cmocka_unit_test(all_connections_are_limited),
 		cmocka_unit_test(pairs_are_limited_when_many_wishes_waited),
