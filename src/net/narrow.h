@@ -26,11 +26,10 @@ struct narrow {
 #define NARROW_YOUNG_US 15000000
 #define NARROW_SOON_US	30000000
 #define NARROW_APART_US 400000 /* at once is the same death */
-#define NARROW_BESIDE_US                                                       \
-	2000000 /* one may be dialled before the other ends                    \
-		 */
-#define NARROW_FOR_US  3600000000
-#define NARROW_NEWS_US 5000000
+/* One may be dialled so long before the other ends. */
+#define NARROW_BESIDE_US 2000000
+#define NARROW_FOR_US	 3600000000
+#define NARROW_NEWS_US	 5000000
 
 /* A connection is over that lived so long, some of whose packets were lost. */
 void narrow_died(struct narrow *n, uint64_t lived_us, uint64_t now_us);

@@ -13,9 +13,11 @@ uint64_t sock_rtt_us(int fd);
 bool sock_is_acked(int fd);
 /* What got lost on the way. */
 enum sock_loss {
-	SOCK_LOST_NONE, /* nothing, as far as is known */
-	SOCK_LOST_ONCE, /* something, to or from here; it may have come since */
-	SOCK_LOST_OURS, /* what was sent, again and again, is not acknowledged
-			 */
+	/* Nothing, as far as is known. */
+	SOCK_LOST_NONE,
+	/* Something, to or from here; it may have come since. */
+	SOCK_LOST_ONCE,
+	/* What was sent, again and again, is not acknowledged. */
+	SOCK_LOST_OURS,
 };
 enum sock_loss sock_loss(int fd);

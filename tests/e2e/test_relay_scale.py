@@ -2,25 +2,26 @@
 """The short form of bench/relay-scale: that it works, not how fast."""
 import json
 import os
-import subprocess
 
 import pytest
 
-from rigwaylib import home, proc
+from rigwaylib import proc
+from rigwaylib.home import ROOT, binary
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))))
-BUILD = os.path.dirname(os.path.dirname(os.path.dirname(home.binary())))
+BUILD = os.path.dirname(os.path.dirname(os.path.dirname(binary())))
 
 
 @pytest.mark.skipif(not os.path.exists(os.path.join(BUILD, "bench/crowd")),
                     reason="bench/crowd is not built")
 def test_two_hundred_rigs_come_and_come_back(tmp_path):
-    done = subprocess.run(
+    bench = proc.Proc(
         [proc.PYTHON, os.path.join(ROOT, "bench/relay-scale"), "--quick",
-         "--build", BUILD, "--results", str(tmp_path)],
-        env=proc.base_env(), text=True, capture_output=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+         "--build", BUILD, "--results", tmp_path],
+        tmp_path / "log", env=proc.base_env())
+    try:
+        assert bench.p.wait(120) == 0, bench.text()
+    finally:
+        bench.stop(30)
     with open(tmp_path / "relay-scale.json") as f:
         got = json.load(f)
     storm, = got["storms"]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A file is one noun: past 800 lines it is two things; past 500 the source says
 in its head why. A function of the program has up to 40 lines between its
-braces; beyond that the comment above it says why. A call takes up to five things; beyond that a
-struct names them. What a format asks for does not count."""
+braces; beyond that the comment above it says why. A call takes up to five
+things; beyond that a struct names them. What a format asks for does not
+count."""
 import re
 
 import tree

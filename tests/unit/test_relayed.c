@@ -466,7 +466,7 @@ static void a_busy_relay_is_waited_for(void **state)
 	fake_rig_close(&w, &f, &rig);
 }
 
-/* While nobody listens, a dial starts every half second: it is back at once. */
+/* While nobody listens, a dial starts every 0.4 s: it is back at once. */
 static void an_outage_ends_within_a_second(void **state)
 {
 	struct world w;
