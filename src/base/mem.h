@@ -13,7 +13,8 @@ void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *old, size_t size);
 /* Gives memory that was freed back to the system, where the allocator would
  * keep it. For moments in which nothing happens, and seldom while something
- * does: it takes up to milliseconds, mostly less than a tenth of one. */
+ * does: mostly it takes less than a tenth of a millisecond, but tens of them in
+ * a heap of hundreds of MiB. */
 void mem_trim(void);
 /* s must not be NULL. */
 char *xstrdup(const char *s);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/mem.h"
@@ -378,17 +379,35 @@ static void loop_sweep_watched(struct loop_local *ll)
 	}
 }
 
+/* Milliseconds of processor time that this thread has used. */
+static uint64_t cpu_ms(void)
+{
+	struct timespec t = { 0 };
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 /* What a burst left behind goes back when all connections rest, and now and
- * then while some flow on, which may be for hours. */
+ * then while some flow on, which may be for hours. In a large heap that takes
+ * tens of milliseconds, for which everybody waits: then less often, so that it
+ * is no more than a thousandth of the time. */
 static void loop_sweep_memory(struct loop_local *ll)
 {
-	bool rest = list_is_empty(&ll->warm);
+	const bool rest = list_is_empty(&ll->warm);
+	uint64_t began;
 
+	if (ll->trim_pause > 0) {
+		ll->trim_pause--;
+		return;
+	}
 	if (!ll->is_used || (!rest && ++ll->busy_sweeps < TRIM_SWEEPS))
 		return;
 	ll->is_used = !rest;
 	ll->busy_sweeps = 0;
+	began = cpu_ms();
 	mem_trim();
+	ll->trim_pause = cpu_ms() - began;
 }
 
 static void loop_on_sweep(void *user)
@@ -399,7 +418,7 @@ static void loop_on_sweep(void *user)
 	loop_sweep_memory(ll);
 	if (ll->sweeps++ % 5 == 0)
 		loop_sweep_watched(ll);
-	if (!list_is_empty(&ll->warm) || !list_is_empty(&ll->watched))
+	if (ll->is_used || !list_is_empty(&ll->watched))
 		timer_start_second(ll->sweep);
 }
 

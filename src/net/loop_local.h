@@ -57,14 +57,16 @@ struct loop_local {
 	struct list resolving, known; /* net/resolve.c */
 	size_t known_count;
 	struct flusher *turn; /* runs the deferred calls */
-	struct timer *sweep;  /* runs while warm or watched has any */
+	struct timer *sweep;  /* runs while is_used, or watched has any */
 	uint64_t sweeps;
 	/* Since memory was given back: whether any was warm, and how many
 	 * sweeps found one that stayed so. */
 	bool is_used;
 	unsigned busy_sweeps;
-	uint8_t *read_mem;  /* LOOP_READ_LEN: ciphertext of one read */
-	uint8_t *plain_mem; /* LOOP_PLAIN_LEN: its plaintext */
+	uint64_t trim_pause; /* sweeps that give none back, as the last took
+				so many milliseconds */
+	uint8_t *read_mem;   /* LOOP_READ_LEN: ciphertext of one read */
+	uint8_t *plain_mem;  /* LOOP_PLAIN_LEN: its plaintext */
 	bool is_closing;
 	struct narrow narrow;
 	/* loop_on_shortage(); NULL, 0 before the first. */
