@@ -58,14 +58,19 @@ static void note_end(struct bearer *b, int err, const char *text)
 	str_copy(b->text, sizeof(b->text), text != NULL ? text : err_text(err));
 }
 
-static void bearer_fail(struct bearer *b, int err, const char *text)
+static void bearer_let_go(struct bearer *b)
 {
 	struct carrier *c = b->c;
 
-	note_end(b, err, text);
 	b->c = NULL;
 	if (c != NULL)
 		carrier_close(c, loop_now_us(b->d->loop));
+}
+
+static void bearer_fail(struct bearer *b, int err, const char *text)
+{
+	note_end(b, err, text);
+	bearer_let_go(b);
 	chan_close(b->chan, err);
 }
 
@@ -86,6 +91,11 @@ static bool bearer_pull(struct bearer *b, uint64_t now_us)
 			break;
 		int err = chan_write(b->chan, data, n);
 
+		/* It has ended in this turn, and on_closed() says why. */
+		if (err == RW_ERR_CLOSING) {
+			bearer_let_go(b);
+			return false;
+		}
 		if (err < 0) {
 			bearer_fail(b, err, NULL);
 			return false;
@@ -126,11 +136,8 @@ static void on_room(struct chan *chan)
 static void on_closed(struct chan *chan, int err)
 {
 	struct bearer *b = chan_user(chan);
-	struct carrier *c = b->c;
 
-	b->c = NULL;
-	if (c != NULL)
-		carrier_close(c, loop_now_us(b->d->loop));
+	bearer_let_go(b);
 	note_end(b, err != 0 ? err : RW_ERR_GONE,
 		 err == 0 ? "the other side closed the connection" : NULL);
 	if (b->ops != NULL && b->ops->on_end != NULL)
@@ -199,16 +206,10 @@ int bearer_accept(const struct bearer_params *p, const struct hello *h,
 
 void bearer_close(struct bearer *b, int err, const char *text)
 {
-	struct carrier *c = b->c;
-
 	note_end(b, err, text);
-	if (c != NULL) {
+	if (b->c != NULL)
 		bearer_pull(b, loop_now_us(b->d->loop)); /* a last word */
-		c = b->c;
-	}
-	b->c = NULL;
-	if (c != NULL)
-		carrier_close(c, loop_now_us(b->d->loop));
+	bearer_let_go(b);
 	chan_finish(b->chan, err);
 }
 

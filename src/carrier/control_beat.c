@@ -137,7 +137,7 @@ void control_report(const struct control *c, struct control_report *ret)
 			 silent <= (RELAY_PING_MS + RELAY_PONG_MS + 1000) *
 					   (uint64_t)1000,
 		.heard_ms = c->heard_us != 0 ? silent / 1000 : UINT64_MAX,
-		.rtt_us = c->rtt_us,
+		.rtt_us = c->chan != NULL ? c->rtt_us : 0,
 		.next_ms = UINT64_MAX,
 	};
 	if (c->chan == NULL && !c->is_final && c->next_us > now)

@@ -23,6 +23,7 @@ try {
 	struct chan *chan;
 	int err;
 	bool is_unnamed; /* the name servers were of no help */
+	bool is_mute;	 /* it takes connections, and no more */
 };
 
 struct reach {
@@ -139,12 +140,19 @@ static void explain_try(const struct reach *r, const struct try *t, char *out,
 			size_t cap)
 {
 	const struct hostport *at = &r->relays.at[t - r->tries];
+	char where[HOSTPORT_CAP];
 
+	format_hostport(at->host, at->port, where);
 	if (t->is_unnamed)
 		snprintf(out, cap,
 			 "the name: the name servers cannot tell now where "
 			 "'%s' is (is this machine online?)",
 			 at->host);
+	else if (t->is_mute)
+		snprintf(out, cap,
+			 "%s takes connections and says nothing (does the "
+			 "relay hang, or is something else at that port?)",
+			 where);
 	else
 		explain(at, t->err, out, cap);
 }
@@ -270,6 +278,7 @@ static void try_is_late(struct try *t)
 	t->err = RW_ERR_TIMEOUT;
 	t->is_unnamed =
 		t->dial != NULL && dial_stage(t->dial) == DIAL_RESOLVING;
+	t->is_mute = t->chan != NULL;
 }
 
 static void on_deadline(void *user)

@@ -244,6 +244,28 @@ def test_while_the_relay_is_dead_and_when_it_is_back(world):
     has(r"^    resumed      1 time, and nothing was lost", text)
 
 
+def test_what_takes_the_relays_connections_and_says_nothing(world):
+    """A relay that hangs, or another program that got its port: that is no
+    firewall, and no machine that is off."""
+    w = world.up()
+    w.forward(w.rig.service("echo").port)
+    wait_state(w, "connected")
+    w.relay_proc.kill()
+    mute = w.relay.service("hold", w.relay_port)
+    r = wait_for(lambda: (lambda r: r if "says nothing" in (r["text"] or "")
+                          else None)(rig_of(w)), 60)
+    assert r["state"] == "connecting" and "firewall" not in r["text"], r
+    relay, = wait_for(lambda: (lambda s: s if "says nothing" in s[0]["text"]
+                               else None)(
+        w.rig.json("rig", "status")["relays"]), 60)
+    # The round trip of a relay that is away is none.
+    assert not relay["up"] and relay["rtt_us"] == 0, relay
+    assert "round trip" not in w.rig.rigway("rig", "status").out.split("\n")[0]
+    mute.kill()
+    w.start_relay()
+    wait_state(w, "connected", timeout=60)
+
+
 def test_what_was_given_up_and_which_setting_said_so(world):
     w = world.machines()
     w.laptop.settings("client:\n  keep_absent: 2s\n")

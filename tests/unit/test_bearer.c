@@ -2,6 +2,7 @@
 /* A session's carrier over a real socket: the other end is the test. */
 #include "until.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -23,8 +24,10 @@ struct world {
 	struct budget budget;
 	struct session *session;
 	struct bearer *bearer;
+	struct chan *chan; /* the bearer's */
 	struct stream *st;
-	int fd; /* the rig's end */
+	int fd;	 /* the rig's end */
+	int err; /* why the bearer ended */
 	bool is_live, is_over;
 	uint8_t got[4096]; /* the last bytes that came there */
 	size_t all;	   /* how many did */
@@ -57,8 +60,11 @@ static void on_ended(struct session *s, int err, const char *text)
 
 static void on_end(void *user, int err, const char *text)
 {
-	(void)err, (void)text;
-	((struct world *)user)->is_over = true;
+	struct world *w = user;
+
+	(void)text;
+	w->err = err;
+	w->is_over = true;
 }
 
 /* One turn of the loop, and all that came at the other end meanwhile. */
@@ -135,6 +141,7 @@ static void world_open(struct world *w)
 	bp.session = w->session;
 	assert_int_equal(chan_open_fd(&w->loop, fd[0], &no_ops, NULL, &bp.chan),
 			 0);
+	w->chan = bp.chan;
 	assert_int_equal(bearer_dial(&bp, NULL, &w->bearer), 0);
 }
 
@@ -194,10 +201,33 @@ static void only_what_may_go_now_is_encrypted(void **state)
 	world_close(&w);
 }
 
+/* Who still writes to a connection that was cut in the same turn does not say
+ * in its place why it ended. */
+static void a_cut_is_told_as_what_it_was(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	until(&w, w.all > 0);
+	answer(&w, (uint32_t)(8 * MIB));
+	until(&w, w.is_live);
+	linger(&w, 50);
+	assert_int_equal(stream_open(w.session,
+				     &(struct stream_to){ STREAM_TCP, "a:1" },
+				     &stream_ops, &w, &w.st),
+			 0);
+	chan_close(w.chan, -ECONNRESET);
+	until(&w, w.is_over);
+	assert_int_equal(w.err, -ECONNRESET);
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_what_may_go_now_is_encrypted),
+		cmocka_unit_test(a_cut_is_told_as_what_it_was),
 	};
 
 	return cmocka_run_group_tests_name("bearer", tests, NULL, NULL);
