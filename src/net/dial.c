@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/parse.h"
 #include "base/str.h"
 #include "net/loop.h"
 #include "net/loop_local.h"
@@ -29,9 +30,9 @@
 /* One address that is being connected to. */
 struct attempt {
 	uv_poll_t poll;
+	struct list link; /* dial.pending */
 	struct dial *d;
-	int fd; /* -1: over, or its socket was the one */
-	bool has_handle;
+	int fd;
 };
 
 union addr {
@@ -45,17 +46,15 @@ struct dial {
 	struct loop_item item;
 	struct deferred begin;
 	struct dial_params p;
-	char host[HOST_MAX + 1];
 	struct resolve resolve;
-	bool is_over; /* on_done ran or never will */
-	struct timer *stagger, *limit;
+	struct timer *stagger; /* NULL until there is something to try next */
+	struct timer *limit;
 	enum dial_stage stage;
-	union addr addrs[DIAL_ADDRS_MAX];
-	size_t addr_count, next;
-	struct attempt attempts[DIAL_ADDRS_MAX];
-	size_t pending; /* attempts without an answer */
-	size_t handles; /* not closed yet */
-	int err;	/* the most telling failure so far */
+	union addr *addrs; /* addr_cap; NULL while resolving */
+	size_t addr_cap, addr_count, next;
+	struct list pending; /* attempts without an answer */
+	int err;	     /* the most telling failure so far */
+	char host[];	     /* "": too long to be a name */
 };
 
 /* -- what says most, when several addresses failed in different ways */
@@ -99,19 +98,9 @@ static int dial_error(int sys)
 
 /* -- the end */
 
-static void dial_maybe_free(struct dial *d)
-{
-	if (d->is_over && d->handles == 0)
-		free(d);
-}
-
 static void attempt_on_closed(uv_handle_t *h)
 {
-	struct attempt *a = h->data;
-	struct dial *d = a->d;
-
-	d->handles--;
-	dial_maybe_free(d);
+	free(h->data);
 }
 
 /* Lets go of the socket, which stays open if it is the chosen one. What the
@@ -119,29 +108,26 @@ static void attempt_on_closed(uv_handle_t *h)
  * handle is off the loop's epoll set when uv_close() returns. */
 static void attempt_end(struct attempt *a, bool keep)
 {
-	if (a->has_handle) {
-		a->has_handle = false;
-		uv_close((uv_handle_t *)&a->poll, attempt_on_closed);
-	}
-	if (a->fd >= 0 && !keep)
+	list_del(&a->link);
+	uv_close((uv_handle_t *)&a->poll, attempt_on_closed);
+	if (!keep)
 		reset_close(a->fd);
-	if (a->fd >= 0)
-		a->d->pending--;
-	a->fd = -1;
 }
 
-/* Stops everything; the memory follows when libuv lets go of it. */
+/* Stops everything and frees d. */
 static void dial_stop(struct dial *d)
 {
-	d->is_over = true;
-	for (size_t i = 0; i < d->next; i++)
-		attempt_end(&d->attempts[i], false);
+	struct list *it;
+
+	while ((it = list_first(&d->pending)) != NULL)
+		attempt_end(container_of(it, struct attempt, link), false);
 	timer_free(d->stagger);
 	timer_free(d->limit);
-	d->stagger = d->limit = NULL;
 	list_del(&d->item.link);
 	list_del(&d->begin.link);
 	resolve_stop(&d->resolve);
+	free(d->addrs);
+	free(d);
 }
 
 static void dial_finish(struct dial *d, int err, int fd)
@@ -151,7 +137,6 @@ static void dial_finish(struct dial *d, int err, int fd)
 
 	dial_stop(d);
 	p.on_done(p.user, err, fd, stage);
-	dial_maybe_free(d);
 }
 
 const char *dial_narrow_text(uv_loop_t *loop, bool *ret_is_news)
@@ -167,19 +152,13 @@ enum dial_stage dial_stage(const struct dial *d)
 
 void dial_cancel(struct dial *d)
 {
-	if (d == NULL)
-		return;
-	CHECK(!d->is_over);
-	dial_stop(d);
-	dial_maybe_free(d);
+	if (d != NULL)
+		dial_stop(d);
 }
 
 static void dial_shut(struct loop_item *item)
 {
-	struct dial *d = container_of(item, struct dial, item);
-
-	dial_stop(d);
-	dial_maybe_free(d);
+	dial_stop(container_of(item, struct dial, item));
 }
 
 /* -- connecting */
@@ -214,34 +193,69 @@ static socklen_t addr_len(const union addr *a)
 	return a->any.sa_family == AF_INET6 ? sizeof(a->v6) : sizeof(a->v4);
 }
 
-/* Begins to connect. 0, or the error that ended the attempt at once. */
-static int attempt_begin(struct attempt *a, const union addr *addr)
+static int attempt_watch(struct dial *d, int fd)
 {
+	struct attempt *a = calloc(1, sizeof(*a));
 	int r;
 
-	a->fd = socket(addr->any.sa_family,
-		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (a->fd < 0) {
+	if (a == NULL)
+		return RW_ERR_NOMEM;
+	a->d = d;
+	a->fd = fd;
+	list_init(&a->link);
+	r = uv_poll_init(d->ll->loop, &a->poll, fd);
+	if (r < 0) {
+		free(a);
+		return r;
+	}
+	a->poll.data = a;
+	list_push(&d->pending, &a->link);
+	/* It fails only where another handle has the same fd: none does. */
+	CHECK(uv_poll_start(&a->poll, UV_WRITABLE, attempt_on_writable) == 0);
+	return 0;
+}
+
+/* Begins to connect. 0, or the error that ended the attempt at once. */
+static int attempt_begin(struct dial *d, const union addr *addr)
+{
+	int fd = socket(addr->any.sa_family,
+			SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int r;
+
+	if (fd < 0) {
 		r = errno;
-		loop_shortage(a->d->ll, -r);
+		loop_shortage(d->ll, -r);
 		return dial_error(r);
 	}
 	/* Only where the other end is one of us: see net/narrow.h. */
-	if (a->d->p.peer_is_proven)
-		narrow_apply(&a->d->ll->narrow, a->fd, &addr->any,
-			     loop_now_us(a->d->ll->loop));
-	a->d->pending++;
-	r = connect(a->fd, &addr->any, addr_len(addr));
+	if (d->p.peer_is_proven)
+		narrow_apply(&d->ll->narrow, fd, &addr->any,
+			     loop_now_us(d->ll->loop));
+	r = connect(fd, &addr->any, addr_len(addr));
 	/* Also a connection made at once is reported by the poll. */
 	if (r < 0 && errno != EINPROGRESS)
-		return dial_error(errno);
-	r = uv_poll_init(a->d->ll->loop, &a->poll, a->fd);
+		r = dial_error(errno);
+	else
+		r = attempt_watch(d, fd);
 	if (r < 0)
-		return r;
-	a->has_handle = true;
-	a->poll.data = a;
-	a->d->handles++;
-	return uv_poll_start(&a->poll, UV_WRITABLE, attempt_on_writable);
+		reset_close(fd);
+	return r;
+}
+
+static void dial_on_stagger(void *user);
+
+/* What comes next is tried in so many ms, whatever becomes of the present. */
+static void dial_stagger(struct dial *d, uint64_t ms)
+{
+	if (d->stagger == NULL)
+		d->stagger = timer_new(d->ll->loop, dial_on_stagger, d);
+	timer_start(d->stagger, ms);
+}
+
+static void dial_stagger_stop(struct dial *d)
+{
+	if (d->stagger != NULL)
+		timer_stop(d->stagger);
 }
 
 static bool dial_is_allowed(struct dial *d, const union addr *addr)
@@ -254,26 +268,23 @@ static bool dial_is_allowed(struct dial *d, const union addr *addr)
 static void dial_next(struct dial *d)
 {
 	while (d->next < d->addr_count) {
-		size_t i = d->next++;
-		struct attempt *a = &d->attempts[i];
+		const union addr *addr = &d->addrs[d->next++];
 		int r;
 
-		a->d = d;
-		a->fd = -1;
-		if (!dial_is_allowed(d, &d->addrs[i])) {
+		if (!dial_is_allowed(d, addr)) {
 			dial_note(d, RW_ERR_NOT_ALLOWED);
 			continue;
 		}
-		r = attempt_begin(a, &d->addrs[i]);
+		r = attempt_begin(d, addr);
 		if (r == 0) {
-			timer_start(d->stagger, DIAL_STAGGER_MS);
+			if (d->next < d->addr_count)
+				dial_stagger(d, DIAL_STAGGER_MS);
 			return;
 		}
 		dial_note(d, r);
-		attempt_end(a, false);
 	}
-	timer_stop(d->stagger);
-	if (d->pending == 0)
+	dial_stagger_stop(d);
+	if (list_is_empty(&d->pending))
 		dial_finish(d, d->err != 0 ? d->err : RW_ERR_NO_HOST, -1);
 }
 
@@ -337,7 +348,7 @@ static void dial_add(struct dial *d, const struct addrinfo *ai)
 	union addr a;
 
 	memset(&a, 0, sizeof(a));
-	if (ai->ai_addrlen > sizeof(a) || d->addr_count == DIAL_ADDRS_MAX)
+	if (ai->ai_addrlen > sizeof(a) || d->addr_count == d->addr_cap)
 		return;
 	memcpy(&a, ai->ai_addr, ai->ai_addrlen);
 	if (a.any.sa_family == AF_INET)
@@ -375,11 +386,27 @@ static void dial_order(struct dial *d, const struct addrinfo *list)
 	}
 }
 
+static int dial_make_room(struct dial *d, const struct addrinfo *list)
+{
+	size_t n = 0;
+
+	for (; list != NULL && n < DIAL_ADDRS_MAX; list = list->ai_next)
+		n++;
+	d->addrs = calloc(n + 1, sizeof(*d->addrs));
+	d->addr_cap = n;
+	return d->addrs != NULL ? 0 : RW_ERR_NOMEM;
+}
+
 static void dial_connect(struct dial *d, const struct addrinfo *list)
 {
-	dial_order(d, list);
-	if (d->addr_count == 0) {
-		dial_finish(d, RW_ERR_NO_HOST, -1);
+	int err = dial_make_room(d, list);
+
+	if (err == 0)
+		dial_order(d, list);
+	if (err == 0 && d->addr_count == 0)
+		err = RW_ERR_NO_HOST;
+	if (err < 0) {
+		dial_finish(d, err, -1);
 		return;
 	}
 	d->stage = DIAL_CONNECTING;
@@ -404,7 +431,7 @@ static void dial_on_resolved(struct resolve *r, int err,
 {
 	struct dial *d = container_of(r, struct dial, resolve);
 
-	timer_stop(d->stagger);
+	dial_stagger_stop(d);
 	if (err == 0)
 		dial_connect(d, list);
 	else if (err == RW_ERR_NO_HOST || !dial_known(d))
@@ -442,27 +469,31 @@ static void dial_on_begin(struct deferred *b)
 	if (r < 0)
 		dial_finish(d, r, -1);
 	else if (d->p.peer_is_proven)
-		timer_start(d->stagger, DIAL_STALE_MS);
+		dial_stagger(d, DIAL_STALE_MS);
 }
 
 int dial_start(uv_loop_t *loop, const struct dial_params *p, struct dial **ret)
 {
-	struct dial *d = calloc(1, sizeof(*d));
+	size_t len = strlen(p->host);
+
+	if (len > HOST_MAX)
+		len = 0;
+
+	struct dial *d = calloc(1, sizeof(*d) + len + 1);
 
 	if (d == NULL)
 		return RW_ERR_NOMEM;
 	d->ll = loop_local(loop);
 	d->p = *p;
 	d->p.host = NULL;
-	if (!str_copy(d->host, sizeof(d->host), p->host))
-		d->host[0] = '\0'; /* too long to be a name */
+	memcpy(d->host, p->host, len);
 	d->stage = DIAL_RESOLVING;
-	d->stagger = timer_new(loop, dial_on_stagger, d);
 	d->limit = timer_new(loop, dial_on_limit, d);
 	timer_start(d->limit,
 		    p->timeout_ms > 0 ? p->timeout_ms : DIAL_TIMEOUT_MS);
 	d->begin.on_turn = dial_on_begin;
 	list_init(&d->begin.link);
+	list_init(&d->pending);
 	list_init(&d->resolve.link);
 	loop_item_add(d->ll, &d->item, dial_shut);
 	loop_defer(d->ll, &d->begin);
