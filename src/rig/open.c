@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "rig/open.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,30 +23,46 @@
 /* A unix socket with a full backlog is tried again this often. */
 #define RETRY_MS 50
 
-/* A stream from its OPEN to its end. One of dial, retry and pump at a time. */
-struct opening {
-	struct list link; /* in peer->openings */
-	struct rig *rig;
-	struct peer *peer; /* NULL once the session is gone */
-	struct stream *st; /* NULL once the pump has it */
+/* What it takes to connect a stream to its target: one of dial and retry at a
+ * time. */
+struct approach {
+	struct stream *st;
 	struct target target;
-	struct hostport tries[SSHD_LISTEN_MAX]; /* of service ssh */
+	struct hostport *tries; /* of service ssh; else NULL */
 	size_t try_count, try_at;
 	struct dial *dial;
 	struct timer *retry;
 	uint64_t deadline_us;
-	struct pump *pump;
 	bool is_over; /* reset, or being freed */
+};
+
+/* A stream from its OPEN to its end. It may be open for days: once it is
+ * connected, it holds no more than this. */
+struct opening {
+	struct list link; /* in peer->openings */
+	struct rig *rig;
+	struct peer *peer;   /* NULL once the session is gone */
+	struct approach *to; /* NULL once the pump has the stream */
+	struct pump *pump;
+	uint32_t id; /* of the stream, for the log */
 };
 
 static void opening_dial(struct opening *o);
 
+static void approach_free(struct approach *to)
+{
+	if (to == NULL)
+		return;
+	if (to->dial != NULL)
+		dial_cancel(to->dial);
+	timer_free(to->retry);
+	free(to->tries);
+	free(to);
+}
+
 static void opening_free(struct opening *o)
 {
-	o->is_over = true;
-	if (o->dial != NULL)
-		dial_cancel(o->dial);
-	timer_free(o->retry);
+	approach_free(o->to);
 	list_del(&o->link);
 	o->rig->opening_count--;
 	free(o);
@@ -76,25 +93,28 @@ static const struct stream_ops stream_ops = {
 /* on_closed follows, which frees o. */
 static void opening_refuse(struct opening *o, int err, const char *text)
 {
-	if (o->is_over)
+	struct approach *to = o->to;
+
+	if (to->is_over)
 		return;
-	o->is_over = true;
-	log_debug("%s: %s: %s", o->peer->label, o->target.text, text);
-	stream_reset(o->st, err, text);
+	to->is_over = true;
+	log_debug("%s: %s: %s", o->peer->label, stream_target(to->st), text);
+	stream_reset(to->st, err, text);
 }
 
-static const char *opening_where(const struct opening *o, char *out, size_t cap)
+static const char *approach_where(const struct approach *to, char *out,
+				  size_t cap)
 {
 	char hp[HOSTPORT_CAP];
 
-	if (o->try_count > 0) {
+	if (to->try_count > 0) {
 		const struct hostport *t =
-			&o->tries[o->try_at < o->try_count ? o->try_at : 0];
+			&to->tries[to->try_at < to->try_count ? to->try_at : 0];
 
 		snprintf(out, cap, "sshd at %s",
 			 format_hostport(t->host, t->port, hp));
 	} else {
-		str_copy(out, cap, o->target.text);
+		str_copy(out, cap, to->target.text);
 	}
 	return out;
 }
@@ -106,7 +126,7 @@ static void opening_failed(struct opening *o, int err)
 	char *const out = text;
 	const size_t cap = sizeof(text);
 
-	opening_where(o, where, sizeof(where));
+	approach_where(o->to, where, sizeof(where));
 	switch (err) {
 	case RW_ERR_REFUSED:
 		snprintf(out, cap, "connection refused by %.120s", where);
@@ -137,8 +157,9 @@ static void pump_on_done(void *user, int err, const char *text)
 {
 	struct opening *o = user;
 
-	log_debug("%s: %s: %s", o->peer != NULL ? o->peer->label : "gone",
-		  o->target.text, err != 0 ? text : "ended");
+	log_debug("%s: stream %" PRIu32 ": %s",
+		  o->peer != NULL ? o->peer->label : "gone", o->id,
+		  err != 0 ? text : "ended");
 	o->pump = NULL;
 	opening_free(o);
 }
@@ -150,23 +171,26 @@ static void opening_connected(struct opening *o, int fd)
 	const struct pump_params p = {
 		.loop = o->rig->loop,
 		.fd = fd,
-		.st = o->st,
+		.st = o->to->st,
 		.ops = &pump_ops,
 		.user = o,
 	};
+	int err;
 
-	if (o->is_over) {
+	if (o->to->is_over) {
 		close(fd);
 		return;
 	}
-	stream_connected(o->st);
-	o->st = NULL;
-
-	int err = pump_new(&p, &o->pump);
-
+	log_debug("%s: stream %" PRIu32 ": %s: connected", o->peer->label,
+		  o->id, o->to->target.text);
+	approach_free(o->to);
+	o->to = NULL;
+	stream_connected(p.st);
+	err = pump_new(&p, &o->pump);
 	if (err == 0)
 		return;
-	log_warn("%s: %s: %s", o->peer->label, o->target.text, err_text(err));
+	log_warn("%s: stream %" PRIu32 ": %s", o->peer->label, o->id,
+		 err_text(err));
 	o->pump = NULL;
 	opening_free(o);
 }
@@ -181,33 +205,36 @@ static bool dial_allow(const struct sockaddr *addr, void *user)
 	if (dev == NULL)
 		return false;
 	/* Where sshd listens was not the laptop's choice. */
-	return o->target.kind == STREAM_SERVICE ||
-	       policy_allows_addr(dev, &o->target, addr, sshd_port(rig->sshd));
+	return o->to->target.kind == STREAM_SERVICE ||
+	       policy_allows_addr(dev, &o->to->target, addr,
+				  sshd_port(rig->sshd));
 }
 
 static void dial_on_done(void *user, int err, int fd, enum dial_stage stage)
 {
 	struct opening *o = user;
+	struct approach *to = o->to;
 
 	(void)stage;
-	o->dial = NULL;
+	to->dial = NULL;
 	if (err == 0) {
 		opening_connected(o, fd);
 		return;
 	}
-	if (o->try_at + 1 < o->try_count) {
-		o->try_at++;
+	if (to->try_at + 1 < to->try_count) {
+		to->try_at++;
 		opening_dial(o);
 		return;
 	}
-	o->try_at = 0;
+	to->try_at = 0;
 	opening_failed(o, err);
 }
 
 static void opening_dial(struct opening *o)
 {
+	struct approach *to = o->to;
 	const struct hostport *hp =
-		o->try_count > 0 ? &o->tries[o->try_at] : &o->target.hp;
+		to->try_count > 0 ? &to->tries[to->try_at] : &to->target.hp;
 	const struct dial_params p = {
 		.host = hp->host,
 		.port = hp->port,
@@ -217,10 +244,10 @@ static void opening_dial(struct opening *o)
 		.user = o,
 	};
 
-	if (o->is_over)
+	if (to->is_over)
 		return;
-	if (dial_start(o->rig->loop, &p, &o->dial) != 0) {
-		o->dial = NULL;
+	if (dial_start(o->rig->loop, &p, &to->dial) != 0) {
+		to->dial = NULL;
 		opening_failed(o, RW_ERR_NOMEM);
 	}
 }
@@ -229,11 +256,12 @@ static void opening_dial(struct opening *o)
 static void opening_dial_unix(void *user)
 {
 	struct opening *o = user;
+	struct approach *to = o->to;
 	int fd = -1, err;
 
-	if (o->is_over)
+	if (to->is_over)
 		return;
-	err = dial_unix(o->target.text, &fd);
+	err = dial_unix(to->target.text, &fd);
 	if (err == 0) {
 		opening_connected(o, fd);
 		return;
@@ -242,46 +270,54 @@ static void opening_dial_unix(void *user)
 		opening_failed(o, err);
 		return;
 	}
-	if (loop_now_us(o->rig->loop) >= o->deadline_us) {
+	if (loop_now_us(o->rig->loop) >= to->deadline_us) {
 		opening_failed(o, RW_ERR_TIMEOUT);
 		return;
 	}
-	if (o->retry == NULL)
-		o->retry = timer_new(o->rig->loop, opening_dial_unix, o);
-	timer_start(o->retry, RETRY_MS);
+	if (to->retry == NULL)
+		to->retry = timer_new(o->rig->loop, opening_dial_unix, o);
+	timer_start(to->retry, RETRY_MS);
 }
 
 static void opening_dial_service(struct opening *o)
 {
+	struct approach *to = o->to;
 	char text[STREAM_TEXT_MAX + 1];
 
-	if (strcmp(o->target.text, "ssh") != 0) {
+	if (strcmp(to->target.text, "ssh") != 0) {
 		snprintf(text, sizeof(text),
-			 "this rig has no service named %.63s", o->target.text);
+			 "this rig has no service named %.63s",
+			 to->target.text);
 		opening_refuse(o, RW_ERR_NOT_FOUND, text);
 		return;
 	}
-	o->try_count = sshd_addrs(o->rig->sshd, o->tries);
+	to->tries = calloc(SSHD_LISTEN_MAX, sizeof(*to->tries));
+	if (to->tries == NULL) {
+		opening_failed(o, RW_ERR_NOMEM);
+		return;
+	}
+	to->try_count = sshd_addrs(o->rig->sshd, to->tries);
 	opening_dial(o);
 }
 
 static void opening_go(struct opening *o)
 {
 	struct rig *rig = o->rig;
+	struct approach *to = o->to;
 	const struct device *dev = devices_find(&rig->devices, &o->peer->pin);
 
 	if (dev == NULL ||
-	    !policy_allows_target(dev, &o->target, sshd_port(rig->sshd))) {
+	    !policy_allows_target(dev, &to->target, sshd_port(rig->sshd))) {
 		log_info("%s: not allowed to reach %s", o->peer->label,
-			 o->target.text);
+			 to->target.text);
 		opening_failed(o, RW_ERR_NOT_ALLOWED);
 		return;
 	}
-	o->deadline_us = loop_now_us(rig->loop) +
-			 rig->settings->rig.connect_timeout_ms * 1000;
-	if (o->target.kind == STREAM_TCP)
+	to->deadline_us = loop_now_us(rig->loop) +
+			  rig->settings->rig.connect_timeout_ms * 1000;
+	if (to->target.kind == STREAM_TCP)
 		opening_dial(o);
-	else if (o->target.kind == STREAM_UNIX)
+	else if (to->target.kind == STREAM_UNIX)
 		opening_dial_unix(o);
 	else
 		opening_dial_service(o);
@@ -290,18 +326,24 @@ static void opening_go(struct opening *o)
 void opening_start(struct peer *p, struct stream *st)
 {
 	struct opening *o = calloc(1, sizeof(*o));
+	struct approach *to = calloc(1, sizeof(*to));
 
 	/* Not taken on, it is refused by the core. */
-	if (o == NULL)
+	if (o == NULL || to == NULL) {
+		free(o);
+		free(to);
 		return;
+	}
+	to->st = st;
+	o->to = to;
+	o->id = (uint32_t)stream_id(st);
 	o->peer = p;
 	o->rig = p->rig;
 	o->rig->opening_count++;
-	o->st = st;
 	list_init(&o->link);
 	list_push(&p->openings, &o->link);
 	stream_take(st, &stream_ops, o);
-	if (target_parse(stream_kind(st), stream_target(st), &o->target) != 0)
+	if (target_parse(stream_kind(st), stream_target(st), &to->target) != 0)
 		opening_refuse(o, RW_ERR_FORMAT,
 			       "this is not a target that the rig knows");
 	else

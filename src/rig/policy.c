@@ -186,9 +186,9 @@ static bool match_addr(const char *text, const struct service *s,
 
 int target_parse(enum stream_kind kind, const char *text, struct target *ret)
 {
-	struct target t = { .kind = kind };
+	struct target t = { .kind = kind, .text = text };
 
-	if (!str_copy(t.text, sizeof(t.text), text))
+	if (strlen(text) > STREAM_TARGET_MAX)
 		return RW_ERR_FORMAT;
 	switch (kind) {
 	case STREAM_TCP:

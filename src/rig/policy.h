@@ -18,11 +18,12 @@
 /* What an OPEN asks for. */
 struct target {
 	enum stream_kind kind;
-	struct hostport hp;		  /* STREAM_TCP */
-	char text[STREAM_TARGET_MAX + 1]; /* as it came */
+	struct hostport hp; /* STREAM_TCP */
+	const char *text;   /* as it came */
 };
 
-/* RW_ERR_FORMAT: not HOST:PORT, not an absolute path, not a name. */
+/* RW_ERR_FORMAT: not HOST:PORT, not an absolute path, not a name. text is
+ * borrowed for as long as *ret is used. */
 int target_parse(enum stream_kind kind, const char *text, struct target *ret);
 
 /* Whether it is worth resolving: false means that no address of it could be
