@@ -106,8 +106,11 @@ union sock {
 	uv_pipe_t pipe;
 };
 
-/* Takes fd (also on failure). s is initialised in either case and must be
- * closed. Sets close-on-exec, and TCP_NODELAY and keepalive on TCP. */
+/* Sets close-on-exec, and TCP_NODELAY and keepalive on TCP. A libuv code where
+ * fd is no socket. */
+int sock_prepare(int fd, bool *ret_is_tcp);
+/* Prepares fd and takes it (also on failure). s is initialised in either case
+ * and must be closed. */
 int sock_open(uv_loop_t *loop, union sock *s, int fd);
 /* Keepalive of TCP: first probe after idle_s; harmless elsewhere. */
 void sock_keepalive(int fd, unsigned idle_s);

@@ -4,9 +4,9 @@
  * at the other end. What comes from the socket is read into the loop's large
  * buffer and copied to the stream; what comes from the stream is kept by the
  * core, a keystroke apart, and written once a turn of the loop, straight from
- * there. While the socket is full, libuv holds a small copy of the next piece,
- * only to learn when there is room again: the core's memory may go to another
- * stream when this one is reset, and libuv must not write that.
+ * there. libuv only says when the socket is ready: what it would hold to write
+ * later, the core holds already, and thousands of pumps that have nothing to do
+ * are as small as they can be.
  */
 #include "net/pump.h"
 
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -25,8 +26,6 @@
 #include "net/loop.h"
 #include "net/loop_local.h"
 
-/* The piece that waits for room in the socket. */
-#define PUMP_PIECE 4096
 /* Runs of the core's memory in one write. */
 #define PUMP_SPANS 16
 /* Arrived bytes up to this many are written at once. */
@@ -38,38 +37,47 @@
 #define PUMP_UNSENT (256 * 1024)
 
 struct pump {
-	union sock sock;
+	uv_poll_t poll;
 	struct loop_item item;
-	struct loop_local *ll;
 	struct deferred push; /* writes what the core kept */
 	struct watched watch; /* while half closed by the socket's side */
 	struct stream *st;    /* NULL once it has closed */
 	const struct pump_ops *ops;
 	void *user;
-	uv_write_t write;
-	uint8_t *piece;	     /* PUMP_PIECE; NULL while never full */
-	size_t writing;	     /* bytes of it that libuv holds */
 	uint64_t half_at_us; /* when the program closed its side */
-	bool is_read_full;   /* the last read filled the buffer */
+	char *text;	     /* for on_done; NULL: what err says */
+	int err;	     /* likewise */
+	int fd;
+	int polled; /* what libuv waits for: UV_READABLE, UV_WRITABLE */
+	bool is_tcp;
+	bool is_full; /* the socket took not all of what the core kept */
 	bool is_reading;
 	bool is_read_done;  /* EOF came: stream_finish() was called */
 	bool is_write_done; /* the stream's end was passed on */
-	bool is_closing;    /* the socket's handle closes or has closed */
+	bool is_closing;    /* the socket is closed, the handle closes */
 	bool is_closed;	    /* it has */
-	bool is_quiet;	    /* no on_done */
-	int err;	    /* for on_done */
-	char text[STREAM_TEXT_MAX + 1];
 };
 
+static struct loop_local *pump_loop(const struct pump *p)
+{
+	return loop_local(p->poll.loop);
+}
+
 /* -- the end: both the stream and the socket have to be gone */
+
+static const char *pump_text(const struct pump *p)
+{
+	if (p->text != NULL)
+		return p->text;
+	return p->err != 0 ? err_text(p->err) : "";
+}
 
 static void pump_maybe_done(struct pump *p)
 {
 	if (p->st != NULL || !p->is_closed)
 		return;
-	if (!p->is_quiet)
-		p->ops->on_done(p->user, p->err, p->text);
-	free(p->piece);
+	p->ops->on_done(p->user, p->err, pump_text(p));
+	free(p->text);
 	free(p);
 }
 
@@ -87,8 +95,8 @@ static void pump_set_reset(struct pump *p, bool reset)
 {
 	struct linger now = { .l_onoff = reset, .l_linger = 0 };
 
-	if (sock_is_tcp(&p->sock))
-		(void)setsockopt(sock_fd(&p->sock), SOL_SOCKET, SO_LINGER, &now,
+	if (p->is_tcp)
+		(void)setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &now,
 				 sizeof(now));
 }
 
@@ -105,7 +113,9 @@ static void pump_close_sock(struct pump *p, bool reset)
 	list_del(&p->watch.link);
 	if (!reset)
 		pump_set_reset(p, false);
-	uv_close(&p->sock.handle, pump_on_handle_closed);
+	/* It is off the loop's epoll set when uv_close() returns. */
+	uv_close((uv_handle_t *)&p->poll, pump_on_handle_closed);
+	close(p->fd);
 }
 
 static void pump_note(struct pump *p, int err, const char *text)
@@ -113,8 +123,8 @@ static void pump_note(struct pump *p, int err, const char *text)
 	if (p->err != 0)
 		return;
 	p->err = err;
-	(void)str_copy(p->text, sizeof(p->text),
-		       text != NULL ? text : err_text(err));
+	if (text != NULL)
+		p->text = strndup(text, STREAM_TEXT_MAX);
 }
 
 /* Something broke here: both sides hear of it. */
@@ -122,7 +132,7 @@ static void pump_fail(struct pump *p, int err, const char *text)
 {
 	pump_note(p, err, text);
 	if (p->st != NULL)
-		stream_reset(p->st, err, p->text);
+		stream_reset(p->st, err, pump_text(p));
 	pump_close_sock(p, true);
 }
 
@@ -146,77 +156,49 @@ static void pump_sock_failed(struct pump *p, int err)
 
 /* -- from the stream to the socket */
 
-static void pump_push(struct pump *p);
+static void pump_poll(struct pump *p);
 static void pump_on_eof(struct stream *st);
 
-static void pump_on_write(uv_write_t *req, int err)
+/* How many bytes the socket took, or -EAGAIN and the like. */
+static ssize_t pump_write(const struct pump *p, struct iovec *v, size_t n)
 {
-	struct pump *p = req->data;
-	size_t n = p->writing;
+	const struct msghdr msg = { .msg_iov = v, .msg_iovlen = n };
+	ssize_t r;
 
-	p->writing = 0;
-	if (p->is_closing)
-		return;
-	if (err < 0) {
-		pump_sock_failed(p, err);
-		return;
-	}
-	stream_consume(p->st, n);
-	pump_push(p);
+	do
+		r = sendmsg(p->fd, &msg, MSG_NOSIGNAL);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : r;
 }
 
-/* The socket is full: libuv gets a piece, and calls when it has written it,
- * which is when there is room for more. */
-static int pump_wait_writable(struct pump *p, const uint8_t *data, size_t len)
+/* One write of what the core kept; 0 if that is nothing. */
+static ssize_t pump_write_kept(struct pump *p)
 {
-	uv_buf_t b;
-
-	if (p->piece == NULL)
-		p->piece = malloc(PUMP_PIECE);
-	if (p->piece == NULL)
-		return UV_ENOMEM;
-	p->writing = MIN(len, PUMP_PIECE);
-	memcpy(p->piece, data, p->writing);
-	b = uv_buf_init((char *)p->piece, (unsigned int)p->writing);
-	p->write.data = p;
-	return uv_write(&p->write, &p->sock.stream, &b, 1, pump_on_write);
-}
-
-/* One write of what the core kept: the number of bytes, or UV_EAGAIN and the
- * like. *first is where it begins; its len is 0 if nothing is kept. */
-static int pump_write_kept(struct pump *p, struct stream_span *first)
-{
-	struct stream_span spans[PUMP_SPANS] = { { NULL, 0 } };
-	uv_buf_t b[PUMP_SPANS];
+	struct stream_span spans[PUMP_SPANS];
+	struct iovec v[PUMP_SPANS];
 	size_t n = stream_spans(p->st, spans, PUMP_SPANS);
 
-	*first = spans[0];
-	if (n == 0)
-		return 0;
 	for (size_t i = 0; i < n; i++)
-		b[i] = uv_buf_init((char *)(uintptr_t)spans[i].data,
-				   (unsigned int)spans[i].len);
-	return uv_try_write(&p->sock.stream, b, (unsigned int)n);
+		v[i] = (struct iovec){ (void *)(uintptr_t)spans[i].data,
+				       spans[i].len };
+	return n > 0 ? pump_write(p, v, n) : 0;
 }
 
 /* Writes what the core kept, until the socket is full. */
 static void pump_push(struct pump *p)
 {
-	while (!p->is_closing && p->st != NULL && p->writing == 0) {
-		struct stream_span first;
-		int r = pump_write_kept(p, &first);
+	while (!p->is_closing && p->st != NULL && !p->is_full) {
+		ssize_t r = pump_write_kept(p);
 
-		if (first.len == 0)
+		if (r == 0)
 			return;
 		if (r > 0) {
 			stream_consume(p->st, (size_t)r);
-			continue;
-		}
-		if (r == UV_EAGAIN)
-			r = pump_wait_writable(p, first.data, first.len);
-		if (r < 0) {
-			p->writing = 0;
-			pump_sock_failed(p, r);
+		} else if (r == -EAGAIN) {
+			p->is_full = true;
+			pump_poll(p);
+		} else {
+			pump_sock_failed(p, (int)r);
 		}
 	}
 }
@@ -234,28 +216,28 @@ static void pump_on_push(struct deferred *d)
 static size_t pump_on_data(struct stream *st, const uint8_t *data, size_t len)
 {
 	struct pump *p = stream_user(st);
-	uv_buf_t b = uv_buf_init((char *)(uintptr_t)data, (unsigned int)len);
-	int r;
+	struct iovec v = { (void *)(uintptr_t)data, len };
+	ssize_t r;
 
 	if (p == NULL || p->is_closing)
 		return 0;
-	/* A rest waits in the core already, and is being written. */
-	if (p->writing > 0)
+	/* A rest waits in the core already, until the socket takes it. */
+	if (p->is_full)
 		return 0;
 	if (len == 0 || len > PUMP_SMALL) {
-		loop_defer(p->ll, &p->push);
+		loop_defer(pump_loop(p), &p->push);
 		return 0;
 	}
-	r = uv_try_write(&p->sock.stream, &b, 1);
-	if (r < 0 && r != UV_EAGAIN) {
-		pump_sock_failed(p, r);
+	r = pump_write(p, &v, 1);
+	if (r < 0 && r != -EAGAIN) {
+		pump_sock_failed(p, (int)r);
 		return 0;
 	}
 	if (r < 0)
 		r = 0;
 	/* The rest can be seen by stream_peek() once this has returned. */
 	if ((size_t)r < len)
-		loop_defer(p->ll, &p->push);
+		loop_defer(pump_loop(p), &p->push);
 	return (size_t)r;
 }
 
@@ -267,16 +249,14 @@ static void pump_on_eof(struct stream *st)
 		return;
 	p->is_write_done = true;
 	list_del(&p->watch.link);
-	if (shutdown(sock_fd(&p->sock), SHUT_WR) < 0 && errno != ENOTCONN)
+	if (shutdown(p->fd, SHUT_WR) < 0 && errno != ENOTCONN)
 		pump_sock_failed(p, -errno);
 	/* The program still sends; one that is gone must be noticed. */
 	else if (!p->is_read_done)
-		sock_keepalive(sock_fd(&p->sock), PUMP_HALF_IDLE_S);
+		sock_keepalive(p->fd, PUMP_HALF_IDLE_S);
 }
 
 /* -- from the socket to the stream */
-
-static void pump_read(struct pump *p);
 
 /* Half closed by the program, and nothing is read any more: whether it still
  * listens shows only if somebody looks. On TCP a keepalive probe makes it show
@@ -285,8 +265,8 @@ static void pump_read(struct pump *p);
 static void pump_on_look(struct watched *w)
 {
 	struct pump *p = container_of(w, struct pump, watch);
-	struct pollfd f = { .fd = sock_fd(&p->sock) };
-	uint64_t since = loop_now_us(p->ll->loop) - p->half_at_us;
+	struct pollfd f = { .fd = p->fd };
+	uint64_t since = loop_now_us(p->poll.loop) - p->half_at_us;
 
 	if (poll(&f, 1, 0) <= 0)
 		return;
@@ -298,77 +278,78 @@ static void pump_on_look(struct watched *w)
 
 static void pump_on_sock_eof(struct pump *p)
 {
-	int err = sock_eof_error(sock_fd(&p->sock));
-
-	if (err < 0) {
-		pump_sock_failed(p, err);
-		return;
-	}
 	p->is_read_done = true;
 	p->is_reading = false;
-	(void)uv_read_stop(&p->sock.stream);
 	if (!p->is_write_done) {
-		sock_keepalive(sock_fd(&p->sock), PUMP_HALF_IDLE_S);
-		p->half_at_us = loop_now_us(p->ll->loop);
-		loop_watch(p->ll, &p->watch);
+		sock_keepalive(p->fd, PUMP_HALF_IDLE_S);
+		p->half_at_us = loop_now_us(p->poll.loop);
+		loop_watch(pump_loop(p), &p->watch);
 	}
 	stream_finish(p->st);
 }
 
-static void pump_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
+/* One read; then it is the others' turn. */
+static void pump_take(struct pump *p)
 {
-	struct pump *p = h->data;
-	size_t len;
+	uint8_t *mem = pump_loop(p)->read_mem;
+	size_t space = MIN(stream_space(p->st), LOOP_READ_LEN);
+	ssize_t n;
 
-	(void)hint;
-	*ret = uv_buf_init(NULL, 0);
-	/* libuv would go on while reads come full; the others' turn now. */
-	if (p->is_read_full || p->st == NULL) {
-		p->is_read_full = false;
-		return;
-	}
-	len = MIN(stream_space(p->st), LOOP_READ_LEN);
-	if (len > 0)
-		*ret = uv_buf_init((char *)p->ll->read_mem, (unsigned int)len);
-	else
+	if (space == 0) {
 		p->is_reading = false; /* on_room goes on */
-}
-
-static void pump_on_bytes(struct pump *p, const uv_buf_t *b, size_t n)
-{
-	p->is_read_full = n == b->len;
-	if (stream_write(p->st, b->base, n) != n)
-		pump_fail(p, RW_ERR_NOMEM, NULL);
-}
-
-static void pump_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
-{
-	struct pump *p = stream->data;
-
-	if (p->is_closing || p->st == NULL)
 		return;
-	if (n == UV_ENOBUFS) {
-		if (!p->is_reading)
-			(void)uv_read_stop(&p->sock.stream);
-	} else if (n > 0) {
-		pump_on_bytes(p, b, (size_t)n);
-	} else if (n == UV_EOF) {
-		pump_on_sock_eof(p);
-	} else if (n < 0) {
-		pump_sock_failed(p, (int)n);
 	}
+	n = read(p->fd, mem, space);
+	if (n > 0) {
+		if (stream_write(p->st, mem, (size_t)n) != (size_t)n)
+			pump_fail(p, RW_ERR_NOMEM, NULL);
+	} else if (n == 0) {
+		pump_on_sock_eof(p);
+	} else if (errno != EAGAIN && errno != EINTR) {
+		pump_sock_failed(p, -errno);
+	}
+}
+
+static void pump_on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct pump *p = poll->data;
+
+	/* An error waits in the socket, perhaps behind bytes; libuv has
+	 * stopped. What was waited for finds it. */
+	if (status < 0) {
+		events = p->polled;
+		p->polled = 0;
+	}
+	if ((events & UV_WRITABLE) != 0) {
+		p->is_full = false;
+		pump_push(p);
+	}
+	if ((events & UV_READABLE) != 0 && p->is_reading && !p->is_closing)
+		pump_take(p);
+	pump_poll(p);
+}
+
+/* Waits for what is of use now. */
+static void pump_poll(struct pump *p)
+{
+	int want = (p->is_reading ? UV_READABLE : 0) |
+		   (p->is_full ? UV_WRITABLE : 0);
+	int r;
+
+	if (p->is_closing || want == p->polled)
+		return;
+	p->polled = want;
+	r = uv_poll_start(&p->poll, want, pump_on_poll);
+	if (r < 0)
+		pump_sock_failed(p, r);
 }
 
 static void pump_read(struct pump *p)
 {
-	int r;
-
-	if (p->is_reading || p->is_read_done || p->is_closing)
+	if (p->is_reading || p->is_read_done)
 		return;
 	p->is_reading = true;
-	r = uv_read_start(&p->sock.stream, pump_on_alloc, pump_on_read);
-	if (r < 0 && r != UV_EALREADY)
-		pump_sock_failed(p, r);
+	pump_poll(p);
 }
 
 static void pump_on_room(struct stream *st)
@@ -430,49 +411,53 @@ static void pump_shut(struct loop_item *item)
 	pump_close_sock(p, true);
 }
 
-static void pump_on_never_opened(uv_handle_t *h)
+static int pump_refuse(const struct pump_params *params, int err)
 {
-	free(h->data);
-}
-
-static int pump_refuse(struct stream *st, int err)
-{
-	stream_take(st, &pump_ops_of_stream, NULL);
-	stream_reset(st, err, NULL);
+	close(params->fd);
+	stream_take(params->st, &pump_ops_of_stream, NULL);
+	stream_reset(params->st, err, NULL);
 	return err;
 }
 
-int pump_new(const struct pump_params *params, struct pump **ret)
+static struct pump *pump_alloc(const struct pump_params *params)
 {
-	struct stream *st = params->st;
 	struct pump *p = calloc(1, sizeof(*p));
-	int r;
 
-	if (p == NULL) {
-		close(params->fd);
-		return pump_refuse(st, RW_ERR_NOMEM);
-	}
-	p->ll = loop_local(params->loop);
+	if (p == NULL)
+		return NULL;
 	p->ops = params->ops;
 	p->user = params->user;
+	p->st = params->st;
+	p->fd = params->fd;
 	p->push.on_turn = pump_on_push;
 	list_init(&p->push.link);
 	p->watch.on_look = pump_on_look;
 	list_init(&p->watch.link);
-	r = sock_open(params->loop, &p->sock, params->fd);
-	p->sock.handle.data = p;
+	return p;
+}
+
+int pump_new(const struct pump_params *params, struct pump **ret)
+{
+	struct pump *p = pump_alloc(params);
+	int r;
+
+	if (p == NULL)
+		return pump_refuse(params, RW_ERR_NOMEM);
+	r = sock_prepare(p->fd, &p->is_tcp);
+	if (r == 0)
+		r = uv_poll_init(params->loop, &p->poll, p->fd);
 	if (r < 0) {
-		uv_close(&p->sock.handle, pump_on_never_opened);
-		return pump_refuse(st, r);
+		free(p);
+		return pump_refuse(params, r);
 	}
-	p->st = st;
+	p->poll.data = p;
 	pump_set_reset(p, true);
-	if (sock_is_tcp(&p->sock))
-		sock_unsent_max(params->fd, PUMP_UNSENT);
-	loop_conn_add(p->ll, &p->item, pump_shut);
-	stream_take(st, &pump_ops_of_stream, p);
+	if (p->is_tcp)
+		sock_unsent_max(p->fd, PUMP_UNSENT);
+	loop_conn_add(pump_loop(p), &p->item, pump_shut);
+	stream_take(p->st, &pump_ops_of_stream, p);
 	/* Bytes may have come before the socket was there. */
-	loop_defer(p->ll, &p->push);
+	loop_defer(pump_loop(p), &p->push);
 	pump_read(p);
 	*ret = p;
 	return 0;

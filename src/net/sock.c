@@ -43,29 +43,37 @@ static int sock_domain(int fd)
 	return domain;
 }
 
-int sock_open(uv_loop_t *loop, union sock *s, int fd)
+int sock_prepare(int fd, bool *ret_is_tcp)
 {
 	int domain = sock_domain(fd);
-	int r = domain < 0 ? domain : 0;
+	bool is_tcp = domain == AF_INET || domain == AF_INET6;
 
-	if (domain == AF_INET || domain == AF_INET6)
-		uv_tcp_init(loop, &s->tcp);
-	else
-		uv_pipe_init(loop, &s->pipe, 0);
+	if (domain < 0)
+		return domain;
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-	if (r == 0 && sock_is_tcp(s))
-		r = uv_tcp_open(&s->tcp, fd);
-	else if (r == 0)
-		r = uv_pipe_open(&s->pipe, fd);
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	if (sock_is_tcp(s)) {
+	if (is_tcp) {
 		sock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 		sock_keepalive(fd, KEEPALIVE_IDLE_S);
 	}
+	*ret_is_tcp = is_tcp;
 	return 0;
+}
+
+int sock_open(uv_loop_t *loop, union sock *s, int fd)
+{
+	bool is_tcp = false;
+	int r = sock_prepare(fd, &is_tcp);
+
+	if (is_tcp)
+		uv_tcp_init(loop, &s->tcp);
+	else
+		uv_pipe_init(loop, &s->pipe, 0);
+	if (r == 0)
+		r = is_tcp ? uv_tcp_open(&s->tcp, fd)
+			   : uv_pipe_open(&s->pipe, fd);
+	if (r < 0)
+		close(fd);
+	return r;
 }
 
 int sock_eof_error(int fd)
