@@ -85,14 +85,12 @@ static struct chunk *grow(struct chunkq *q, struct chunk_pool *p)
 
 	if (c == NULL)
 		return NULL;
-	if (q->last == NULL) {
+	c->at = q->end;
+	if (q->last == NULL)
 		q->first = c;
-		q->first_at = q->end;
-	} else {
+	else
 		q->last->next = c;
-	}
 	q->last = c;
-	q->last_at = q->end;
 	return c;
 }
 
@@ -102,7 +100,7 @@ uint8_t *chunkq_room(struct chunkq *q, struct chunk_pool *p, size_t *len)
 
 	/* Asked for again without a byte written, the last one is empty. */
 	if (q->last != NULL)
-		used = (size_t)(q->end - q->last_at);
+		used = (size_t)(q->end - q->last->at);
 	if (used == CHUNK_DATA) {
 		if (grow(q, p) == NULL)
 			return NULL;
@@ -142,21 +140,17 @@ size_t chunkq_append(struct chunkq *q, struct chunk_pool *p,
 static struct chunk *seek(struct chunkq *q, uint64_t at)
 {
 	CHECK(at >= q->base && at < q->end);
-	if (q->near == NULL || at < q->near_at) {
+	if (q->near == NULL || at < q->near->at)
 		q->near = q->first;
-		q->near_at = q->first_at;
-	}
-	while (at - q->near_at >= CHUNK_DATA) {
+	while (at - q->near->at >= CHUNK_DATA)
 		q->near = q->near->next;
-		q->near_at += CHUNK_DATA;
-	}
 	return q->near;
 }
 
 const uint8_t *chunkq_at(struct chunkq *q, uint64_t at, size_t *len)
 {
 	struct chunk *c = seek(q, at);
-	size_t skip = (size_t)(at - q->near_at);
+	size_t skip = (size_t)(at - c->at);
 
 	*len = (size_t)MIN(CHUNK_DATA - skip, q->end - at);
 	return c->data + skip;
@@ -166,7 +160,7 @@ uint8_t *chunkq_frame(struct chunkq *q, uint64_t at)
 {
 	struct chunk *c = seek(q, at);
 
-	return at == q->near_at ? c->hdr : NULL;
+	return at == c->at ? c->hdr : NULL;
 }
 
 void chunkq_drop(struct chunkq *q, struct chunk_pool *p, uint64_t at)
@@ -177,13 +171,12 @@ void chunkq_drop(struct chunkq *q, struct chunk_pool *p, uint64_t at)
 		chunkq_clear(q, p);
 		return;
 	}
-	while (at - q->first_at >= CHUNK_DATA) {
+	while (at - q->first->at >= CHUNK_DATA) {
 		struct chunk *c = q->first;
 
 		if (q->near == c)
 			q->near = NULL;
 		q->first = c->next;
-		q->first_at += CHUNK_DATA;
 		chunk_put(p, c);
 	}
 }

@@ -15,6 +15,7 @@
 
 struct chunk {
 	struct chunk *next;
+	uint64_t at;		     /* offset of its first byte */
 	uint8_t hdr[FRAME_DATA_HDR]; /* directly before data: one frame */
 	uint8_t data[CHUNK_DATA];
 };
@@ -37,9 +38,6 @@ void chunk_pool_ebb(struct chunk_pool *p);
 struct chunkq {
 	struct chunk *first, *last;
 	struct chunk *near; /* where the last look-up ended */
-	uint64_t near_at;   /* offset of near's first byte */
-	uint64_t first_at;  /* offset of first's first byte */
-	uint64_t last_at;   /* of last's; end when last is still empty */
 	uint64_t base, end;
 };
 

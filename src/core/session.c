@@ -83,7 +83,7 @@ void session_tell_closed(struct session *s)
 	struct list *it;
 
 	while ((it = list_pop(&s->closing)) != NULL) {
-		struct stream *st = container_of(it, struct stream, end);
+		struct stream *st = container_of(it, struct stream, soon);
 
 		st->told = true;
 		if (st->ops != NULL)

@@ -12,19 +12,15 @@
 
 struct stream *stream_new(struct session *s, const struct stream_params *p)
 {
-	struct stream *st = calloc(1, sizeof(*st));
+	struct stream *st = calloc(1, sizeof(*st) + p->target_len + 1);
 
 	if (st == NULL)
 		return NULL;
-	st->target = malloc(p->target_len + 1);
-	if (st->target == NULL ||
-	    (p->id != 0 && map_put(&s->by_id, p->id, st) < 0)) {
-		free(st->target);
+	if (p->id != 0 && map_put(&s->by_id, p->id, st) < 0) {
 		free(st);
 		return NULL;
 	}
 	memcpy(st->target, p->target, p->target_len);
-	st->target[p->target_len] = '\0';
 	st->s = s;
 	st->id = p->id;
 	st->mine = p->mine;
@@ -39,8 +35,7 @@ struct stream *stream_new(struct session *s, const struct stream_params *p)
 	list_init(&st->run);
 	list_init(&st->bulk);
 	list_init(&st->lag);
-	list_init(&st->room);
-	list_init(&st->end);
+	list_init(&st->soon);
 	list_init(&st->all);
 	list_push(&s->streams, &st->all);
 	if (p->id != 0)
@@ -50,7 +45,6 @@ struct stream *stream_new(struct session *s, const struct stream_params *p)
 
 void stream_free(struct stream *st)
 {
-	free(st->target);
 	free(st->text);
 	free(st);
 }
@@ -199,9 +193,9 @@ uint8_t *stream_room(struct stream *st, size_t *len)
 	if (at == NULL) {
 		/* Without memory there may be nothing in flight whose arrival
 		 * would bring room: ask again at the next tick. */
-		if (left > 0 && !list_is_linked(&st->room)) {
+		if (left > 0 && !list_is_linked(&st->soon)) {
 			st->room_due = true;
-			list_push(&st->s->roomy, &st->room);
+			list_push(&st->s->roomy, &st->soon);
 		}
 		st->wants_room = left == 0;
 		*len = 0;
@@ -263,8 +257,8 @@ void stream_room_check(struct stream *st)
 	if (left >= BACKLOG_MAX / 4 || (left > 0 && st->next == st->out.end)) {
 		st->wants_room = false;
 		st->room_due = true;
-		if (!list_is_linked(&st->room))
-			list_push(&st->s->roomy, &st->room);
+		if (!list_is_linked(&st->soon))
+			list_push(&st->s->roomy, &st->soon);
 		session_wake(st->s);
 	}
 }
@@ -304,8 +298,8 @@ size_t stream_spans(struct stream *st, struct stream_span *ret, size_t max)
 static void stream_eof_later(struct stream *st)
 {
 	st->eof_due = true;
-	if (!list_is_linked(&st->room))
-		list_push(&st->s->roomy, &st->room);
+	if (!list_is_linked(&st->soon))
+		list_push(&st->s->roomy, &st->soon);
 	session_wake(st->s);
 }
 
@@ -362,8 +356,8 @@ void stream_close(struct stream *st, int err, const char *text)
 	list_del(&st->run);
 	list_del(&st->bulk);
 	list_del(&st->lag);
-	list_del(&st->room);
-	list_push(&s->closing, &st->end);
+	list_del(&st->soon);
+	list_push(&s->closing, &st->soon);
 	session_wake(s);
 }
 

@@ -22,26 +22,29 @@ struct stream {
 	void *user;
 	uint32_t id;
 	uint8_t kind;
-	uint8_t due;	 /* bits of enum due */
-	bool mine;	 /* we opened it */
-	bool sent_open;	 /* an OPEN left on some carrier */
-	bool placed;	 /* it has a floor of the budget */
-	bool known;	 /* the peer's STATE showed that it knows it */
-	bool connected;	 /* the target is connected */
-	bool fin;	 /* the user wrote all; the end is at out.end */
-	bool fin_sent;	 /* on the current ride */
-	bool fin_in;	 /* the peer's end is known */
-	bool eof_given;	 /* and was handed to the user */
-	bool closed;	 /* over for the user; err and text say how */
-	bool told;	 /* on_closed has run */
-	bool settled;	 /* over on the wire; out of the tables */
-	bool wants_room; /* the user was told to wait */
-	bool eof_due;	 /* on_eof is to run from session_tick() */
-	bool room_due;	 /* on_room likewise */
-	int err;	 /* of the close; 0 clean */
-	int32_t deficit; /* DRR */
-	char *target;	 /* never NULL */
-	char *text;	 /* why it ended, or NULL */
+	uint8_t due;	  /* bits of enum due */
+	bool mine;	  /* we opened it */
+	bool sent_open;	  /* an OPEN left on some carrier */
+	bool placed;	  /* it has a floor of the budget */
+	bool known;	  /* the peer's STATE showed that it knows it */
+	bool connected;	  /* the target is connected */
+	bool fin;	  /* the user wrote all; the end is at out.end */
+	bool fin_sent;	  /* on the current ride */
+	bool fin_in;	  /* the peer's end is known */
+	bool eof_given;	  /* and was handed to the user */
+	bool closed;	  /* over for the user; err and text say how */
+	bool told;	  /* on_closed has run */
+	bool settled;	  /* over on the wire; out of the tables */
+	bool wants_room;  /* the user was told to wait */
+	bool eof_due;	  /* on_eof is to run from session_tick() */
+	bool room_due;	  /* on_room likewise */
+	bool stopped;	  /* sends no more on ride: to comes next */
+	bool is_fresh;	  /* in carrier.fresh, not .old */
+	uint16_t answers; /* bits of carrier.slot: asked for there */
+	int err;	  /* of the close; 0 clean */
+	int32_t deficit;  /* DRR */
+	uint32_t burst;	  /* bytes sent lately, see spread.c */
+	char *text;	  /* why it ended, or NULL */
 
 	/* Sending. out holds [consumed by the peer, written by us). */
 	struct chunkq out;
@@ -53,9 +56,7 @@ struct stream {
 	struct carrier *ride;	/* carries our bytes; NULL: none does */
 	struct carrier *to;	/* the ride moves there; NULL: it stays */
 	struct carrier *asked;	/* a STATE is expected on it */
-	bool stopped;		/* sends no more on ride: to comes next */
-	uint32_t burst;		/* bytes sent lately, see spread.c */
-	uint64_t burst_at;	/* when that began to be counted */
+	uint64_t burst_at;	/* when burst began to be counted */
 
 	/* Receiving. in holds [consumed, received). */
 	struct chunkq in;
@@ -71,14 +72,13 @@ struct stream {
 	struct list open;	/* session.unopened */
 	struct list dues;	/* carrier.due of due_on */
 	struct carrier *due_on; /* where it owes, or said the last of that */
-	uint16_t answers;	/* bits of carrier.slot: asked for there */
 	struct list ask;  /* carrier.asks of asked: an ASK is to leave there */
 	struct list run;  /* carrier.fresh or .old of ride */
 	struct list bulk; /* session.bulks: much was sent lately */
-	bool is_fresh;
 	struct list lag;  /* session.lagging */
-	struct list room; /* session.roomy: on_eof or on_room is to run */
-	struct list end;  /* session.closing */
+	struct list soon; /* session.roomy: on_eof or on_room is to run; closed:
+			   * session.closing, on_closed is */
+	char target[];
 };
 
 /* stream.c: the user's side is core/stream.h. */

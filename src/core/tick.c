@@ -240,7 +240,7 @@ static void tell_roomy(struct session *s)
 	list_init(&now);
 	list_move_all(&now, &s->roomy);
 	while ((it = list_pop(&now)) != NULL)
-		stream_tell(container_of(it, struct stream, room));
+		stream_tell(container_of(it, struct stream, soon));
 }
 
 /* The rig keeps an absent session for so long; the client's own limit may be
