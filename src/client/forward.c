@@ -93,7 +93,6 @@ static void on_accept(void *user, int fd, const struct sockaddr_storage *peer)
 	struct forward *fw = user;
 	struct visit *p;
 	struct passage_params params = {
-		.loop = fw->all->loop,
 		.way = fw->rig->way,
 		.fd = fd,
 		.target = &fw->spec.target,

@@ -14,15 +14,13 @@
 #include "net/pump.h"
 #include "net/reset.h"
 
-struct passage {
-	struct way *way;
-	uv_loop_t *loop;
-	const struct passage_ops *ops;
-	void *user;
+/* What it holds until its stream is open, and again to tell of a failure from
+ * the loop. */
+struct pending {
+	struct passage *c;
 	int fd; /* -1 once the pump has it */
 	struct target target;
 	uint64_t wait_ms;
-	struct pump *pump; /* NULL while waiting and when over */
 	struct way_watch watch;
 	struct timer *timer; /* ends the wait; 0 ms: tells the failure;
 			      * NULL where there was nothing to wait for */
@@ -30,7 +28,27 @@ struct passage {
 	char text[WAY_TEXT_CAP];
 };
 
+/* It may be open for days: then this is all of it. */
+struct passage {
+	struct way *way;
+	const struct passage_ops *ops;
+	void *user;
+	struct pending *wait; /* NULL once the pump has the stream */
+	struct pump *pump;    /* NULL while waiting and when over */
+};
+
 static void on_timer(void *user);
+
+/* Nothing of it happens any more; its text stays. */
+static void pending_stop(struct pending *w)
+{
+	list_del(&w->watch.link);
+	if (w->fd >= 0)
+		/* On a unix socket the last line of the control socket tells
+		 * the difference. */
+		reset_close(w->fd);
+	timer_free(w->timer);
+}
 
 static void passage_end(struct passage *c, int err, const char *text)
 {
@@ -38,32 +56,29 @@ static void passage_end(struct passage *c, int err, const char *text)
 	struct way *way = c->way;
 	void *user = c->user;
 
-	list_del(&c->watch.link);
-	if (c->fd >= 0)
-		/* On a unix socket the last line of the control socket tells
-		 * the difference. */
-		reset_close(c->fd);
-	timer_free(c->timer);
+	if (c->wait != NULL)
+		pending_stop(c->wait);
 	ops->on_done(user, err, text);
+	free(c->wait);
 	free(c);
 	way_unwant(way);
 }
 
-static void start_timer(struct passage *c, uint64_t ms)
+static void start_timer(struct pending *w, uint64_t ms)
 {
-	if (c->timer == NULL)
-		c->timer = timer_new(c->loop, on_timer, c);
-	timer_start(c->timer, ms);
+	if (w->timer == NULL)
+		w->timer = timer_new(way_loop(w->c->way), on_timer, w);
+	timer_start(w->timer, ms);
 }
 
-/* Ends c from the loop, whoever calls. */
-static void fail_soon(struct passage *c, int err, const char *text)
+/* Ends its passage from the loop, whoever calls. */
+static void fail_soon(struct pending *w, int err, const char *text)
 {
-	list_del(&c->watch.link);
-	c->err = err;
-	str_copy(c->text, sizeof(c->text),
+	list_del(&w->watch.link);
+	w->err = err;
+	str_copy(w->text, sizeof(w->text),
 		 text != NULL && text[0] != '\0' ? text : err_text(err));
-	start_timer(c, 0);
+	start_timer(w, 0);
 }
 
 static void on_pump_done(void *user, int err, const char *text)
@@ -87,64 +102,92 @@ static const struct pump_ops pump_ops = {
 	.on_connected = on_pump_connected,
 };
 
+static int open_stream(struct pending *w)
+{
+	struct passage *c = w->c;
+	const struct stream_to to = { .kind = w->target.kind,
+				      .target = w->target.to };
+	struct pump_params p = { .loop = way_loop(c->way),
+				 .fd = w->fd,
+				 .ops = &pump_ops,
+				 .user = c };
+	int err = stream_open(way_session(c->way), &to, pump_stream_ops(), NULL,
+			      &p.st);
+
+	if (err < 0)
+		return err;
+	w->fd = -1;
+	return pump_new(&p, &c->pump);
+}
+
 static void passage_open(struct passage *c)
 {
-	const struct stream_to to = { .kind = c->target.kind,
-				      .target = c->target.to };
-	struct pump_params p = {
-		.loop = c->loop, .fd = c->fd, .ops = &pump_ops, .user = c
-	};
 	int err;
 
-	if (c->timer != NULL)
-		timer_stop(c->timer);
-	err = stream_open(way_session(c->way), &to, pump_stream_ops(), NULL,
-			  &p.st);
+	if (c->wait->timer != NULL)
+		timer_stop(c->wait->timer);
+	err = open_stream(c->wait);
 	if (err == 0) {
-		c->fd = -1;
-		err = pump_new(&p, &c->pump);
+		pending_stop(c->wait);
+		free(c->wait);
+		c->wait = NULL;
+		return;
 	}
-	if (err < 0)
-		fail_soon(c, err,
-			  err == RW_ERR_LIMIT
-				  ? "too many connections to this rig are open"
-				  : NULL);
+	fail_soon(c->wait, err,
+		  err == RW_ERR_LIMIT
+			  ? "too many connections to this rig are open"
+			  : NULL);
 }
 
-static void on_live(struct way_watch *w)
+static void on_live(struct way_watch *watch)
 {
-	passage_open(container_of(w, struct passage, watch));
+	passage_open(container_of(watch, struct pending, watch)->c);
 }
 
-static void on_ended(struct way_watch *w, int err, const char *text)
+static void on_ended(struct way_watch *watch, int err, const char *text)
 {
-	fail_soon(container_of(w, struct passage, watch), err, text);
+	fail_soon(container_of(watch, struct pending, watch), err, text);
 }
 
-static void wait_over(struct passage *c)
+static void wait_over(struct pending *w)
 {
 	struct way_report r;
 	char waited[FORMAT_CAP], text[WAY_TEXT_CAP];
 
-	way_report(c->way, &r);
-	if (c->wait_ms == 0)
+	way_report(w->c->way, &r);
+	if (w->wait_ms == 0)
 		snprintf(text, sizeof(text), "not connected%s%.400s",
 			 r.text[0] != '\0' ? ": " : "", r.text);
 	else
 		snprintf(text, sizeof(text), "not connected within %s%s%.400s",
-			 format_duration(c->wait_ms, waited),
+			 format_duration(w->wait_ms, waited),
 			 r.text[0] != '\0' ? ": " : "", r.text);
-	passage_end(c, RW_ERR_TIMEOUT, text);
+	passage_end(w->c, RW_ERR_TIMEOUT, text);
 }
 
 static void on_timer(void *user)
 {
-	struct passage *c = user;
+	struct pending *w = user;
 
-	if (c->err != 0)
-		passage_end(c, c->err, c->text);
+	if (w->err != 0)
+		passage_end(w->c, w->err, w->text);
 	else
-		wait_over(c);
+		wait_over(w);
+}
+
+static struct pending *pending_new(struct passage *c,
+				   const struct passage_params *p)
+{
+	struct pending *w = xcalloc(1, sizeof(*w));
+
+	w->c = c;
+	w->fd = p->fd;
+	w->target = *p->target;
+	w->wait_ms = p->wait_ms;
+	w->watch =
+		(struct way_watch){ .on_live = on_live, .on_ended = on_ended };
+	list_init(&w->watch.link);
+	return w;
 }
 
 struct passage *passage_new(const struct passage_params *p)
@@ -153,26 +196,20 @@ struct passage *passage_new(const struct passage_params *p)
 	struct way_report r;
 
 	c->way = p->way;
-	c->loop = p->loop;
 	c->ops = p->ops;
 	c->user = p->user;
-	c->fd = p->fd;
-	c->target = *p->target;
-	c->wait_ms = p->wait_ms;
-	c->watch =
-		(struct way_watch){ .on_live = on_live, .on_ended = on_ended };
-	list_init(&c->watch.link);
+	c->wait = pending_new(c, p);
 	way_want(c->way);
 	switch (way_state(c->way)) {
 	case WAY_LIVE: passage_open(c); break;
 	case WAY_ENDED:
 		way_report(c->way, &r);
-		fail_soon(c, RW_ERR_REFUSED, r.text);
+		fail_soon(c->wait, RW_ERR_REFUSED, r.text);
 		break;
 	case WAY_IDLE:
 	case WAY_DIALING:
-		way_watch(c->way, &c->watch);
-		start_timer(c, c->wait_ms);
+		way_watch(c->way, &c->wait->watch);
+		start_timer(c->wait, p->wait_ms);
 		break;
 	}
 	return c;
@@ -182,6 +219,6 @@ void passage_abort(struct passage *c, int err)
 {
 	if (c->pump != NULL)
 		pump_abort(c->pump, err);
-	else if (c->err == 0)
-		fail_soon(c, err, NULL);
+	else if (c->wait->err == 0)
+		fail_soon(c->wait, err, NULL);
 }

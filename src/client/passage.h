@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include "client/target.h"
-#include "net/loop.h"
 struct passage;
 struct way;
 
@@ -22,7 +21,6 @@ struct passage_ops {
 };
 
 struct passage_params {
-	uv_loop_t *loop;
 	struct way *way;
 	int fd; /* taken, also on failure */
 	const struct target *target;

@@ -59,12 +59,11 @@ static const struct passage_ops passage_ops = {
 	.on_done = on_done,
 };
 
-void passfd_start(uv_loop_t *loop, struct way *way, const struct target *target,
+void passfd_start(struct way *way, const struct target *target,
 		  uint64_t wait_ms, struct local_req *r)
 {
 	struct door *door;
 	struct passage_params p = {
-		.loop = loop,
 		.way = way,
 		.target = target,
 		.wait_ms = wait_ms,

@@ -10,11 +10,10 @@
 #include <stdint.h>
 
 #include "client/target.h"
-#include "net/loop.h"
 struct local_req;
 struct way;
 
 /* Answers r, and outlives it where the asker leaves: the socketpair is what
  * counts then. */
-void passfd_start(uv_loop_t *loop, struct way *way, const struct target *target,
+void passfd_start(struct way *way, const struct target *target,
 		  uint64_t wait_ms, struct local_req *r);

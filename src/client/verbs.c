@@ -215,8 +215,7 @@ static void do_connect(struct daemon *d, struct local_req *r, json_t *msg)
 			      &words) < 0)
 		misused(r, words);
 	else
-		passfd_start(&d->loop, row->way, &target,
-			     d->settings.client.wait_ms, r);
+		passfd_start(row->way, &target, d->settings.client.wait_ms, r);
 }
 
 /* -- requests to a rig */

@@ -425,6 +425,11 @@ struct session *way_session(const struct way *way)
 	return way_is_closing(way) ? NULL : way->session;
 }
 
+uv_loop_t *way_loop(const struct way *way)
+{
+	return way->env->loop;
+}
+
 struct rigs_row *way_row(const struct way *way)
 {
 	return way->row;

@@ -100,6 +100,7 @@ const char *way_state_name(enum way_state state);
 /* NULL while there is none; may change whenever the loop runs. */
 struct session *way_session(const struct way *way);
 struct rigs_row *way_row(const struct way *way);
+uv_loop_t *way_loop(const struct way *way);
 
 struct way_report {
 	enum way_state state;
