@@ -173,12 +173,11 @@ def sample_idle(load, system, opt):
         return None
     system.stop()
     system.up()
-    before = system.pss()
+    before = system.rest()
     proc = load.client("idle", n, system.front)
     line_of(proc)
-    system.settle()
     each = {pid: (kib - before.get(pid, 0)) / n
-            for pid, kib in system.pss().items()}
+            for pid, kib in system.rest().items()}
     parts = {f"{pid} {system.part(pid)}": round(each[pid], 3)
              for pid in before if pid in each}
     finish(proc, 30)

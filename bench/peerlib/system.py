@@ -142,6 +142,18 @@ class System:
         """KiB of each process, shared pages counted once."""
         return {pid: pss_kib(pid) for pid in self.pids()}
 
+    def rest(self):
+        """The same, once nothing has changed for 1.5 s (10 s at most): what a
+        burst took is given back by some only when all is quiet."""
+        end = time.monotonic() + 10
+        now, since = self.pss(), time.monotonic()
+        while time.monotonic() < min(end, since + 1.5):
+            time.sleep(0.1)
+            last, now = now, self.pss()
+            if now != last:
+                since = time.monotonic()
+        return now
+
     def part(self, pid):
         """Its command, short enough for a table."""
         try:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Many connections in one moment, and what is left of them afterwards."""
+import contextlib
 import os
 import re
 import resource
@@ -32,7 +33,9 @@ def own_mib(pid):
     return proc.memory_mib(pid)[0]
 
 
-def burst(port, n):
+@contextlib.contextmanager
+def used(port, n):
+    """So many connections at once, each of which has brought an echo."""
     held = []
     try:
         for _ in range(n):
@@ -42,9 +45,15 @@ def burst(port, n):
         for i, s in enumerate(held):
             s.settimeout(20)
             assert s.recv(8, socket.MSG_WAITALL) == b"%08d" % i
+        yield
     finally:
         for s in held:
             s.close()
+
+
+def burst(port, n):
+    with used(port, n):
+        pass
 
 
 def test_a_burst_of_connections_is_served(world, many_fds):
@@ -66,6 +75,28 @@ def test_a_burst_of_connections_is_served(world, many_fds):
     wait_for(lambda: all(own_mib(p) < m + 4 for p, m in zip(pids, mem)),
              20, "their memory is given back")
     w.echo_through(port)
+
+
+IDLE_KIB = 1.0     # what an idle stream may cost in the rig, in the laptop
+
+
+def test_an_idle_connection_costs_a_kib(world, many_fds):
+    """What the opening itself took goes back within seconds."""
+    w = world.up()
+    port = w.forward(w.rig.service("echo").port)
+    w.echo_through(port)
+    pids = {"rig": w.rig_proc.pid, "laptop": w.laptop.daemon()[0]}
+    base = {name: own_mib(p) for name, p in pids.items()}
+
+    def kib():
+        return {n: (own_mib(p) - base[n]) * 1024 / MANY
+                for n, p in pids.items()}
+    with used(port, MANY):
+        try:
+            wait_for(lambda: all(k <= IDLE_KIB for k in kib().values()), 15,
+                     f"at most {IDLE_KIB} KiB each")
+        finally:
+            print("KiB for an idle stream:", kib())
 
 
 def drink(port, streams, each):
