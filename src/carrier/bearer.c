@@ -13,9 +13,11 @@
 #include "net/loop.h"
 #include "wire/frame.h"
 
-/* Plaintext encrypted before one write: enough to make the call cheap, few
- * enough that a keystroke does not wait behind it. */
-#define BATCH_BYTES (16 * FRAME_MAX)
+/* With more plaintext than this, the next frame waits for the next write: so
+ * one has the frames of a batch, enough to make the call cheap, and few enough
+ * that a keystroke does not wait behind it. */
+#define BATCH_BYTES                                                            \
+	((FRAME_BULK_BATCH - 1) * (size_t)(FRAME_DATA_HDR + FRAME_BULK))
 /* A timer that stands so long before the next tick would wake for nothing. */
 #define NEEDLESS_US 250000
 
@@ -81,7 +83,7 @@ static bool bearer_pull(struct bearer *b, uint64_t now_us)
 	size_t total = 0;
 	const uint8_t *data;
 
-	while (b->c != NULL && total < BATCH_BYTES) {
+	while (b->c != NULL && total <= BATCH_BYTES) {
 		size_t n;
 
 		if (total == 0 && chan_queued(b->chan) > 0)
@@ -104,8 +106,7 @@ static bool bearer_pull(struct bearer *b, uint64_t now_us)
 	}
 	if (total > 0)
 		chan_flush(b->chan);
-	return total >= BATCH_BYTES && b->c != NULL &&
-	       chan_queued(b->chan) == 0;
+	return total > BATCH_BYTES && b->c != NULL && chan_queued(b->chan) == 0;
 }
 
 static size_t on_data(struct chan *chan, const uint8_t *data, size_t len)

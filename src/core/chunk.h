@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include "wire/frame.h"
 
-#define CHUNK_DATA FRAME_DATA_MAX
+#define CHUNK_DATA FRAME_BULK
 
 struct chunk {
 	struct chunk *next;

@@ -19,7 +19,7 @@
 #define JUMPS_MOST     64
 #define TRIAL_PAUSE    4 /* such times, after a try upwards in vain */
 #define CAP_FIRST      (64 * 1024)
-#define DRY_MOST       (1024 * 1024)
+#define DRY_MOST       (2 * 1024 * 1024)
 #define CAP_MOST       (UINT64_C(256) * 1024 * 1024)
 
 void pace_init(struct pace *p, uint32_t cap_min)

@@ -14,9 +14,9 @@
 #include "wire/frame.h"
 
 /* Bytes a stream may send in a row while others wait (RFC 8290). */
-#define QUANTUM FRAME_MAX
+#define QUANTUM (FRAME_DATA_HDR + FRAME_BULK)
 /* Unsent bytes worth holding for a stream: more would only age here. */
-#define BACKLOG_MAX (512 * 1024)
+#define BACKLOG_MAX (2 * FRAME_BULK_BATCH * FRAME_BULK)
 /* Consumed bytes are stated once they are so many: till then the sender keeps
  * them. */
 #define STATE_MOST (256 * 1024)

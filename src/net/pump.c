@@ -25,7 +25,11 @@
 #include "core/stream.h"
 #include "net/loop.h"
 #include "net/loop_local.h"
+#include "wire/frame.h"
 
+/* Bytes of one read of the socket. */
+#define PUMP_READ ((size_t)FRAME_BULK_BATCH * FRAME_BULK)
+_Static_assert(PUMP_READ <= LOOP_READ_LEN, "read into the loop's memory");
 /* Runs of the core's memory in one write. */
 #define PUMP_SPANS 16
 /* Arrived bytes up to this many are written at once. */
@@ -292,7 +296,7 @@ static void pump_on_sock_eof(struct pump *p)
 static void pump_take(struct pump *p)
 {
 	uint8_t *mem = pump_loop(p)->read_mem;
-	size_t space = MIN(stream_space(p->st), LOOP_READ_LEN);
+	size_t space = MIN(stream_space(p->st), PUMP_READ);
 	ssize_t n;
 
 	if (space == 0) {

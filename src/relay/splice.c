@@ -69,12 +69,13 @@ void splice_wake(struct splice *s)
 
 size_t splice_run(struct splice *s)
 {
+	struct splicer *sp = s->splicer;
 	enum splice_queue was = s->queued;
 	bool more = false;
 	size_t n;
 
 	splice_unqueue(s);
-	if (!group_may(s->splicer, s->group)) {
+	if (!group_may(sp, s->group)) {
 		splice_park(s);
 		return 0;
 	}
@@ -87,9 +88,10 @@ size_t splice_run(struct splice *s)
 		splice_end(s, s->err);
 		return n;
 	}
-	if (more || was == QUEUE_FRESH) {
+	/* Who has had its turn may not pass those that wait, if it wakes. */
+	if (more || (was == QUEUE_FRESH && !list_is_empty(&sp->old))) {
 		s->queued = QUEUE_OLD;
-		list_push(&s->splicer->old, &s->queue);
+		list_push(&sp->old, &s->queue);
 	}
 	return n;
 }

@@ -73,6 +73,11 @@ static void splicer_reap(struct splicer *sp)
 	}
 }
 
+static bool splicer_has_work(const struct splicer *sp)
+{
+	return !list_is_empty(&sp->fresh) || !list_is_empty(&sp->old);
+}
+
 static void on_turn(void *user)
 {
 	struct splicer *sp = user;
@@ -88,11 +93,12 @@ static void on_turn(void *user)
 		size_t n = splice_run(container_of(l, struct splice, queue));
 
 		moved += n;
-		/* A keystroke waits for one quantum, not for the whole turn. */
-		if (n > 0)
+		/* A keystroke waits for one quantum, not for the whole turn.
+		 * With nobody in line, the loop looks next. */
+		if (n > 0 && splicer_has_work(sp))
 			on_edges(sp);
 	}
-	if (!list_is_empty(&sp->fresh) || !list_is_empty(&sp->old))
+	if (splicer_has_work(sp))
 		flusher_mark(sp->turn);
 	splicer_reap(sp);
 }
