@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "client/talk.h"
 #include "cmd/cmd.h"
 #include "net/local.h"
@@ -22,6 +23,8 @@
 
 struct copy {
 	int sock;
+	char *data; /* COPY_LEN; not the thread's to get: malloc would make an
+		     * arena for it */
 };
 
 /* Writes all of it; false when nobody reads any more. */
@@ -55,30 +58,24 @@ static ssize_t read_some(int fd, char *data)
 static void *copy_stdin(void *arg)
 {
 	const struct copy *copy = arg;
-	char *data = malloc(COPY_LEN);
 	ssize_t n;
 
-	if (data == NULL)
-		return NULL;
-	while ((n = read_some(STDIN_FILENO, data)) > 0)
-		if (!write_all(copy->sock, data, (size_t)n))
+	while ((n = read_some(STDIN_FILENO, copy->data)) > 0)
+		if (!write_all(copy->sock, copy->data, (size_t)n))
 			break;
 	if (n == 0)
 		shutdown(copy->sock, SHUT_WR);
-	free(data);
 	return NULL;
 }
 
 /* The way back; false when stdout does not take it. */
-static bool copy_stdout(int sock)
+static bool copy_stdout(const struct copy *copy)
 {
-	char *data = malloc(COPY_LEN);
-	bool ok = data != NULL;
+	bool ok = true;
 	ssize_t n;
 
-	while (ok && (n = read_some(sock, data)) > 0)
-		ok = write_all(STDOUT_FILENO, data, (size_t)n);
-	free(data);
+	while (ok && (n = read_some(copy->sock, copy->data)) > 0)
+		ok = write_all(STDOUT_FILENO, copy->data, (size_t)n);
 	close(STDOUT_FILENO); /* whoever reads there sees the end now */
 	return ok;
 }
@@ -116,14 +113,17 @@ static int read_verdict(int control, bool until_connected)
 
 static int copy_both(int control, int sock)
 {
-	struct copy copy = { .sock = sock };
+	struct copy there = { .sock = sock, .data = xmalloc(COPY_LEN) };
+	struct copy back = { .sock = sock, .data = xmalloc(COPY_LEN) };
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, copy_stdin, &copy) != 0) {
+	if (pthread_create(&thread, NULL, copy_stdin, &there) != 0) {
 		fprintf(stderr, "rigway: cannot start a thread\n");
+		free(there.data);
+		free(back.data);
 		return EXIT_FAILED;
 	}
-	if (!copy_stdout(sock)) {
+	if (!copy_stdout(&back)) {
 		fprintf(stderr, "rigway: cannot write to standard output\n");
 		_exit(EXIT_FAILED);
 	}
