@@ -8,13 +8,10 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
 #include "base/parse.h"
-#include "base/str.h"
 #include "net/loop.h"
 #include "net/loop_local.h"
 #include "net/reset.h"
@@ -499,30 +496,4 @@ int dial_start(uv_loop_t *loop, const struct dial_params *p, struct dial **ret)
 	loop_defer(d->ll, &d->begin);
 	*ret = d;
 	return 0;
-}
-
-/* -- unix sockets */
-
-int dial_unix(const char *path, int *ret_fd)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	int fd, err;
-
-	if (!str_copy(sa.sun_path, sizeof(sa.sun_path), path))
-		return RW_ERR_LIMIT;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0) {
-		*ret_fd = fd;
-		return 0;
-	}
-	err = errno;
-	close(fd);
-	switch (err) {
-	case ECONNREFUSED: return RW_ERR_REFUSED;
-	case ENOENT: return RW_ERR_NOT_FOUND;
-	case EAGAIN: return RW_ERR_BUSY;
-	default: return -err;
-	}
 }
