@@ -287,6 +287,12 @@ static void run_session(struct driver *d, struct driven *v)
 	struct carrier *next = NULL;
 	bool more = false;
 
+	while ((next = session_carrier_next(v->s, next)) != NULL) {
+		struct bearer *b = carrier_user(next);
+
+		if (b != NULL)
+			carrier_stirred(next, chan_heard_us(b->chan));
+	}
 	v->tick_at = session_tick(v->s, now_us);
 	for (struct carrier *c = session_carrier_next(v->s, NULL); c != NULL;
 	     c = next) {

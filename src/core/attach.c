@@ -360,6 +360,11 @@ void carrier_ping(struct carrier *c, uint64_t now_us)
 	session_wake(c->s);
 }
 
+void carrier_stirred(struct carrier *c, uint64_t at_us)
+{
+	c->stirred_at = MAX(c->stirred_at, at_us);
+}
+
 uint64_t carrier_proven_us(const struct carrier *c)
 {
 	return c->proven_at;

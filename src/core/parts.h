@@ -80,6 +80,7 @@ struct carrier {
 	uint64_t began;
 	uint64_t owed_at;      /* the peer owes an answer since; 0: none */
 	uint64_t answered_at;  /* when READ or PONG last brought one */
+	uint64_t stirred_at;   /* when a part of something last came */
 	uint64_t proven_at;    /* when the last answered PING left, or HELLO */
 	uint64_t doubted_at;   /* in doubt since, until a PONG; 0: not */
 	uint64_t told_at;      /* when on_doubt was last called */

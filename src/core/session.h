@@ -112,6 +112,9 @@ void carrier_suspect(struct carrier *c, uint64_t deadline_us, uint64_t now_us);
 /* Sends it a ping now, beside those that silence brings; what it finds out
  * stands in session_stats. */
 void carrier_ping(struct carrier *c, uint64_t now_us);
+/* Bytes came, of which nothing whole may be made yet: on a slow line a record
+ * takes seconds. They prove nothing, and yet nobody is in doubt meanwhile. */
+void carrier_stirred(struct carrier *c, uint64_t at_us);
 /* When the last ping left on it that was answered, or its HELLO: bytes went
  * both ways after that. */
 uint64_t carrier_proven_us(const struct carrier *c);

@@ -8,6 +8,9 @@
 #include "base/format.h"
 #include "core/parts.h"
 
+/* So long bytes that come put off a doubt. */
+#define STIR_US 8000000
+
 /* Whether the peer is to answer something that has left. */
 bool carrier_is_owed(const struct carrier *c)
 {
@@ -105,7 +108,10 @@ static bool tick_doubt(struct carrier *c, uint64_t *next)
 	}
 	if (c->owed_at == 0)
 		c->owed_at = s->now;
-	at = MAX(MAX(c->owed_at, c->answered_at), c->told_at) + DOUBT_US +
+	at = MAX(MAX(c->owed_at, c->answered_at), c->told_at);
+	/* On a slow line a record, and the answer behind it, takes its time;
+	 * a path that has died brings nothing soon. */
+	at = MAX(at, MIN(c->stirred_at, at + STIR_US)) + DOUBT_US +
 	     2 * answer_us(c);
 	until = give_up_at(c);
 	if (s->now >= until) {

@@ -264,6 +264,11 @@ bool chan_has_unread(const struct chan *c)
 	return c->state != CHAN_CLOSING && poll(&p, 1, 0) > 0;
 }
 
+uint64_t chan_heard_us(const struct chan *c)
+{
+	return c->heard_us;
+}
+
 uint64_t chan_rtt_us(const struct chan *c)
 {
 	return sock_rtt_us(sock_fd(&c->sock));

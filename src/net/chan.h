@@ -100,6 +100,8 @@ char *chan_peer_addr(const struct chan *c, char text[CHAN_ADDR_CAP]);
 void *chan_user(const struct chan *c);
 /* Whether bytes of the peer wait in the socket, not read yet. */
 bool chan_has_unread(const struct chan *c);
+/* When bytes last came, whole records or not; 0: never. */
+uint64_t chan_heard_us(const struct chan *c);
 /* The kernel's smoothed round trip to the other end of the socket; 0 where it
  * is not known. */
 uint64_t chan_rtt_us(const struct chan *c);

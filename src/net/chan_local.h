@@ -31,6 +31,7 @@ struct chan {
 	enum chan_state state;
 	int err; /* for on_closed */
 	uint64_t born_us;
+	uint64_t heard_us;    /* when bytes last came from the socket */
 	struct tls *tls;      /* NULL without TLS */
 	struct buf rest;      /* plaintext that on_data left */
 	struct buf out;	      /* to be sent; TLS writes here */

@@ -288,6 +288,8 @@ static void chan_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
 		return;
 	c->is_read_full = n == LOOP_READ_LEN;
 	if (n > 0)
+		c->heard_us = loop_now_us(c->ll->loop);
+	if (n > 0)
 		chan_take(c, (const uint8_t *)b->base, (size_t)n);
 	else if (n == UV_EOF)
 		chan_on_eof(c);

@@ -129,6 +129,24 @@ static void an_overdue_answer_is_a_reason_for_doubt(void **state)
 	assert_int_equal(sd->drops, 0);
 }
 
+/* On a slow line a record takes seconds, and the answer stands behind it: while
+ * parts of one come, nobody is replaced. */
+static void bytes_that_trickle_in_put_off_a_doubt(void **state)
+{
+	struct side *sd = &pair.side[CLIENT];
+	struct seen *e = open_at(CLIENT, "a:1");
+
+	(void)state;
+	settle();
+	put_on_the_wire(e);
+	for (int i = 0; i < 12; i++) {
+		pair.now += 500000;
+		carrier_stirred(w->c[CLIENT], pair.now);
+		tick();
+	}
+	assert_int_equal(sd->doubts, 0);
+}
+
 /* What the client sent on x arrives after all, and is answered. */
 static void answer(struct wire *x)
 {
@@ -424,6 +442,7 @@ int main(void)
 		T(a_suspect_must_prove_itself_by_its_own_deadline),
 		T(an_overdue_answer_is_a_reason_for_doubt),
 		T(a_connection_that_another_overtakes_is_given_up),
+		T(bytes_that_trickle_in_put_off_a_doubt),
 		T(bytes_that_only_come_in_end_no_doubt),
 		T(a_new_connection_overtakes_at_once),
 		T(after_an_outage_streams_go_where_something_is_heard),

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""A line so slow that one record takes seconds: it is not dead."""
+import os
+
+import pytest
+
+from rigwaylib import faults, net, proc
+from rigwaylib.poll import wait_for
+from rigwaylib.world import World
+
+BYTES, STREAMS = 150_000, 300  # 19 s each way at 64 kbit/s
+
+ASK = f"""
+import socket, sys, threading
+socks = [socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+         for _ in range({STREAMS})]
+for i, s in enumerate(socks):
+    s.settimeout(120)
+    s.sendall(b"%08d" % i)
+for i, s in enumerate(socks):
+    assert s.recv(8, socket.MSG_WAITALL) == b"%08d" % i
+big = socks[0]
+threading.Thread(target=big.sendall, args=(b"x" * {BYTES},)).start()
+assert big.recv({BYTES}, socket.MSG_WAITALL) == b"x" * {BYTES}
+print("all of it")
+"""
+
+
+@pytest.fixture
+def slow_line(request):
+    """The laptop's line carries 64 kbit/s each way and has a short queue."""
+    from conftest import _world
+    why = net.reason_without()
+    if why:
+        pytest.skip(f"this machine has no network namespaces: {why}")
+    if not os.path.exists("/dev/net/tun"):
+        pytest.skip("this machine has no /dev/net/tun")
+    n = faults.net_for("relay", delay_ms=20)
+    for ns, dev in ((n.relay, "vb"), (n.router_b, "wan0")):
+        ns.sh(f"tc qdisc add dev {dev} root tbf rate 64kbit burst 5k "
+              "latency 400ms")
+    try:
+        yield from _world(request, World(n))
+    finally:
+        n.close()
+
+
+@pytest.mark.long
+def test_a_connection_that_is_slow_is_not_replaced_for_ever(slow_line):
+    """Each new one would begin with the same record, and none would end it."""
+    w = slow_line.up()
+    port = w.forward(w.rig.service("echo").port)
+    p = w.laptop.start(*proc.python("-c", ASK, port), name="ask")
+    wait_for(lambda: w.laptop.json("status") and "all of it" in p.text(), 240,
+             "all bytes came back", step=1)
+    r = w.laptop.json("status")["rigs"][0]
+    print(f"\nresumed {r['resumed']} times; last cut: {r['cut']}")
