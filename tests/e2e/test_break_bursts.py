@@ -155,15 +155,20 @@ def out_of_fds(pid):
     return limit_fds(pid, next(n for n in range(65536) if n not in taken))
 
 
+@contextlib.contextmanager
 def knocks(port, n):
+    """Held meanwhile: whoever has left costs no file for long."""
     held = []
-    for _ in range(n):
-        try:
-            held.append(flow.connect(port))
-        except ConnectionResetError:
-            pass  # it was turned away
-    for s in held:
-        s.close()
+    try:
+        for _ in range(n):
+            try:
+                held.append(flow.connect(port))
+            except ConnectionResetError:
+                pass  # it was turned away
+        yield
+    finally:
+        for s in held:
+            s.close()
 
 
 SHORT = r"files and sockets are open, the limit"
@@ -178,8 +183,8 @@ def test_out_of_files_is_said_once_with_what_to_do(world):
                             (w.rig_proc, port, w.rig)):
         undo = short_of_fds(proc.pid)
         for _ in range(2):
-            knocks(knock, 10)
-            proc.wait_log(SHORT)
+            with knocks(knock, 10):
+                proc.wait_log(SHORT)
         undo()
         wait_for(lambda: w.echo_through(port) is None, 20)
         assert len(re.findall(SHORT, proc.text())) == 1, proc.text()
