@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "carrier/bearer.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,12 +53,24 @@ struct bearer {
 /* --- one bearer ------------------------------------------------------------
  */
 
+/* What the system calls a cut tells nobody more than that. */
+static const char *end_text(int err)
+{
+	switch (err) {
+	case RW_ERR_TRUNCATED:
+	case -EPIPE:
+	case -ECONNRESET:
+	case -ECONNABORTED: return "the connection was cut";
+	default: return err_text(err);
+	}
+}
+
 static void note_end(struct bearer *b, int err, const char *text)
 {
 	if (b->err != 0)
 		return;
 	b->err = err;
-	str_copy(b->text, sizeof(b->text), text != NULL ? text : err_text(err));
+	str_copy(b->text, sizeof(b->text), text != NULL ? text : end_text(err));
 }
 
 static void bearer_let_go(struct bearer *b)

@@ -2,8 +2,6 @@
 /* Which of the session's connections are kept: docs/decisions/010. */
 #include "client/way_local.h"
 
-#include <errno.h>
-
 #include "base/check.h"
 #include "base/log.h"
 #include "client/rigs.h"
@@ -158,12 +156,6 @@ void way_links_extra_failed(struct way *way)
 	way->extra_at_us = way_now(way) + pause_us;
 }
 
-/* What the system calls it tells nobody more than that. */
-static bool is_cut(int err)
-{
-	return err == RW_ERR_TRUNCATED || err == -EPIPE || err == -ECONNRESET;
-}
-
 static void on_link_end(void *user, const struct link *l, int err,
 			const char *text)
 {
@@ -171,10 +163,7 @@ static void on_link_end(void *user, const struct link *l, int err,
 
 	if ((l->state == LINK_LIVE || l->state == LINK_GREETING) &&
 	    way_is_open(way)) {
-		way_set_text(way, err,
-			     cut_text(way, is_cut(err)
-						   ? "the connection was cut"
-						   : text));
+		way_set_text(way, err, cut_text(way, text));
 		race_failed(&way->race, l->path, err, way->text, moment_now());
 		if (l->state == LINK_LIVE)
 			log_info("%s: connection lost: %s", way->row->name,
