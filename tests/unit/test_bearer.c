@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
+#include "base/str.h"
 #include "carrier/bearer.h"
 #include "core/stream.h"
 #include "net/chan.h"
@@ -29,6 +30,7 @@ struct world {
 	int fd;	 /* the rig's end */
 	int err; /* why the bearer ended */
 	bool is_live, is_over;
+	char text[128];	   /* of on_end */
 	uint8_t got[4096]; /* the last bytes that came there */
 	size_t all;	   /* how many did */
 	struct guard guard;
@@ -62,8 +64,8 @@ static void on_end(void *user, int err, const char *text)
 {
 	struct world *w = user;
 
-	(void)text;
 	w->err = err;
+	str_copy(w->text, sizeof(w->text), text);
 	w->is_over = true;
 }
 
@@ -220,6 +222,7 @@ static void a_cut_is_told_as_what_it_was(void **state)
 	chan_close(w.chan, -ECONNRESET);
 	until(&w, w.is_over);
 	assert_int_equal(w.err, -ECONNRESET);
+	assert_string_equal(w.text, "the connection was cut");
 	world_close(&w);
 }
 
