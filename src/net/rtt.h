@@ -11,7 +11,9 @@ uint64_t sock_rtt_us(int fd);
  * was there both ways; whether a program has read it is another matter. False
  * where it is not known. */
 bool sock_is_acked(int fd);
-/* What got lost on the way. */
+/* What got lost, in a direction in which no more than SOCK_PASSED bytes ever
+ * came through: where more did, large packets pass, and it was an outage. */
+#define SOCK_PASSED 16384
 enum sock_loss {
 	/* Nothing, as far as is known. */
 	SOCK_LOST_NONE,

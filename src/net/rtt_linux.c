@@ -29,13 +29,16 @@ enum sock_loss sock_loss(int fd)
 {
 	struct tcp_info info = { .tcpi_rtt = 0 };
 	socklen_t len = sizeof(info);
+	bool ours, theirs;
 
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
 		return SOCK_LOST_NONE;
-	if (info.tcpi_total_retrans > 0 && info.tcpi_unacked > 0)
-		return SOCK_LOST_OURS;
+	ours = info.tcpi_total_retrans > 0 &&
+	       info.tcpi_bytes_acked <= SOCK_PASSED;
 	/* Out of order: something that came before it was missing. */
-	return info.tcpi_total_retrans > 0 || info.tcpi_rcv_ooopack > 0
-		       ? SOCK_LOST_ONCE
-		       : SOCK_LOST_NONE;
+	theirs = info.tcpi_rcv_ooopack > 0 &&
+		 info.tcpi_bytes_received <= SOCK_PASSED;
+	if (ours && info.tcpi_unacked > 0)
+		return SOCK_LOST_OURS;
+	return ours || theirs ? SOCK_LOST_ONCE : SOCK_LOST_NONE;
 }

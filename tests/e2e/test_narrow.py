@@ -3,7 +3,7 @@
 whose "too big" is filtered. What is small passes, so everything greets well."""
 import pytest
 
-from rigwaylib import flow, proc
+from rigwaylib import faults, flow, proc
 from rigwaylib.poll import wait_for
 
 N = 3_000_000
@@ -45,3 +45,16 @@ def test_bytes_flow_where_large_packets_vanish(net_world, who, what):
     w.laptop.exec(*proc.python(flow.__file__, what, "127.0.0.1", port, N),
                   check=0, timeout=60)
     assert w.laptop.json("status")["rigs"][0]["resumed"] == before
+
+
+def test_outages_in_a_row_are_not_taken_for_it(net_world):
+    """Large packets passed on each connection before its outage."""
+    w = net_world.up()
+    t = faults.Traffic(w, up=1, down=1, idle=1)
+    for _ in range(4):
+        faults.Cell(w, t, "black hole", "laptop", 4).run()
+    assert t.end() > 0
+    assert w.laptop.json("status")["rigs"][0]["resumed"] > 0
+    for home in w.laptop, w.rig:
+        assert not home.logged("large packets vanish|large ones vanish")
+    assert "small packets" not in w.laptop.rigway("status").out
