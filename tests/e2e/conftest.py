@@ -40,27 +40,28 @@ def world(request):
 @pytest.fixture
 def net_world(request):
     """A World with a public net and two homes behind NAT."""
-    why = netlib.reason_without()
-    if why:
-        pytest.skip(f"this machine has no network namespaces: {why}")
-    n = netlib.Net(node2=True)
-    try:
-        yield from _world(request, World(n))
-    finally:
-        n.close()
+    yield from world_on(request, lambda: netlib.Net(node2=True))
 
 
 @pytest.fixture
 def path_world(request):
     """The same, with a session along the kind of path that the test's
     parameter names (faults.KINDS)."""
+    for w in world_on(request, lambda: faults.net_for(request.param)):
+        yield faults.bring_up(w, request.param)
+
+
+def world_on(request, make, needs_tun=False):
+    """A World on the net that make() returns; needs_tun: one with long or bad
+    cables. A machine that cannot have such nets skips the test."""
     why = netlib.reason_without()
     if why:
         pytest.skip(f"this machine has no network namespaces: {why}")
-    n = faults.net_for(request.param)
+    if needs_tun and not os.path.exists("/dev/net/tun"):
+        pytest.skip("this machine has no /dev/net/tun")
+    n = make()
     try:
-        for w in _world(request, World(n)):
-            yield faults.bring_up(w, request.param)
+        yield from _world(request, World(n))
     finally:
         n.close()
 

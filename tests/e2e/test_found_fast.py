@@ -24,18 +24,9 @@ ROUNDS = int(os.environ.get("RIGWAY_ROUNDS", 1))
 @pytest.fixture
 def far_world(request):
     """As net_world, with a long way from each home to the relay."""
-    from conftest import _world
-    from rigwaylib.world import World
-    why = net.reason_without()
-    if why:
-        pytest.skip(f"this machine has no network namespaces: {why}")
-    if not os.path.exists("/dev/net/tun"):
-        pytest.skip("this machine has no /dev/net/tun")
-    n = net.Net(delay_ms=float(os.environ.get("RIGWAY_DELAY", ONE_WAY_MS)))
-    try:
-        yield from _world(request, World(n))
-    finally:
-        n.close()
+    from conftest import world_on
+    delay = float(os.environ.get("RIGWAY_DELAY", ONE_WAY_MS))
+    yield from world_on(request, lambda: net.Net(delay_ms=delay), True)
 
 
 class Watch:

@@ -2,12 +2,11 @@
 """A rig is reached along the best path there is, and the session moves to a
 better one while connections are open, and back when it dies."""
 import json
-import os
 import re
 
 import pytest
 
-from rigwaylib import proc
+from rigwaylib import net, proc
 from rigwaylib.lines import Lines
 from rigwaylib.poll import wait_for
 from rigwaylib.ports import freeport
@@ -355,21 +354,11 @@ print(json.dumps(sorted(took)))
 @pytest.fixture
 def slow_world(request):
     """As net_world: 50 ms away, and 20 Mbit/s down to the laptop."""
-    from conftest import _world
-    from rigwaylib import net
-    from rigwaylib.world import World
-    why = net.reason_without()
-    if why:
-        pytest.skip(f"this machine has no network namespaces: {why}")
-    if not os.path.exists("/dev/net/tun"):
-        pytest.skip("this machine has no /dev/net/tun")
-    n = net.Net(delay_ms=12.5)
-    n.relay.sh("tc qdisc add dev vb root tbf rate 20mbit burst 32k "
-               "latency 100ms")
-    try:
-        yield from _world(request, World(n))
-    finally:
-        n.close()
+    from conftest import world_on
+    for w in world_on(request, lambda: net.Net(delay_ms=12.5), True):
+        w.net.relay.sh("tc qdisc add dev vb root tbf rate 20mbit burst 32k "
+                       "latency 100ms")
+        yield w
 
 
 @pytest.mark.long

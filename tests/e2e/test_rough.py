@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Cables on which frames are lost, come twice and overtake each other, at every
 machine of the way and in both directions."""
-import os
-
 import pytest
 
-from rigwaylib import faults, net
+from rigwaylib import faults
 from rigwaylib.poll import wait_for
-from rigwaylib.world import World
 
 LOST, TWICE, LATE = 1, 1, 5  # of a hundred frames
 N = 16 << 20
@@ -18,19 +15,11 @@ FEW = {"up": 1, "down": 1, "both": 1, "idle": 20}
 def rough_world(request):
     """As path_world, where the cables are so; the parameter is the kind of
     path."""
-    from conftest import _world
-    why = net.reason_without()
-    if why:
-        pytest.skip(f"this machine has no network namespaces: {why}")
-    if not os.path.exists("/dev/net/tun"):
-        pytest.skip("this machine has no /dev/net/tun")
-    n = faults.net_for(request.param, rough=(LOST, TWICE, LATE))
-    try:
-        for w in _world(request, World(n)):
-            # The path is found over such cables as well.
-            yield faults.bring_up(w, request.param)
-    finally:
-        n.close()
+    from conftest import world_on
+    for w in world_on(request, lambda: faults.net_for(
+            request.param, rough=(LOST, TWICE, LATE)), True):
+        # The path is found over such cables as well.
+        yield faults.bring_up(w, request.param)
 
 
 @pytest.mark.long

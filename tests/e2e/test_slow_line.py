@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A line so slow that one record takes seconds: it is not dead."""
-import os
-
 import pytest
 
-from rigwaylib import faults, net, proc
-from rigwaylib.world import World
+from rigwaylib import faults, proc
 
 BYTES, STREAMS = 150_000, 300  # 19 s each way at 64 kbit/s
 
@@ -31,20 +28,12 @@ print("all of it")
 @pytest.fixture
 def slow_line(request):
     """The laptop's line carries 64 kbit/s each way and has a short queue."""
-    from conftest import _world
-    why = net.reason_without()
-    if why:
-        pytest.skip(f"this machine has no network namespaces: {why}")
-    if not os.path.exists("/dev/net/tun"):
-        pytest.skip("this machine has no /dev/net/tun")
-    n = faults.net_for("relay", delay_ms=20)
-    for ns, dev in ((n.relay, "vb"), (n.router_b, "wan0")):
-        ns.sh(f"tc qdisc add dev {dev} root tbf rate 64kbit burst 5k "
-              "latency 400ms")
-    try:
-        yield from _world(request, World(n))
-    finally:
-        n.close()
+    from conftest import world_on
+    for w in world_on(request, lambda: faults.net_for("relay", 20), True):
+        for ns, dev in ((w.net.relay, "vb"), (w.net.router_b, "wan0")):
+            ns.sh(f"tc qdisc add dev {dev} root tbf rate 64kbit burst 5k "
+                  "latency 400ms")
+        yield w
 
 
 @pytest.mark.long

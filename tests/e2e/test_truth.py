@@ -12,7 +12,6 @@ import pytest
 from rigwaylib import faults, flow, net
 from rigwaylib.faults import time_passes
 from rigwaylib.poll import stays, wait_for
-from rigwaylib.world import World
 
 # Promised: a command whose daemon hangs says so; a state is proven within
 # session.ping_interval + session.ping_timeout + 1 s.
@@ -343,17 +342,8 @@ def test_the_rig_tells_its_side(net_world):
 @pytest.fixture
 def far_world(request):
     """As net_world: the rig's answer takes 1.3 s."""
-    from conftest import _world
-    why = net.reason_without()
-    if why:
-        pytest.skip(f"this machine has no network namespaces: {why}")
-    if not os.path.exists("/dev/net/tun"):
-        pytest.skip("this machine has no /dev/net/tun")
-    n = net.Net(delay_ms=325)
-    try:
-        yield from _world(request, World(n))
-    finally:
-        n.close()
+    from conftest import world_on
+    yield from world_on(request, lambda: net.Net(delay_ms=325), True)
 
 
 def sent(ns, device="eth0"):
