@@ -27,27 +27,25 @@
 struct visit {
 	struct list link;
 	struct forward *fw; /* NULL once the forward is closed */
-	struct passage *conn;
-	bool waiting;
+	struct passage conn;
 };
 
 /* -- connections */
 
-static void visit_begins(struct visit *p)
+static void wait_is_over(struct forward *fw)
 {
-	if (p->waiting && p->fw != NULL &&
-	    p->fw->waiting_count-- == p->fw->all->settings->max_waiting)
-		listener_resume(p->fw->listener);
-	p->waiting = false;
+	if (fw->waiting_count-- == fw->all->settings->max_waiting)
+		listener_resume(fw->listener);
 }
 
-static void on_connected(void *user)
+static void on_connected(struct passage *c)
 {
-	struct visit *p = user;
+	struct forward *fw = container_of(c, struct visit, conn)->fw;
 
-	visit_begins(p);
-	if (p->fw != NULL)
-		p->fw->worked = moment_now();
+	if (fw == NULL)
+		return;
+	wait_is_over(fw);
+	fw->worked = moment_now();
 }
 
 /* A page that reloads by itself fails often: one line every few seconds. */
@@ -69,13 +67,14 @@ static void note_failure(struct forward *fw, const char *text)
 	log_failure(fw, text);
 }
 
-static void on_done(void *user, int err, const char *text)
+static void on_done(struct passage *c, int err, const char *text)
 {
-	struct visit *p = user;
+	struct visit *p = container_of(c, struct visit, conn);
 
-	visit_begins(p);
 	list_del(&p->link);
 	if (p->fw != NULL) {
+		if (!passage_is_connected(c))
+			wait_is_over(p->fw);
 		p->fw->conn_count--;
 		if (err != 0)
 			note_failure(p->fw, text);
@@ -103,14 +102,12 @@ static void on_accept(void *user, int fd, const struct sockaddr_storage *peer)
 	(void)peer;
 	p = xcalloc(1, sizeof(*p));
 	p->fw = fw;
-	p->waiting = true;
 	list_push(&fw->conns, &p->link);
 	fw->conn_count++;
 	fw->conn_total++;
 	if (++fw->waiting_count == fw->all->settings->max_waiting)
 		listener_pause(fw->listener);
-	params.user = p;
-	p->conn = passage_new(&params);
+	passage_start(&p->conn, &params);
 }
 
 /* -- ports */
@@ -175,7 +172,7 @@ void forward_close(struct forward *fw, bool cut)
 
 		p->fw = NULL;
 		if (cut)
-			passage_abort(p->conn, RW_ERR_CANCELLED);
+			passage_abort(&p->conn, RW_ERR_CANCELLED);
 	}
 	listener_close(fw->listener);
 	timer_free(fw->retry);

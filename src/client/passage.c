@@ -28,15 +28,6 @@ struct pending {
 	char text[WAY_TEXT_CAP];
 };
 
-/* It may be open for days: then this is all of it. */
-struct passage {
-	struct way *way;
-	const struct passage_ops *ops;
-	void *user;
-	struct pending *wait; /* NULL once the pump has the stream */
-	struct pump *pump;    /* NULL while waiting and when over */
-};
-
 static void on_timer(void *user);
 
 /* Nothing of it happens any more; its text stays. */
@@ -52,15 +43,13 @@ static void pending_stop(struct pending *w)
 
 static void passage_end(struct passage *c, int err, const char *text)
 {
-	const struct passage_ops *ops = c->ops;
+	struct pending *w = c->is_open ? NULL : c->wait;
 	struct way *way = c->way;
-	void *user = c->user;
 
-	if (c->wait != NULL)
-		pending_stop(c->wait);
-	ops->on_done(user, err, text);
-	free(c->wait);
-	free(c);
+	if (w != NULL)
+		pending_stop(w);
+	c->ops->on_done(c, err, text);
+	free(w);
 	way_unwant(way);
 }
 
@@ -93,8 +82,9 @@ static void on_pump_connected(void *user)
 {
 	struct passage *c = user;
 
+	c->is_connected = true;
 	if (c->ops->on_connected != NULL)
-		c->ops->on_connected(c->user);
+		c->ops->on_connected(c);
 }
 
 static const struct pump_ops pump_ops = {
@@ -102,7 +92,7 @@ static const struct pump_ops pump_ops = {
 	.on_connected = on_pump_connected,
 };
 
-static int open_stream(struct pending *w)
+static int open_stream(struct pending *w, struct pump **ret)
 {
 	struct passage *c = w->c;
 	const struct stream_to to = { .kind = w->target.kind,
@@ -117,23 +107,26 @@ static int open_stream(struct pending *w)
 	if (err < 0)
 		return err;
 	w->fd = -1;
-	return pump_new(&p, &c->pump);
+	return pump_new(&p, ret);
 }
 
 static void passage_open(struct passage *c)
 {
+	struct pending *w = c->wait;
+	struct pump *pump;
 	int err;
 
-	if (c->wait->timer != NULL)
-		timer_stop(c->wait->timer);
-	err = open_stream(c->wait);
+	if (w->timer != NULL)
+		timer_stop(w->timer);
+	err = open_stream(w, &pump);
 	if (err == 0) {
-		pending_stop(c->wait);
-		free(c->wait);
-		c->wait = NULL;
+		pending_stop(w);
+		free(w);
+		c->is_open = true;
+		c->pump = pump;
 		return;
 	}
-	fail_soon(c->wait, err,
+	fail_soon(w, err,
 		  err == RW_ERR_LIMIT
 			  ? "too many connections to this rig are open"
 			  : NULL);
@@ -190,14 +183,11 @@ static struct pending *pending_new(struct passage *c,
 	return w;
 }
 
-struct passage *passage_new(const struct passage_params *p)
+void passage_start(struct passage *c, const struct passage_params *p)
 {
-	struct passage *c = xcalloc(1, sizeof(*c));
 	struct way_report r;
 
-	c->way = p->way;
-	c->ops = p->ops;
-	c->user = p->user;
+	*c = (struct passage){ .way = p->way, .ops = p->ops };
 	c->wait = pending_new(c, p);
 	way_want(c->way);
 	switch (way_state(c->way)) {
@@ -212,13 +202,12 @@ struct passage *passage_new(const struct passage_params *p)
 		start_timer(c->wait, p->wait_ms);
 		break;
 	}
-	return c;
 }
 
 void passage_abort(struct passage *c, int err)
 {
-	if (c->pump != NULL)
-		pump_abort(c->pump, err);
-	else if (c->wait->err == 0)
+	if (!c->is_open && c->wait->err == 0)
 		fail_soon(c->wait, err, NULL);
+	else if (c->is_open && c->pump != NULL)
+		pump_abort(c->pump, err);
 }

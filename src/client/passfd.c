@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/fdlimit.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -16,6 +17,7 @@
 #include "net/local.h"
 
 struct door {
+	struct passage conn;
 	struct local_req *req; /* NULL once the asker left */
 	struct way *way;
 	struct target target;
@@ -29,18 +31,18 @@ static void on_gone(struct local_req *r, void *user)
 	door->req = NULL;
 }
 
-static void on_connected(void *user)
+static void on_connected(struct passage *c)
 {
-	struct door *door = user;
+	struct door *door = container_of(c, struct door, conn);
 
 	if (door->req != NULL)
 		local_reply_json(door->req,
 				 json_pack("{s:s}", "event", "connected"));
 }
 
-static void on_done(void *user, int err, const char *text)
+static void on_done(struct passage *c, int err, const char *text)
 {
-	struct door *door = user;
+	struct door *door = container_of(c, struct door, conn);
 	const char *rig = way_row(door->way)->name;
 	char *words =
 		err == 0 ? NULL
@@ -89,6 +91,5 @@ void passfd_start(struct way *way, const struct target *target,
 	door->target = *target;
 	local_set_gone(r, on_gone, door);
 	p.fd = fds[0];
-	p.user = door;
-	passage_new(&p);
+	passage_start(&door->conn, &p);
 }
