@@ -230,8 +230,9 @@ static bool tls_ctx_set(struct tls_ctx *ctx, const struct key *k)
 	       SSL_CTX_set_num_tickets(s, 0) == 1 &&
 	       SSL_CTX_use_certificate(s, key_cert(k)) == 1 &&
 	       SSL_CTX_use_PrivateKey(s, key_evp(k)) == 1 &&
-	       SSL_CTX_set_alpn_protos(s, ctx->alpn,
-				       (unsigned int)ctx->alpn_len) == 0;
+	       (ctx->side == TLS_SERVER ||
+		SSL_CTX_set_alpn_protos(s, ctx->alpn,
+					(unsigned int)ctx->alpn_len) == 0);
 }
 
 static void tls_ctx_unref(struct tls_ctx *ctx)
@@ -424,6 +425,30 @@ static bool tls_alpn_is_ours(const struct tls *t)
 	       memcmp(name, t->ctx->alpn + 1, len) == 0;
 }
 
+/* Takes a reference. The type stays, for there is no key without one. */
+static void key_clear(EVP_PKEY *k, int type)
+{
+	(void)EVP_PKEY_set_type(k, type);
+	EVP_PKEY_free(k);
+}
+
+/* What only the handshake needed: both ephemeral keys and the peer's public
+ * one. The library would keep them for as long as the connection lasts. */
+static void tls_forget_keys(struct tls *t)
+{
+	X509 *cert = SSL_get1_peer_certificate(t->ssl);
+	EVP_PKEY *k = NULL;
+
+	if (SSL_get_tmp_key(t->ssl, &k) == 1)
+		key_clear(k, EVP_PKEY_X25519);
+	if (SSL_get_peer_tmp_key(t->ssl, &k) == 1)
+		key_clear(k, EVP_PKEY_X25519);
+	if (cert != NULL)
+		key_clear(X509_get_pubkey(cert), EVP_PKEY_ED25519);
+	X509_free(cert);
+	ERR_clear_error();
+}
+
 int tls_step(struct tls *t)
 {
 	int r;
@@ -440,6 +465,7 @@ int tls_step(struct tls *t)
 		t->err = RW_ERR_PROTO;
 		return t->err;
 	}
+	tls_forget_keys(t);
 	t->is_up = true;
 	return 1;
 }

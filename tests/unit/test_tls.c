@@ -2,6 +2,7 @@
 #include "sample.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,25 @@
 #include "crypto/hash.h"
 #include "crypto/key.h"
 #include "net/tls.h"
+
+/* Linked with --wrap: keys that a connection has no more. */
+static int keys_gone;
+int __real_EVP_PKEY_set_type(EVP_PKEY *k, int type);
+int __wrap_EVP_PKEY_set_type(EVP_PKEY *k, int type);
+
+int __wrap_EVP_PKEY_set_type(EVP_PKEY *k, int type)
+{
+	uint8_t raw[64];
+	size_t len = sizeof(raw);
+	int r;
+
+	assert_int_equal(EVP_PKEY_get_raw_public_key(k, raw, &len), 1);
+	r = __real_EVP_PKEY_set_type(k, type);
+	len = sizeof(raw);
+	keys_gone += EVP_PKEY_get_raw_public_key(k, raw, &len) != 1 &&
+		     EVP_PKEY_get_raw_private_key(k, raw, &len) != 1;
+	return r;
+}
 
 /* Two devices, and a third that nobody expects. */
 static struct key *alice, *bob, *eve;
@@ -99,6 +119,18 @@ static void both_sides_know_each_other_by_pin(void **state)
 	assert_int_equal(p.server_result, 1);
 	assert_true(pin_eq(tls_peer(p.client), key_pin(bob)));
 	assert_true(pin_eq(tls_peer(p.server), key_pin(alice)));
+	pair_free(&p);
+}
+
+/* Both ephemeral ones and the peer's: a connection may last for months. */
+static void the_keys_of_the_handshake_are_forgotten(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	keys_gone = 0;
+	p = pair_new(client_ctx, server_ctx, key_pin(bob), key_pin(alice));
+	assert_int_equal(keys_gone, 6);
 	pair_free(&p);
 }
 
@@ -405,6 +437,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_sides_know_each_other_by_pin),
+		cmocka_unit_test(the_keys_of_the_handshake_are_forgotten),
 		cmocka_unit_test(
 			without_a_pin_any_ed25519_key_comes_in_and_is_named),
 		cmocka_unit_test(a_wrong_server_is_refused_by_the_client),
