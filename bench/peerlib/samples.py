@@ -3,10 +3,14 @@
 import os
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
+import time
 
 from peerlib.processes import Failed, free_ports, wait_for
+
+PROBES = 10     # of memory, at the end of a bulk sample
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.join(os.path.dirname(HERE), "load.c")
@@ -89,9 +93,27 @@ def line_of(proc):
     return line.split()
 
 
+def busy_memory(system):
+    """PSS of all parts, and what of it is what lies in windows. Both change
+    within milliseconds and cannot be read in the same one: so means of several
+    looks."""
+    pss, windows = [], []
+    for _ in range(PROBES):
+        held = system.windows()
+        pss.append(sum(system.pss().values()) / 1024)
+        if held is not None:
+            windows.append(held / 1048576)
+        time.sleep(0.02)
+    got = {"pss_mib": statistics.mean(pss)}
+    if windows:
+        got["windows_mib"] = statistics.mean(windows)
+        got["own_mib"] = got["pss_mib"] - got["windows_mib"]
+    return got
+
+
 def sample_bulk(load, system, direction, streams, opt):
     """Gbit/s, CPU seconds per GB of all parts and of the relay alone, and
-    their PSS while busy."""
+    their memory while busy."""
     proc = load.client("bulk", direction, streams, system.front, load.port,
                        opt.seconds, opt.warmup, opt.max_bytes)
     line_of(proc)
@@ -99,13 +121,13 @@ def sample_bulk(load, system, direction, streams, opt):
     end = line_of(proc)
     cpu = {pid: s - before.get(pid, 0.0) for pid, s in system.cpu().items()}
     relay = system.pids("relay")
-    pss = system.pss()
+    memory = busy_memory(system) if cpu else None
     finish(proc, 30)
     gigabytes, seconds = int(end[1]) / 1e9, float(end[2])
     got = {"gbit": gigabytes * 8 / seconds, "gb": gigabytes,
            "seconds": seconds}
-    if pss:
-        got["pss_mib"] = sum(pss.values()) / 1024
+    if memory:
+        got.update(memory)
         got["cpu_s_per_gb"] = sum(cpu.values()) / max(gigabytes, 1e-9)
         got["cpu_s"] = {f"{pid} {system.part(pid)}": round(s, 3)
                         for pid, s in cpu.items() if s > 0}

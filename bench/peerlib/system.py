@@ -142,8 +142,13 @@ class System:
         """KiB of each process, shared pages counted once."""
         return {pid: pss_kib(pid) for pid in self.pids()}
 
+    def windows(self):
+        """Bytes of memory that hold what is on its way, as the system itself
+        says; None if it does not."""
+        return None
+
     def rest(self):
-        """The same, once nothing has changed for 1.5 s (10 s at most): what a
+        """What pss() says, once nothing has changed for 1.5 s (10 s at most): what a
         burst took is given back by some only when all is quiet."""
         end = time.monotonic() + 10
         now, since = self.pss(), time.monotonic()

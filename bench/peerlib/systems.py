@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Nothing, plain copies and rigway; and all systems, in the table's order."""
+import json
 import os
 
 from peerlib import ssh, tunnels
@@ -84,6 +85,15 @@ class Rigway(System):
         self.run("rigway", "forward", "desk",
                  f"{self.front}:127.0.0.1:{self.service}", **lap)
         self.listens(self.front)
+
+    def windows(self):
+        """Of laptop and rig; the relay has none."""
+        lap = json.loads(self.run("rigway", "status", "--json",
+                                  **self.home("lap")))
+        rig = json.loads(self.run("rigway", "rig", "status", "--json",
+                                  **self.home("rig")))
+        return sum(session["buffered"]
+                   for session in lap["rigs"] + rig["sessions"])
 
     def stdio(self, port):
         return ([self.args.rigway, "connect", "desk", str(port)],

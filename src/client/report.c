@@ -151,6 +151,7 @@ static void add_session(json_t *o, const struct daemon *d,
 	answer_set_int(o, "held", st.held);
 	answer_set_int(o, "held_max", d->env.budget->total / 2);
 	answer_set_int(o, "full", st.full);
+	answer_set_int(o, "buffered", st.buffered);
 	answer_set_int(o, "bytes_in", st.bytes_in);
 	answer_set_int(o, "bytes_out", st.bytes_out);
 }

@@ -81,10 +81,14 @@ static void print_laptop(const json_t *p, int64_t now)
 		       json_is_true(json_object_get(p, "small_packets"))
 			       ? ", in small packets: large ones vanish on it"
 			       : "");
-	printf("    streams    %llu open; %s here, %s there\n",
+	printf("    streams    %llu open; %s here, %s there",
 	       (unsigned long long)int_of(p, "streams"),
 	       format_bytes(int_of(p, "bytes_in"), in),
 	       format_bytes(int_of(p, "bytes_out"), out));
+	if (int_of(p, "buffered") > 0)
+		printf("; %s of memory for what is on its way",
+		       format_bytes(int_of(p, "buffered"), in));
+	putchar('\n');
 	if (strcmp(state, "away") == 0)
 		printf("    kept       until %s (rig.keep_absent)\n",
 		       show_text(p, "kept_until", "-"));

@@ -195,10 +195,14 @@ static void say_streams(struct buf *out, const json_t *rig)
 	if (!has(rig, "streams"))
 		return;
 	line(out, "streams");
-	buf_printf(out, "%llu open; %s here, %s there\n",
+	buf_printf(out, "%llu open; %s here, %s there",
 		   (ull)int_of(rig, "streams"),
 		   format_bytes(int_of(rig, "bytes_in"), in),
 		   format_bytes(int_of(rig, "bytes_out"), sent));
+	if (int_of(rig, "buffered") > 0)
+		buf_printf(out, "; %s of memory for what is on its way",
+			   format_bytes(int_of(rig, "buffered"), in));
+	buf_printf(out, "\n");
 }
 
 static void say_cut(struct buf *out, const json_t *rig, int64_t now)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/chunk.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -9,10 +8,12 @@
 _Static_assert(offsetof(struct chunk, data) ==
 		       offsetof(struct chunk, hdr) + FRAME_DATA_HDR,
 	       "a chunk's header and bytes are one frame");
+_Static_assert(sizeof(struct chunk) <= SLAB_BLOCK, "a chunk is a block");
 
 void chunk_pool_init(struct chunk_pool *p, size_t max)
 {
 	*p = (struct chunk_pool){ .max = max };
+	slab_init(&p->slab);
 }
 
 void chunk_pool_trim(struct chunk_pool *p, size_t keep)
@@ -22,8 +23,10 @@ void chunk_pool_trim(struct chunk_pool *p, size_t keep)
 
 		p->idle = c->next;
 		p->count--;
-		free(c);
+		slab_give(&p->slab, c);
 	}
+	if (keep == 0)
+		slab_rest(&p->slab);
 	p->least = MIN(p->least, p->count);
 }
 
@@ -38,7 +41,7 @@ static struct chunk *chunk_get(struct chunk_pool *p)
 	struct chunk *c = p->idle;
 
 	if (c == NULL) {
-		c = malloc(sizeof(*c));
+		c = slab_take(&p->slab);
 		if (c == NULL)
 			return NULL;
 	} else {
@@ -46,14 +49,13 @@ static struct chunk *chunk_get(struct chunk_pool *p)
 		p->count--;
 		p->least = MIN(p->least, p->count);
 	}
-	c->next = NULL;
 	return c;
 }
 
 static void chunk_put(struct chunk_pool *p, struct chunk *c)
 {
 	if (p->count >= p->max) {
-		free(c);
+		slab_give(&p->slab, c);
 		return;
 	}
 	c->next = p->idle;
@@ -68,14 +70,25 @@ void chunkq_init(struct chunkq *q)
 
 void chunkq_clear(struct chunkq *q, struct chunk_pool *p)
 {
-	struct chunk *next;
+	struct chunk *c = q->last != NULL ? q->last->next : NULL, *next;
 
-	for (struct chunk *c = q->first; c != NULL; c = next) {
+	if (q->last != NULL)
+		q->last->next = NULL;
+	for (; c != NULL; c = next) {
 		next = c->next;
 		chunk_put(p, c);
 	}
-	q->first = q->last = q->near = NULL;
+	q->last = q->near = NULL;
 	q->base = q->end;
+}
+
+/* All but the last are full. */
+size_t chunkq_memory(const struct chunkq *q)
+{
+	if (q->last == NULL)
+		return 0;
+	return (size_t)((q->last->at - q->last->next->at) / CHUNK_DATA + 1) *
+	       SLAB_BLOCK;
 }
 
 /* Adds an empty chunk after the last; q is full to its brim or empty. */
@@ -86,10 +99,11 @@ static struct chunk *grow(struct chunkq *q, struct chunk_pool *p)
 	if (c == NULL)
 		return NULL;
 	c->at = q->end;
-	if (q->last == NULL)
-		q->first = c;
-	else
+	c->next = c;
+	if (q->last != NULL) {
+		c->next = q->last->next;
 		q->last->next = c;
+	}
 	q->last = c;
 	return c;
 }
@@ -141,7 +155,7 @@ static struct chunk *seek(struct chunkq *q, uint64_t at)
 {
 	CHECK(at >= q->base && at < q->end);
 	if (q->near == NULL || at < q->near->at)
-		q->near = q->first;
+		q->near = q->last->next;
 	while (at - q->near->at >= CHUNK_DATA)
 		q->near = q->near->next;
 	return q->near;
@@ -171,12 +185,11 @@ void chunkq_drop(struct chunkq *q, struct chunk_pool *p, uint64_t at)
 		chunkq_clear(q, p);
 		return;
 	}
-	while (at - q->first->at >= CHUNK_DATA) {
-		struct chunk *c = q->first;
-
+	for (struct chunk *c = q->last->next; at - c->at >= CHUNK_DATA;
+	     c = q->last->next) {
 		if (q->near == c)
 			q->near = NULL;
-		q->first = c->next;
+		q->last->next = c->next;
 		chunk_put(p, c);
 	}
 }

@@ -35,8 +35,10 @@
 #define OVERTAKEN_US 250000
 /* Bytes that flowed and cease for so long are asked after. */
 #define HUSH_US 500000
-/* Idle memory is given back after so long without data. */
+/* Idle memory is given back after so long without data, */
 #define IDLE_US 1000000
+/* and what nobody needed for so long while it flows. */
+#define EBB_US 100000
 
 enum carrier_state {
 	CARRIER_HELLO, /* client: HELLO leaves or left, no answer yet */

@@ -290,6 +290,8 @@ void session_stats(const struct session *s, struct session_stats *ret)
 		const struct stream *st = container_of(it, struct stream, all);
 
 		ret->held += chunkq_len(&st->out);
+		ret->buffered +=
+			chunkq_memory(&st->out) + chunkq_memory(&st->in);
 		if (!st->closed && st->wants_room)
 			ret->full++;
 	}

@@ -156,6 +156,8 @@ struct session_stats {
 	uint32_t resumed;	      /* times a carrier came after a cut */
 	uint64_t bytes_in, bytes_out; /* stream bytes, both ways */
 	uint64_t held;		/* bytes kept until the peer consumed them */
+	uint64_t buffered;	/* memory of these, and of bytes that came and
+				 * were not taken yet: what is on its way */
 	uint32_t full;		/* streams that take no more until then */
 	uint64_t rtt_us;	/* least of the live carriers; 0 unknown */
 	uint64_t last_heard_us; /* when any byte last came in; 0 never */

@@ -22,29 +22,29 @@ struct stream {
 	void *user;
 	uint32_t id;
 	uint8_t kind;
-	uint8_t due;	  /* bits of enum due */
-	bool mine;	  /* we opened it */
-	bool sent_open;	  /* an OPEN left on some carrier */
-	bool placed;	  /* it has a floor of the budget */
-	bool known;	  /* the peer's STATE showed that it knows it */
-	bool connected;	  /* the target is connected */
-	bool fin;	  /* the user wrote all; the end is at out.end */
-	bool fin_sent;	  /* on the current ride */
-	bool fin_in;	  /* the peer's end is known */
-	bool eof_given;	  /* and was handed to the user */
-	bool closed;	  /* over for the user; err and text say how */
-	bool told;	  /* on_closed has run */
-	bool settled;	  /* over on the wire; out of the tables */
-	bool wants_room;  /* the user was told to wait */
-	bool eof_due;	  /* on_eof is to run from session_tick() */
-	bool room_due;	  /* on_room likewise */
-	bool stopped;	  /* sends no more on ride: to comes next */
-	bool is_fresh;	  /* in carrier.fresh, not .old */
-	uint16_t answers; /* bits of carrier.slot: asked for there */
-	int err;	  /* of the close; 0 clean */
-	int32_t deficit;  /* DRR */
-	uint32_t burst;	  /* bytes sent lately, see spread.c */
-	char *text;	  /* why it ended, or NULL */
+	uint8_t due;	     /* bits of enum due */
+	uint16_t answers;    /* bits of carrier.slot: asked for there */
+	bool mine : 1;	     /* we opened it */
+	bool sent_open : 1;  /* an OPEN left on some carrier */
+	bool placed : 1;     /* it has a floor of the budget */
+	bool known : 1;	     /* the peer's STATE showed that it knows it */
+	bool connected : 1;  /* the target is connected */
+	bool fin : 1;	     /* the user wrote all; the end is at out.end */
+	bool fin_sent : 1;   /* on the current ride */
+	bool fin_in : 1;     /* the peer's end is known */
+	bool eof_given : 1;  /* and was handed to the user */
+	bool closed : 1;     /* over for the user; err and text say how */
+	bool told : 1;	     /* on_closed has run */
+	bool settled : 1;    /* over on the wire; out of the tables */
+	bool wants_room : 1; /* the user was told to wait */
+	bool eof_due : 1;    /* on_eof is to run from session_tick() */
+	bool room_due : 1;   /* on_room likewise */
+	bool stopped : 1;    /* sends no more on ride: to comes next */
+	bool is_fresh : 1;   /* in carrier.fresh, not .old */
+	int err;	     /* of the close; 0 clean */
+	int32_t deficit;     /* DRR */
+	uint32_t burst;	     /* bytes sent lately, see spread.c */
+	char *text;	     /* why it ended, or NULL */
 
 	/* Sending. out holds [consumed by the peer, written by us). */
 	struct chunkq out;

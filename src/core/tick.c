@@ -304,9 +304,9 @@ static void tick_pool(struct session *s, uint64_t *next)
 	}
 	if (s->now >= s->ebb_at) {
 		chunk_pool_ebb(&s->pool);
-		s->ebb_at = s->now + IDLE_US;
+		s->ebb_at = s->now + EBB_US;
 	}
-	*next = MIN(*next, s->data_at + IDLE_US);
+	*next = MIN(*next, MIN(s->ebb_at, s->data_at + IDLE_US));
 }
 
 uint64_t session_tick(struct session *s, uint64_t now_us)

@@ -40,19 +40,25 @@ _Static_assert(PUMP_READ <= LOOP_READ_LEN, "read into the loop's memory");
  * such programs it drops what arrives anywhere, our own carriers' too. */
 #define PUMP_UNSENT (256 * 1024)
 
+/* While the program has closed its side, and the other is still open. */
+struct half {
+	struct watched watch;
+	struct pump *p;
+	uint64_t since_us;
+};
+
 struct pump {
 	uv_poll_t poll;
 	struct loop_item item;
 	struct deferred push; /* writes what the core kept */
-	struct watched watch; /* while half closed by the socket's side */
+	struct half *half;    /* NULL: not half closed by the program */
 	struct stream *st;    /* NULL once it has closed */
 	const struct pump_ops *ops;
 	void *user;
-	uint64_t half_at_us; /* when the program closed its side */
-	char *text;	     /* for on_done; NULL: what err says */
-	int err;	     /* likewise */
+	char *text; /* for on_done; NULL: what err says */
+	int err;    /* likewise */
 	int fd;
-	int polled; /* what libuv waits for: UV_READABLE, UV_WRITABLE */
+	uint8_t polled; /* what libuv waits for: UV_READABLE, UV_WRITABLE */
 	bool is_tcp;
 	bool is_full; /* the socket took not all of what the core kept */
 	bool is_reading;
@@ -104,6 +110,15 @@ static void pump_set_reset(struct pump *p, bool reset)
 				 sizeof(now));
 }
 
+static void pump_forget_half(struct pump *p)
+{
+	if (p->half == NULL)
+		return;
+	list_del(&p->half->watch.link);
+	free(p->half);
+	p->half = NULL;
+}
+
 /* Closes the socket; the program at its other end sees a reset if the stream
  * did not end well. Where there are no resets (unix sockets) it is on_done's
  * err that tells. */
@@ -114,7 +129,7 @@ static void pump_close_sock(struct pump *p, bool reset)
 	p->is_closing = true;
 	list_del(&p->item.link);
 	list_del(&p->push.link);
-	list_del(&p->watch.link);
+	pump_forget_half(p);
 	if (!reset)
 		pump_set_reset(p, false);
 	/* It is off the loop's epoll set when uv_close() returns. */
@@ -252,7 +267,7 @@ static void pump_on_eof(struct stream *st)
 	if (p == NULL || p->is_closing || p->is_write_done)
 		return;
 	p->is_write_done = true;
-	list_del(&p->watch.link);
+	pump_forget_half(p);
 	if (shutdown(p->fd, SHUT_WR) < 0 && errno != ENOTCONN)
 		pump_sock_failed(p, -errno);
 	/* The program still sends; one that is gone must be noticed. */
@@ -268,9 +283,10 @@ static void pump_on_eof(struct stream *st)
  * the same time. */
 static void pump_on_look(struct watched *w)
 {
-	struct pump *p = container_of(w, struct pump, watch);
+	const struct half *h = container_of(w, struct half, watch);
+	struct pump *p = h->p;
 	struct pollfd f = { .fd = p->fd };
-	uint64_t since = loop_now_us(p->poll.loop) - p->half_at_us;
+	uint64_t since = loop_now_us(p->poll.loop) - h->since_us;
 
 	if (poll(&f, 1, 0) <= 0)
 		return;
@@ -280,14 +296,32 @@ static void pump_on_look(struct watched *w)
 		pump_sock_failed(p, UV_ECONNRESET);
 }
 
+/* RW_ERR_NOMEM, or 0. */
+static int pump_watch(struct pump *p)
+{
+	struct half *h = calloc(1, sizeof(*h));
+
+	if (h == NULL)
+		return RW_ERR_NOMEM;
+	h->watch.on_look = pump_on_look;
+	list_init(&h->watch.link);
+	h->p = p;
+	h->since_us = loop_now_us(p->poll.loop);
+	p->half = h;
+	loop_watch(pump_loop(p), &h->watch);
+	return 0;
+}
+
 static void pump_on_sock_eof(struct pump *p)
 {
 	p->is_read_done = true;
 	p->is_reading = false;
 	if (!p->is_write_done) {
 		sock_keepalive(p->fd, PUMP_HALF_IDLE_S);
-		p->half_at_us = loop_now_us(p->poll.loop);
-		loop_watch(pump_loop(p), &p->watch);
+		if (pump_watch(p) < 0) {
+			pump_fail(p, RW_ERR_NOMEM, NULL);
+			return;
+		}
 	}
 	stream_finish(p->st);
 }
@@ -342,7 +376,7 @@ static void pump_poll(struct pump *p)
 
 	if (p->is_closing || want == p->polled)
 		return;
-	p->polled = want;
+	p->polled = (uint8_t)want;
 	r = uv_poll_start(&p->poll, want, pump_on_poll);
 	if (r < 0)
 		pump_sock_failed(p, r);
@@ -435,8 +469,6 @@ static struct pump *pump_alloc(const struct pump_params *params)
 	p->fd = params->fd;
 	p->push.on_turn = pump_on_push;
 	list_init(&p->push.link);
-	p->watch.on_look = pump_on_look;
-	list_init(&p->watch.link);
 	return p;
 }
 

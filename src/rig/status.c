@@ -96,6 +96,7 @@ static json_t *session_json(const struct rig *rig, const struct peer *p)
 		      (json_int_t)st.rtt_us);
 	json_object_set_new(o, "state", json_string(state_names[state]));
 	json_object_set_new(o, "carriers", json_integer(st.carriers));
+	answer_set_int(o, "buffered", st.buffered);
 	json_object_set_new(o, "small_packets", json_boolean(via.is_narrow));
 	answer_set_moment(o, "since", p->since);
 	answer_set_known(o, "heard_ms", heard_ms_of(rig, p));

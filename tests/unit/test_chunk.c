@@ -105,10 +105,31 @@ static void dropping_forgets_whole_chunks_only(void **state)
 	put(CHUNK_DATA);
 	check_all();
 	chunkq_drop(&q, &pool, q.end);
-	assert_null(q.first);
+	assert_null(q.last);
 	assert_int_equal(chunkq_len(&q), 0);
 	put(9);
 	check_all();
+}
+
+/* Also what was consumed in part, and what is not filled yet. */
+static void its_memory_is_that_of_whole_chunks(void **state)
+{
+	const size_t one = SLAB_BLOCK;
+
+	(void)state;
+	assert_int_equal(chunkq_memory(&q), 0);
+	put(1);
+	assert_int_equal(chunkq_memory(&q), one);
+	put(CHUNK_DATA - 1);
+	assert_int_equal(chunkq_memory(&q), one);
+	put(CHUNK_DATA + 1);
+	assert_int_equal(chunkq_memory(&q), 3 * one);
+	chunkq_drop(&q, &pool, CHUNK_DATA - 1);
+	assert_int_equal(chunkq_memory(&q), 3 * one);
+	chunkq_drop(&q, &pool, CHUNK_DATA);
+	assert_int_equal(chunkq_memory(&q), 2 * one);
+	chunkq_drop(&q, &pool, q.end);
+	assert_int_equal(chunkq_memory(&q), 0);
 }
 
 static void an_empty_queue_holds_no_memory(void **state)
@@ -116,7 +137,6 @@ static void an_empty_queue_holds_no_memory(void **state)
 	(void)state;
 	put(2 * CHUNK_DATA + 1);
 	chunkq_drop(&q, &pool, q.end);
-	assert_null(q.first);
 	assert_null(q.last);
 	assert_int_equal(pool.count, 3);
 	chunk_pool_trim(&pool, 0);
@@ -223,6 +243,7 @@ int main(void)
 		T(every_offset_leads_to_its_byte),
 		T(room_asked_for_twice_leaves_no_hole),
 		T(dropping_forgets_whole_chunks_only),
+		T(its_memory_is_that_of_whole_chunks),
 		T(an_empty_queue_holds_no_memory),
 		T(the_pool_keeps_no_more_than_its_most),
 		T(the_pool_gives_back_what_nobody_needed_meanwhile),

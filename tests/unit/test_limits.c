@@ -555,8 +555,8 @@ static void idle_streams_hold_no_memory(void **state)
 
 	send_at(CLIENT, e, 300000);
 	advance(100000);
-	assert_null(e->st->out.first);
-	assert_null(pair.side[RIG].come[0]->st->in.first);
+	assert_null(e->st->out.last);
+	assert_null(pair.side[RIG].come[0]->st->in.last);
 	assert_true(pair.side[CLIENT].s->pool.count > 0);
 	advance(IDLE_US);
 	advance(pair.limits.ping_interval_us); /* at the next tick */

@@ -3,6 +3,8 @@
  * whoever was served by then hears of an end. Linked with --wrap. */
 #include "core_pair.h"
 
+#include "base/slab.h"
+
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
@@ -13,6 +15,10 @@ void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
 char *__wrap_strndup(const char *s, size_t n);
 void __wrap_free(void *p);
+void *__real_slab_take(struct slab *s);
+void __real_slab_give(struct slab *s, void *block);
+void *__wrap_slab_take(struct slab *s);
+void __wrap_slab_give(struct slab *s, void *block);
 
 static bool armed;
 static unsigned long count, fail_at, fail_for;
@@ -59,6 +65,17 @@ void __wrap_free(void *p)
 {
 	balance -= p != NULL;
 	__real_free(p);
+}
+
+void *__wrap_slab_take(struct slab *s)
+{
+	return fails() ? NULL : counted(__real_slab_take(s));
+}
+
+void __wrap_slab_give(struct slab *s, void *block)
+{
+	balance--;
+	__real_slab_give(s, block);
 }
 
 /* --- what is tried --- */

@@ -63,7 +63,8 @@ static const struct {
 	  "{\"path\":\"direct d:1\",\"state\":\"dialled\"}],"
 	  "\"streams\":1,\"bytes_in\":0,\"bytes_out\":0,\"kept_ms\":46000,"
 	  "\"keep_s\":60,\"keep_by\":\"client.keep_absent\","
-	  "\"held\":1048576,\"held_max\":2097152,\"full\":1}",
+	  "\"held\":1048576,\"held_max\":2097152,\"full\":1,"
+	  "\"buffered\":1081344}",
 	  "desk: not connected for 14s (ada@box)\n"
 	  "    proven       14s ago, end to end\n"
 	  "    trouble      no such host\n"
@@ -71,7 +72,8 @@ static const struct {
 	  "reconnect desk'\n"
 	  "    tried        relay r:443: as above, just now\n"
 	  "    tried        direct d:1: being tried\n"
-	  "    streams      1 open; 0 B here, 0 B there\n"
+	  "    streams      1 open; 0 B here, 0 B there; 1 MiB of memory for "
+	  "what is on its way\n"
 	  "    holding      1 MiB of at most 2 MiB (session.budget), to be "
 	  "sent when the rig is back; 1 connection is full, and the programs "
 	  "wait\n"
