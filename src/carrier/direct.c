@@ -178,7 +178,7 @@ int direct_start(const struct direct_params *params,
 		goto free_direct;
 	}
 	format_hostport(d->at.host, d->at.port, d->where);
-	err = tls_ctx_new(params->key, TLS_CLIENT, INNER_ALPN, &d->ctx);
+	err = tls_ctx_new_bulk(params->key, TLS_CLIENT, INNER_ALPN, &d->ctx);
 	if (err < 0)
 		goto free_direct;
 	err = direct_dial(d, timeout_ms);

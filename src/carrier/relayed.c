@@ -245,9 +245,9 @@ static int make_contexts(struct relayed *r)
 	int err = tls_ctx_new(r->params.key, TLS_CLIENT, RELAY_ALPN, &r->outer);
 
 	return err < 0 ? err
-		       : tls_ctx_new(r->params.key,
-				     wishes ? TLS_CLIENT : TLS_SERVER,
-				     INNER_ALPN, &r->inner);
+		       : tls_ctx_new_bulk(r->params.key,
+					  wishes ? TLS_CLIENT : TLS_SERVER,
+					  INNER_ALPN, &r->inner);
 }
 
 static int start_reach(struct relayed *r)

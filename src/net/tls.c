@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
+#include "crypto/wide_gcm.h"
 #include "net/cpu.h"
 
 #define TLS_HEADER_LEN 5
@@ -244,8 +245,10 @@ static void tls_ctx_unref(struct tls_ctx *ctx)
 	free(ctx);
 }
 
-int tls_ctx_new(const struct key *k, enum tls_side side, const char *alpn,
-		struct tls_ctx **ret)
+/* query: which ciphers are preferred, as wide_gcm_query(); NULL: OpenSSL's. */
+static int tls_ctx_make(const struct key *k, enum tls_side side,
+			const char *alpn, const char *query,
+			struct tls_ctx **ret)
 {
 	struct tls_ctx *ctx = calloc(1, sizeof(*ctx));
 	size_t len = strlen(alpn);
@@ -260,8 +263,9 @@ int tls_ctx_new(const struct key *k, enum tls_side side, const char *alpn,
 	memcpy(ctx->alpn + 1, alpn, len);
 	ctx->alpn_len = len + 1;
 	ctx->bio = tls_bio_method();
-	ctx->ssl = SSL_CTX_new(side == TLS_CLIENT ? TLS_client_method()
-						  : TLS_server_method());
+	ctx->ssl = SSL_CTX_new_ex(NULL, query,
+				  side == TLS_CLIENT ? TLS_client_method()
+						     : TLS_server_method());
 	if (ctx->bio == NULL || ctx->ssl == NULL || !tls_ctx_set(ctx, k)) {
 		ERR_clear_error();
 		tls_ctx_unref(ctx);
@@ -269,6 +273,18 @@ int tls_ctx_new(const struct key *k, enum tls_side side, const char *alpn,
 	}
 	*ret = ctx;
 	return 0;
+}
+
+int tls_ctx_new(const struct key *k, enum tls_side side, const char *alpn,
+		struct tls_ctx **ret)
+{
+	return tls_ctx_make(k, side, alpn, NULL, ret);
+}
+
+int tls_ctx_new_bulk(const struct key *k, enum tls_side side, const char *alpn,
+		     struct tls_ctx **ret)
+{
+	return tls_ctx_make(k, side, alpn, wide_gcm_query(), ret);
 }
 
 void tls_ctx_free(struct tls_ctx *ctx)

@@ -38,6 +38,10 @@ enum tls_side { TLS_CLIENT, TLS_SERVER };
  * RW_ERR_CRYPTO, RW_ERR_NOMEM. */
 int tls_ctx_new(const struct key *k, enum tls_side side, const char *alpn,
 		struct tls_ctx **ret);
+/* The same for connections that will carry much: with the fastest AES-GCM there
+ * is (crypto/wide_gcm.h), which takes memory once a process. */
+int tls_ctx_new_bulk(const struct key *k, enum tls_side side, const char *alpn,
+		     struct tls_ctx **ret);
 /* Connections made from it keep what they need. NULL is fine. */
 void tls_ctx_free(struct tls_ctx *ctx);
 /* For tests: rekey after this many records written. */

@@ -340,7 +340,7 @@ int gate_new(struct rig *rig, struct gate **ret, char **ret_err)
 	list_init(&g->comers);
 	g->retry = timer_new(rig->loop, on_retry, g);
 	g->shutting = timer_new(rig->loop, on_shutting, g);
-	err = tls_ctx_new(rig->key, TLS_SERVER, INNER_ALPN, &g->ctx);
+	err = tls_ctx_new_bulk(rig->key, TLS_SERVER, INNER_ALPN, &g->ctx);
 	if (err == 0)
 		err = gate_listen(g, ret_err);
 	if (err != 0 && *ret_err == NULL)

@@ -10,6 +10,7 @@ LAYERS = {"base": 0, "crypto": 1, "wire": 2, "core": 3, "config": 4, "net": 5,
 OWNERS = {
     r"uv\.h|uv/": {"net"},
     r"openssl/": {"crypto", "net"},
+    r"intel-ipsec-mb\.h": {"crypto"},
     r"yaml\.h": {"config"},
     r"qrencode\.h": {"cmd", "client", "base"},
 }

@@ -9,7 +9,8 @@ import re
 import tree
 
 LINES, REASON, HEAD, PARAMS, BODY = 800, 500, 25, 5, 40
-THEIRS = {"tls_on_alpn"}  # a library calls it so
+# A library calls them so.
+THEIRS = {"tls_on_alpn", "wide_encrypt", "wide_decrypt", "wide_update"}
 STEPS = {"conn_accept"}  # one list of steps, each undone before it returns
 
 # A definition at the left edge, or a function of a struct of callbacks.
