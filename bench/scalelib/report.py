@@ -45,15 +45,15 @@ def each(got, opt):
 
 def storm_rows(storms):
     yield ("| storm | half | 90 % | 99 % | all rigs | all sessions | rigs/s |"
-           " relay's CPU | a rig | connections begun | most descriptors |"
-           " peak memory |")
-    yield "|---|" + "---:|" * 11
+           " rigs/s until 99 % | relay's CPU | a rig | connections begun |"
+           " most descriptors | peak memory |")
+    yield "|---|" + "---:|" * 12
     for i, s in enumerate(storms, 1):
         at = s["rigs_s"]
         yield (f"| {i} | {at['50']:.1f} s | {at['90']:.1f} s | "
                f"{at['99']:.1f} s | {at['100']:.1f} s | "
                f"{s['sessions_s']:.1f} s | {s['rigs_per_s']:.0f} | "
-               f"{s['cpu_s']:.1f} s | {s['cpu_ms_per_rig']:.2f} ms | "
+               f"{s['rigs_per_s_99']:.0f} | {s['cpu_s']:.1f} s | {s['cpu_ms_per_rig']:.2f} ms | "
                f"{s['dials']} | {s['peak_fds']} | "
                f"{mib(s['memory']['rss_peak']):.0f} MiB |")
 

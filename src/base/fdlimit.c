@@ -2,6 +2,7 @@
 #include "base/fdlimit.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -16,6 +17,13 @@ void fdlimit_raise(void)
 		return;
 	l.rlim_cur = l.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &l);
+}
+
+size_t fdlimit_now(void)
+{
+	struct rlimit l;
+
+	return getrlimit(RLIMIT_NOFILE, &l) < 0 ? SIZE_MAX : (size_t)l.rlim_cur;
 }
 
 const char *fdlimit_text(int err, char out[FDLIMIT_TEXT_CAP])

@@ -4,10 +4,13 @@
  * person when that is not enough.
  */
 #pragma once
+#include <stddef.h>
 
 /* Up to what the system allows this process: each connection takes one or two,
  * and the usual soft limit is for programs that use select(2). */
 void fdlimit_raise(void);
+/* How many there may be now; SIZE_MAX where that is not known. */
+size_t fdlimit_now(void);
 #define FDLIMIT_TEXT_CAP 240
 /* Which limit err (of open(2), socket(2), accept(2)) is, and what to do about
  * it, for people. Returns out. */

@@ -22,9 +22,8 @@ struct attempt {
 	struct reach *reach;
 	struct chan *chan;
 	struct timer *timer; /* from hello to welcome */
-	uint64_t began_us;
-	uint64_t asked_us; /* when its hello went out; 0 not yet */
-	size_t named;	   /* of control.lost, in its hello */
+	uint64_t asked_us;   /* when its hello went out; 0 not yet */
+	size_t named;	     /* of control.lost, in its hello */
 };
 
 static void attempt_free(struct attempt *a)
@@ -174,19 +173,21 @@ static void on_reached(void *user, int err, const char *text, struct chan *chan,
 	attempt_say_hello(a);
 }
 
+/* The relay has it before it. */
+static bool attempt_is_heard(const struct attempt *a)
+{
+	if (a->chan == NULL)
+		return reach_is_heard(a->reach);
+	return loop_now_us(a->control->loop) < a->asked_us + PATIENCE_US &&
+	       chan_is_acked(a->chan);
+}
+
 /* One of them waits for a relay that is there and busy. */
 static bool control_is_heard(const struct control *c)
 {
-	const uint64_t now = loop_now_us(c->loop);
-
-	list_for_each (l, &c->attempts) {
-		const struct attempt *a = container_of(l, struct attempt, link);
-
-		if (now < a->began_us + PATIENCE_US &&
-		    (a->chan != NULL ? chan_is_acked(a->chan)
-				     : reach_is_heard(a->reach)))
+	list_for_each (l, &c->attempts)
+		if (attempt_is_heard(container_of(l, struct attempt, link)))
 			return true;
-	}
 	return false;
 }
 
@@ -214,7 +215,6 @@ void control_on_dial(void *user)
 	if (a == NULL)
 		return;
 	a->control = c;
-	a->began_us = loop_now_us(c->loop);
 	list_init(&a->link);
 	if (reach_start(&p, on_reached, a, &a->reach) < 0) {
 		free(a);

@@ -33,6 +33,7 @@ struct reach {
 	size_t started;
 	struct timer *next; /* starts the next address */
 	struct timer *deadline;
+	uint64_t began_us;
 	reach_on_done *on_done;
 	void *user;
 };
@@ -214,6 +215,7 @@ static void on_up(struct chan *c)
 
 	format_hostport(at->host, at->port, relay);
 	t->chan = NULL;
+	chan_watch(c, false);
 	reach_free(r);
 	on_done(user, 0, NULL, c, relay);
 }
@@ -245,6 +247,7 @@ static void on_dialled(void *user, int err, int fd, enum dial_stage stage)
 		try_failed(t, err);
 		return;
 	}
+	chan_watch(t->chan, true);
 	err = chan_start_tls(t->chan, r->params.ctx, &r->params.pin);
 	if (err < 0)
 		chan_close(t->chan, err);
@@ -303,6 +306,7 @@ int reach_start(const struct reach_params *params, reach_on_done *on_done,
 	r->params.relays = NULL;
 	r->on_done = on_done;
 	r->user = user;
+	r->began_us = loop_now_us(params->loop);
 	r->next = timer_new(params->loop, reach_next, r);
 	r->deadline = timer_new(params->loop, on_deadline, r);
 	timer_start(r->next, 0);
@@ -313,9 +317,16 @@ int reach_start(const struct reach_params *params, reach_on_done *on_done,
 
 bool reach_is_heard(const struct reach *r)
 {
-	for (size_t i = 0; i < r->started; i++)
-		if (r->tries[i].chan != NULL && chan_is_acked(r->tries[i].chan))
+	if (loop_now_us(r->params.loop) >= r->began_us + REACH_LINE_US)
+		return false;
+	for (size_t i = 0; i < r->started; i++) {
+		const struct try *t = &r->tries[i];
+
+		if (t->chan != NULL
+			    ? chan_is_acked(t->chan)
+			    : t->dial != NULL && dial_is_answered(t->dial))
 			return true;
+	}
 	return false;
 }
 

@@ -56,8 +56,11 @@ int reach_start(const struct reach_params *params, reach_on_done *on_done,
 /* No callback; NULL is fine. */
 void reach_cancel(struct reach *r);
 
-/* An address of the relay has taken all that was said to it, and is silent: it
- * is there, and busy. */
+/* An address of the relay has taken all that was said to it, its system is
+ * there still, and nobody has answered yet: the relay is busy, and this one
+ * waits in its line. A fresh dial would only be the last there. False after
+ * REACH_LINE_US: it may hang, or what took it is not the relay. */
+#define REACH_LINE_US 7000000
 bool reach_is_heard(const struct reach *r);
 
 /* Closes a chan whose owner has no more interest in it, without a word to

@@ -12,7 +12,8 @@
 #include "net/loop.h"
 #include "net/tls.h"
 
-#define TIMEOUT_MS 15000
+#define TIMEOUT_MS  15000
+#define PATIENCE_US 2000000 /* for an answer of a relay that was asked */
 
 /* In order of life. */
 enum relayed_state {
@@ -30,6 +31,7 @@ struct relayed {
 	struct reach *reach; /* set while REACHING */
 	struct chan *chan;   /* set from ASKED on */
 	struct timer *timer; /* guards every state */
+	uint64_t asked_us;
 	uint8_t invite_id[RELAY_ID_LEN];
 	char peer_addr[RELAY_ADDR_MAX + 1];
 	char why[RELAY_TEXT_MAX + 1]; /* what on_waiting said last */
@@ -222,6 +224,7 @@ static void on_reached(void *user, int err, const char *text, struct chan *c,
 	r->chan = c;
 	chan_set_ops(c, &ops, r);
 	r->state = RELAYED_ASKED;
+	r->asked_us = loop_now_us(r->params.loop);
 	timer_start(r->timer, r->params.timeout_ms);
 	relayed_say_hello(r);
 }
@@ -290,6 +293,15 @@ int relayed_start(const struct relayed_params *params,
 	r->timer = timer_new(params->loop, on_timer, r);
 	*ret = r;
 	return 0;
+}
+
+bool relayed_is_heard(const struct relayed *r)
+{
+	if (r->state == RELAYED_REACHING)
+		return reach_is_heard(r->reach);
+	return r->state == RELAYED_ASKED &&
+	       loop_now_us(r->params.loop) < r->asked_us + PATIENCE_US &&
+	       chan_is_acked(r->chan);
 }
 
 void relayed_cancel(struct relayed *r)

@@ -62,6 +62,9 @@ struct relayed_ops {
 int relayed_start(const struct relayed_params *params,
 		  const struct relayed_ops *ops, void *user,
 		  struct relayed **ret);
+/* The relay has it before it and is busy: as reach_is_heard(), and for 2 s
+ * after it was asked. */
+bool relayed_is_heard(const struct relayed *r);
 /* Ends it without a callback; fine in on_waiting, but not in or after on_up
  * and on_failed. */
 void relayed_cancel(struct relayed *r);

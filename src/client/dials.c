@@ -304,6 +304,19 @@ void dials_thin(struct dials *d)
 	}
 }
 
+void dials_listen(struct dials *d)
+{
+	for (size_t i = 0; i < d->race->count; i++)
+		d->race->paths[i].is_heard = false;
+	list_for_each (it, &d->all) {
+		struct attempt *a = container_of(it, struct attempt, link);
+		struct path *p = race_path(d->race, a->path);
+
+		if (p != NULL && a->relayed != NULL && !a->is_extra)
+			p->is_heard |= relayed_is_heard(a->relayed);
+	}
+}
+
 unsigned dials_count(const struct dials *d)
 {
 	return d->count;

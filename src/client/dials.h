@@ -61,6 +61,8 @@ void dials_keep_better(struct dials *d, enum path_kind than);
 /* Cancels all but one along each path on which one stands in line, and what
  * leads along a path that is forgotten. */
 void dials_thin(struct dials *d);
+/* Tells the race along which paths a busy relay has one of them before it. */
+void dials_listen(struct dials *d);
 unsigned dials_count(const struct dials *d);
 /* Whether an extra one runs. */
 bool dials_has_extra(const struct dials *d);

@@ -289,8 +289,9 @@ static bool is_left_out(const struct race *r, const struct path *p,
 		       (p->tried_us != 0 &&
 			now_us < p->tried_us + RACE_FRESH_US);
 	/* One in line at the relay is a standing order: nobody polls. A
-	 * search asks again by itself. */
-	if (p->in_line > 0 || (p->is_search && p->dials > 0))
+	 * search asks again by itself, and who dials a busy relay anew is the
+	 * last there. */
+	if (p->in_line > 0 || p->is_heard || (p->is_search && p->dials > 0))
 		return true;
 	if (p->is_refused)
 		return now_us < p->tried_us + RACE_REFUSED_US;

@@ -43,6 +43,7 @@ struct path {
 	uint8_t at_count;
 	unsigned dials;	   /* that run now, and */
 	unsigned in_line;  /* those of them that wait at the relay */
+	bool is_heard;	   /* one of them is before a busy relay */
 	bool is_good;	   /* it worked when it was last needed */
 	bool is_refused;   /* this machine is not known there,
 			    * and its code is void */

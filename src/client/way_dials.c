@@ -218,6 +218,7 @@ uint64_t way_dials_settle(struct way *way)
 		dials_thin(way->dials);
 	else
 		dials_keep_better(way->dials, way->kind);
+	dials_listen(way->dials);
 	while ((p = race_next(&way->race, now, random_u64(), &at)) != NULL)
 		dial(way, p);
 	if (way_is_live(way) && way->doubt_us != 0)

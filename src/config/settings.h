@@ -42,6 +42,7 @@ struct settings_relay {
 	int max_connections;
 	int max_unproven_per_address; /* an IPv4 address or IPv6 /64 */
 	int max_handshakes;	      /* of newcomers, at once */
+	int max_newcomers;	      /* that wait for theirs */
 	int guesses_per_minute;	      /* from one such address */
 	int max_guessers;	      /* such addresses, remembered */
 	int max_changes;	      /* to the state, by one device */

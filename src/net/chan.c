@@ -13,6 +13,10 @@
 #include "net/reset.h"
 #include "net/rtt.h"
 
+#define WATCH_EVERY_S 1
+/* The kernel's timer is late by some hundredths. */
+#define WATCH_MS (WATCH_EVERY_S * 1000 + 500)
+
 /* -- the end */
 
 static void chan_on_handle_closed(uv_handle_t *h)
@@ -276,5 +280,20 @@ uint64_t chan_rtt_us(const struct chan *c)
 
 bool chan_is_acked(const struct chan *c)
 {
-	return chan_queued(c) == 0 && sock_is_acked(sock_fd(&c->sock));
+	const int fd = sock_fd(&c->sock);
+
+	return chan_queued(c) == 0 && sock_is_acked(fd) &&
+	       (!c->is_watched ||
+		sock_silence_ms(fd) < WATCH_MS + 2 * sock_rtt_us(fd) / 1000);
+}
+
+void chan_watch(struct chan *c, bool on)
+{
+	if (c->state == CHAN_CLOSING || !sock_is_tcp(&c->sock))
+		return;
+	c->is_watched = on;
+	if (on)
+		sock_keepalive(sock_fd(&c->sock), WATCH_EVERY_S);
+	else
+		sock_keepalive_usual(sock_fd(&c->sock));
 }

@@ -108,6 +108,9 @@ uint64_t chan_rtt_us(const struct chan *c);
 /* All that was written has reached the other end's system: the path was there,
  * both ways, and if no answer comes, then since nobody has read it yet. */
 bool chan_is_acked(const struct chan *c);
+/* While it is watched, the other end's system is asked every second whether it
+ * is there, and chan_is_acked() is false when it does not answer. */
+void chan_watch(struct chan *c, bool on);
 /* It was dialled to send small packets, because large ones vanished
  * (docs/decisions/012). */
 bool chan_is_narrow(const struct chan *c);

@@ -45,6 +45,7 @@ struct chan {
 	bool is_detached;  /* no on_closed */
 	bool is_read_full; /* the last read filled its memory */
 	bool is_shut;	   /* our FIN was sent */
+	bool is_watched;
 };
 
 /* The one way to CHAN_CLOSING. */

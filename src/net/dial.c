@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* Over 500 lines because the resolving, the order of the addresses and the
+ * attempts at them share one dial and its end. */
 #include "net/dial.h"
 
 #include <arpa/inet.h>
@@ -6,6 +8,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,6 +148,20 @@ const char *dial_narrow_text(uv_loop_t *loop, bool *ret_is_news)
 enum dial_stage dial_stage(const struct dial *d)
 {
 	return d->stage;
+}
+
+bool dial_is_answered(const struct dial *d)
+{
+	list_for_each (l, &d->pending) {
+		struct pollfd p = {
+			.fd = container_of(l, struct attempt, link)->fd,
+			.events = POLLOUT,
+		};
+
+		if (poll(&p, 1, 0) > 0 && p.revents == POLLOUT)
+			return true;
+	}
+	return false;
 }
 
 void dial_cancel(struct dial *d)

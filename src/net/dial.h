@@ -54,6 +54,8 @@ void dial_cancel(struct dial *d);
 
 /* How far it is, for whoever loses patience first. */
 enum dial_stage dial_stage(const struct dial *d);
+/* An address has accepted, and on_done is only not called yet. */
+bool dial_is_answered(const struct dial *d);
 
 /* What the end of a connection just now tells of large packets on its path, as
  * a sentence part (docs/decisions/012); NULL: nothing. *ret_is_news: it is

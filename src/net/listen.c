@@ -29,7 +29,7 @@
 #define LISTEN_SOCKS_MAX 2   /* "localhost" has two */
 #define LISTEN_REST_MS	 100 /* when fds are out */
 /* Accepted in one turn; the rest waits its turn behind other events. */
-#define LISTEN_BATCH 64
+#define LISTEN_BATCH 512
 
 struct door {
 	uv_poll_t poll;

@@ -114,6 +114,8 @@ int sock_prepare(int fd, bool *ret_is_tcp);
 int sock_open(uv_loop_t *loop, union sock *s, int fd);
 /* Keepalive of TCP: first probe after idle_s; harmless elsewhere. */
 void sock_keepalive(int fd, unsigned idle_s);
+/* As sock_prepare() left it. */
+void sock_keepalive_usual(int fd);
 /* How many bytes TCP takes beyond what the other end has room for. */
 void sock_unsent_max(int fd, int bytes);
 /* What UV_EOF really is: 0, or the error that waits in the socket. After a

@@ -11,6 +11,9 @@ uint64_t sock_rtt_us(int fd);
  * was there both ways; whether a program has read it is another matter. False
  * where it is not known. */
 bool sock_is_acked(int fd);
+/* How long ago the other end's system acknowledged anything, in milliseconds;
+ * UINT64_MAX where it is not known. */
+uint64_t sock_silence_ms(int fd);
 /* What got lost, in a direction in which no more than SOCK_PASSED bytes ever
  * came through: where more did, large packets pass, and it was an outage. */
 #define SOCK_PASSED 16384

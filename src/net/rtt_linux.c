@@ -25,6 +25,16 @@ bool sock_is_acked(int fd)
 	return ioctl(fd, SIOCOUTQ, &left) == 0 && left == 0;
 }
 
+uint64_t sock_silence_ms(int fd)
+{
+	struct tcp_info info = { .tcpi_rtt = 0 };
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return UINT64_MAX;
+	return info.tcpi_last_ack_recv;
+}
+
 enum sock_loss sock_loss(int fd)
 {
 	struct tcp_info info = { .tcpi_rtt = 0 };

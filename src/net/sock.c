@@ -28,6 +28,11 @@ void sock_keepalive(int fd, unsigned idle_s)
 	sock_set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
 }
 
+void sock_keepalive_usual(int fd)
+{
+	sock_keepalive(fd, KEEPALIVE_IDLE_S);
+}
+
 void sock_unsent_max(int fd, int bytes)
 {
 	sock_set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes);
@@ -53,7 +58,7 @@ int sock_prepare(int fd, bool *ret_is_tcp)
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	if (is_tcp) {
 		sock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-		sock_keepalive(fd, KEEPALIVE_IDLE_S);
+		sock_keepalive_usual(fd);
 	}
 	*ret_is_tcp = is_tcp;
 	return 0;

@@ -525,32 +525,14 @@ static void on_timer(void *user)
 	}
 }
 
-void conn_accept(struct relay *r, int fd, const struct sockaddr_storage *peer)
+/* Of a stranger who was let in by that key; NULL: no memory. */
+static struct conn *conn_new(struct relay *r, uint64_t key,
+			     const struct sockaddr_storage *peer)
 {
-	static const struct chan_ops ops = { .on_data = on_data,
-					     .on_room = on_room,
-					     .on_closed = on_closed };
-	uint64_t key = strangers_key(peer);
-	struct conn *c;
-	int err;
+	struct conn *c = calloc(1, sizeof(*c));
 
-	if (newcomer_has_left(fd)) {
-		close(fd);
-		return;
-	}
-	if (r->conn_count + 2 * r->pair_count >=
-		    (size_t)r->settings->max_connections ||
-	    !strangers_enter(&r->strangers, key)) {
-		r->refused_at_door++;
-		close(fd);
-		return;
-	}
-	c = calloc(1, sizeof(*c));
-	if (c == NULL) {
-		close(fd);
-		strangers_leave(&r->strangers, key);
-		return;
-	}
+	if (c == NULL)
+		return NULL;
 	c->relay = r;
 	c->stranger = key;
 	c->is_unproven = true;
@@ -559,6 +541,31 @@ void conn_accept(struct relay *r, int fd, const struct sockaddr_storage *peer)
 	list_init(&c->newcomer);
 	list_init(&c->silent);
 	sockaddr_text((const struct sockaddr *)peer, c->addr, sizeof(c->addr));
+	return c;
+}
+
+void conn_open(struct relay *r, int fd, const struct sockaddr_storage *peer)
+{
+	static const struct chan_ops ops = { .on_data = on_data,
+					     .on_room = on_room,
+					     .on_closed = on_closed };
+	uint64_t key = strangers_key(peer);
+	struct conn *c;
+	int err;
+
+	if (r->conn_count + 2 * r->pair_count >=
+		    (size_t)r->settings->max_connections ||
+	    !strangers_enter(&r->strangers, key)) {
+		r->refused_at_door++;
+		close(fd);
+		return;
+	}
+	c = conn_new(r, key, peer);
+	if (c == NULL) {
+		close(fd);
+		strangers_leave(&r->strangers, key);
+		return;
+	}
 	err = chan_open_fd(r->loop, fd, &ops, c, &c->chan);
 	if (err < 0) {
 		log_debug("%s: %s", c->addr, err_text(err));

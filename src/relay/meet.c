@@ -35,6 +35,7 @@ static void wish_leave(struct conn *c)
 	c->self->waiting--;
 }
 
+/* Says that c waits, called or not. */
 static void wish_stand_in_line(struct conn *c)
 {
 	struct relay_msg m = { .type = R_WAITING };
@@ -44,6 +45,14 @@ static void wish_stand_in_line(struct conn *c)
 	timer_start(c->timer, RELAY_WAITING_MS);
 	if (conn_send(c, &m) < 0)
 		conn_drop(c, RW_ERR_LIMIT);
+}
+
+/* The rig was called, and its answer may stand in our own lobby: c is to hear
+ * of us, not to wish again, and the number stays good. */
+static bool wish_waits_for_us(const struct conn *c)
+{
+	return c->waits && c->rendezvous != 0 && c->rig->control != NULL &&
+	       c->relay->lobby.count > 0;
 }
 
 /* Tells the rig of c; the number is good for RELAY_CALL_MS. */
@@ -75,6 +84,8 @@ static void wish_call(struct conn *c)
 	/* A rig that does not read its calls is as good as away. */
 	if (conn_send(control, &m) < 0)
 		conn_drop(control, RW_ERR_LIMIT);
+	else if (wish_waits_for_us(c))
+		wish_stand_in_line(c);
 }
 
 static void wish_refuse_absent(struct conn *c)
@@ -162,6 +173,10 @@ static void wish_on_timer(struct conn *c)
 {
 	bool was_called = c->rendezvous != 0;
 
+	if (wish_waits_for_us(c)) {
+		wish_stand_in_line(c);
+		return;
+	}
 	wish_uncall(c);
 	if (was_called && !c->waits && c->rig->control != NULL) {
 		conn_refuse(c, RW_ERR_TIMEOUT,

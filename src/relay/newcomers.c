@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who is let in when all come at once, as after a restart: so many handshakes
- * run at a time, and the others wait in the kernel's queue, in the order in
- * which they came. Else a relay begins them all, ends none before its devices
- * dial anew, and holds the memory of all of them. What runs is what this relay
- * has work with: one that it waits for, a far device or one that says nothing,
- * does not count for longer than LOOK_US, nor any for longer than YOUNG_US.
- * Nobody can keep the others out by being slow.
+ * Who is let in when all come at once, as after a restart. Whoever dials is
+ * taken in at once, so that no dial is lost in a full queue of the kernel, and
+ * waits in the lobby; so many handshakes run at a time, the oldest guests
+ * first. Else a relay begins them all, ends none before its devices dial anew,
+ * and holds the memory of all of them. What runs is what this relay has work
+ * with: one that it waits for, a far device or one that says nothing, does not
+ * count for longer than LOOK_US, nor any for longer than YOUNG_US. Nobody can
+ * keep the others out by being slow.
  */
 #include <poll.h>
+#include <unistd.h>
 
 #include "relay/relay_local.h"
 
@@ -38,10 +40,13 @@ static bool newcomers_are_many(const struct relay *r)
 	return r->newcomer_count >= (size_t)r->settings->max_handshakes;
 }
 
-/* Whether to accept: the one place that decides. */
+/* Whether to accept: the one place that decides. What a full lobby leaves to
+ * the kernel's queue is fetched when a quarter of it is free. */
 static void newcomers_apply(struct relay *r)
 {
-	const bool is_full = newcomers_are_many(r);
+	const size_t most = r->lobby_most;
+	const bool is_full = r->is_full ? r->lobby.count >= most - most / 4
+					: r->lobby.count >= most;
 
 	if (is_full == r->is_full)
 		return;
@@ -52,32 +57,50 @@ static void newcomers_apply(struct relay *r)
 		else
 			listener_resume(r->listeners[i]);
 	}
-	if (is_full)
-		timer_start(r->newcomers_timer, LOOK_US / 1000);
-	else
-		timer_stop(r->newcomers_timer);
 }
 
-void newcomers_on_timer(void *relay)
+/* Whoever dialled may have given up already: not worth a handshake. */
+static bool guest_has_left(const struct guest *g)
+{
+	struct pollfd p = { .fd = g->fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+void newcomers_admit(void *relay)
+{
+	struct relay *r = relay;
+	struct guest g;
+
+	if (newcomers_are_many(r) &&
+	    loop_now_us(r->loop) >= r->sifted_us + LOOK_US)
+		newcomers_sift(r);
+	while (!newcomers_are_many(r) && lobby_pop(&r->lobby, &g)) {
+		if (guest_has_left(&g))
+			close(g.fd);
+		else
+			conn_open(r, g.fd, &g.peer);
+	}
+	newcomers_apply(r);
+	if (r->lobby.count > 0)
+		timer_start(r->newcomers_timer, LOOK_US / 1000);
+}
+
+void newcomers_accept(void *relay, int fd, const struct sockaddr_storage *peer)
 {
 	struct relay *r = relay;
 
-	newcomers_sift(r);
+	if (!lobby_push(&r->lobby, fd, peer))
+		return;
 	newcomers_apply(r);
-	if (r->is_full)
-		timer_start(r->newcomers_timer, LOOK_US / 1000);
+	flusher_mark(r->admit);
 }
 
 void newcomer_enter(struct conn *c)
 {
-	struct relay *r = c->relay;
-
-	c->came_us = loop_now_us(r->loop);
-	list_push(&r->newcomers, &c->newcomer);
-	r->newcomer_count++;
-	if (newcomers_are_many(r) && c->came_us >= r->sifted_us + LOOK_US)
-		newcomers_sift(r);
-	newcomers_apply(r);
+	c->came_us = loop_now_us(c->relay->loop);
+	list_push(&c->relay->newcomers, &c->newcomer);
+	c->relay->newcomer_count++;
 }
 
 void newcomer_leave(struct conn *c)
@@ -86,12 +109,6 @@ void newcomer_leave(struct conn *c)
 		return;
 	list_del(&c->newcomer);
 	c->relay->newcomer_count--;
-	newcomers_apply(c->relay);
-}
-
-bool newcomer_has_left(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
-
-	return poll(&p, 1, 0) > 0;
+	if (c->relay->lobby.count > 0)
+		flusher_mark(c->relay->admit);
 }

@@ -8,7 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/err.h"
+#include "base/fdlimit.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -25,16 +27,12 @@ int64_t relay_now_s(void)
 
 /* -- listening ------------------------------------------------------------ */
 
-static void on_accept(void *user, int fd, const struct sockaddr_storage *peer)
-{
-	conn_accept(user, fd, peer);
-}
-
 static int relay_listen(struct relay *r, const char *host, uint16_t port)
 {
 	size_t i = r->listener_count;
 	const struct listener_at at = { .host = host, .port = port };
-	int err = listener_open(r->loop, &at, on_accept, r, &r->listeners[i]);
+	int err = listener_open(r->loop, &at, newcomers_accept, r,
+				&r->listeners[i]);
 
 	if (err < 0)
 		return err;
@@ -152,7 +150,10 @@ static struct relay *relay_make(const struct relay_params *params)
 		       (unsigned)s->guesses_per_minute);
 	r->strangers.max_seen = (size_t)s->max_guessers;
 	r->ready = flusher_new(r->loop, meet_on_ready, r);
-	r->newcomers_timer = timer_new(r->loop, newcomers_on_timer, r);
+	/* Half of the descriptors are for who is in already. */
+	r->lobby_most = MIN((size_t)s->max_newcomers, fdlimit_now() / 2);
+	r->admit = flusher_new(r->loop, newcomers_admit, r);
+	r->newcomers_timer = timer_new(r->loop, newcomers_admit, r);
 	r->silence = timer_new(r->loop, presences_on_silence, r);
 	r->stopping = timer_new(r->loop, relay_on_stop_timer, r);
 	r->late = timer_new(r->loop, on_late, r);
@@ -237,6 +238,7 @@ void relay_stop(struct relay *r, void (*on_stopped)(void *user), void *user)
 	r->on_stopped = on_stopped;
 	r->user = user;
 	relay_close_listeners(r);
+	lobby_done(&r->lobby);
 	list_for_each_safe (l, &r->conns) {
 		struct conn *c = container_of(l, struct conn, link);
 
@@ -274,6 +276,7 @@ void relay_free(struct relay *r)
 	book_write_late(r->book);
 	provings_end(r);
 	relay_close_listeners(r);
+	lobby_done(&r->lobby);
 	relay_drop_conns(r);
 	if (r->splicer != NULL)
 		splicer_free(r->splicer);
@@ -286,6 +289,7 @@ void relay_free(struct relay *r)
 	map_done(&r->met);
 	strangers_done(&r->strangers);
 	flusher_free(r->ready);
+	flusher_free(r->admit);
 	wake_free(r->wake);
 	timer_free(r->newcomers_timer);
 	timer_free(r->silence);

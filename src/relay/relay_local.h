@@ -13,6 +13,7 @@
 #include "net/strangers.h"
 #include "net/tls.h"
 #include "relay/book.h"
+#include "relay/lobby.h"
 #include "relay/relay.h"
 #include "relay/splice.h"
 #include "wire/relay_msg.h"
@@ -109,11 +110,14 @@ struct relay {
 	size_t listener_count;
 	struct list conns;
 	size_t conn_count;
+	struct lobby lobby;    /* who waits for the handshake */
+	size_t lobby_most;     /* in it at once */
+	bool is_full;	       /* the lobby: the listeners pause */
 	struct list newcomers; /* conns whose handshake began of late */
 	size_t newcomer_count;
 	uint64_t sifted_us; /* when those that count were last looked at */
 	struct timer *newcomers_timer;
-	bool is_full;	       /* of them: the listeners pause */
+	struct flusher *admit; /* handshakes may begin */
 	struct list controls;  /* whoever was heard last is the last */
 	struct timer *silence; /* until the first of them is silent for long */
 	struct pinmap present; /* pin to struct presence */
@@ -162,7 +166,8 @@ void presences_tally(struct relay *r, bool with_rtt);
 void provings_end(struct relay *r);
 
 /* conn.c */
-void conn_accept(struct relay *r, int fd, const struct sockaddr_storage *peer);
+/* Its handshake begins. Takes fd. */
+void conn_open(struct relay *r, int fd, const struct sockaddr_storage *peer);
 /* Sends R_REFUSED and closes; c is out of all tables on return. */
 void conn_refuse(struct conn *c, int err, const char *text);
 /* Closes without a word. */
@@ -172,13 +177,14 @@ void conn_detached(struct conn *c);
 int conn_send(struct conn *c, const struct relay_msg *m);
 
 /* newcomers.c */
+/* The listeners' callback. Takes fd. */
+listener_on_accept newcomers_accept;
+/* Begins the handshakes that may begin: relay.admit's callback, and that of
+ * relay.newcomers_timer. */
+void newcomers_admit(void *relay);
 /* c begins its handshake; and has ended it, or is gone. */
 void newcomer_enter(struct conn *c);
 void newcomer_leave(struct conn *c);
-/* Whoever dialled has given up already: it is not worth a handshake. */
-bool newcomer_has_left(int fd);
-/* relay.newcomers_timer's callback. */
-void newcomers_on_timer(void *relay);
 
 /* meet.c */
 void meet_wish(struct conn *c, const struct relay_hello *h);

@@ -11,7 +11,6 @@ import tree
 LINES, REASON, HEAD, PARAMS, BODY = 800, 500, 25, 5, 40
 # A library calls them so.
 THEIRS = {"tls_on_alpn", "wide_encrypt", "wide_decrypt", "wide_update"}
-STEPS = {"conn_accept"}  # one list of steps, each undone before it returns
 
 # A definition at the left edge, or a function of a struct of callbacks.
 CALL = re.compile(r"^(?!\s|#|/|\*|typedef)[\w \t*]*?\b(\w+)\(([^(){};]*)\)"
@@ -27,7 +26,7 @@ def long_functions(path, text):
     for m in BODIES.finditer(text):
         lines = m.group("body").count("\n")
         name = re.search(r"(\w+)\(", m.group("head")).group(1)
-        if lines > BODY and name not in STEPS and not re.search(
+        if lines > BODY and not re.search(
                 rf"Over {BODY}\s+(\* )?lines", m.group("why") or ""):
             line = text.count("\n", 0, m.start("head")) + 1
             yield (f"{path}:{line}: {name}() has {lines} lines, and no reason "

@@ -204,6 +204,19 @@ static void one_in_line_is_not_polled_and_holds_up_nobody(void **state)
 	assert_string_equal(race_reason(&race), "the rig is away");
 }
 
+static void a_busy_relay_that_has_a_dial_is_not_dialled_anew(void **state)
+{
+	(void)state;
+	offer(false, false, true);
+	race_begin(&race, START);
+	dialled(0, 100);
+	path_at(RELAY_A)->is_heard = true;
+	assert_string_equal(dialled(400, 600), "400 " RELAY_B ", ");
+	path_at(RELAY_A)->is_heard = false;
+	assert_string_equal(dialled(800, 1000),
+			    "800 " RELAY_A ", 800 " RELAY_B ", ");
+}
+
 static void a_relay_that_says_no_is_asked_seldom(void **state)
 {
 	(void)state;
@@ -420,6 +433,7 @@ int main(void)
 		ROW(the_path_that_worked_is_asked_every_400_ms),
 		ROW(a_rig_that_was_found_is_searched_for_all_the_time),
 		ROW(one_in_line_is_not_polled_and_holds_up_nobody),
+		ROW(a_busy_relay_that_has_a_dial_is_not_dialled_anew),
 		ROW(a_relay_that_says_no_is_asked_seldom),
 		ROW(a_code_that_has_expired_is_a_no),
 		ROW(one_relays_no_is_not_that_of_one_that_worked),

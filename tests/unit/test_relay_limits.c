@@ -330,6 +330,59 @@ static void handshakes_at_once_are_limited(void **state)
 	world_close(&w);
 }
 
+static void newcomers_that_wait_are_limited(void **state)
+{
+	struct world w;
+	int fd[6];
+
+	(void)state;
+	world_open(&w);
+	w.settings.relay.max_handshakes = 1;
+	w.settings.relay.max_newcomers = 2;
+	world_start_relay(&w, 0);
+	for (int i = 0; i < 6; i++)
+		fd[i] = knock(&w);
+	until(&w, relay_counts(w.relay).connections == 1);
+	until(&w, w.relay->is_full);
+	assert_int_equal(w.relay->lobby.count, 2);
+	/* The others wait in the kernel's queue, and all get in. */
+	until(&w, relay_counts(w.relay).connections == 6);
+	assert_int_equal(w.relay->lobby.count, 0);
+	assert_false(w.relay->is_full);
+	for (int i = 0; i < 6; i++)
+		close(fd[i]);
+	world_close(&w);
+}
+
+/* The rig's answer may stand behind a thousand newcomers: the laptop hears that
+ * it waits, and need not wish again. */
+static void a_wish_waits_while_newcomers_do(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+	int fd;
+
+	(void)state;
+	world_of_two(&w, &rig, &laptop);
+	rig.answers = false;
+	dev_wish(&laptop, &rig, true);
+	until(&w, rig.calls == 1);
+	assert_int_equal(laptop.waits, 0);
+	rig.answers = true;
+	w.settings.relay.max_handshakes = 1;
+	w.relay->newcomer_count++; /* somebody who takes his time */
+	fd = knock(&w);
+	until(&w, w.relay->lobby.count == 1);
+	meet_rig_came(relay_present(w.relay, key_pin(rig.key)));
+	until(&w, rig.calls == 2 && laptop.waits == 1);
+	until(&w, w.relay->lobby.count == 2); /* the answer */
+	w.relay->newcomer_count--;
+	until(&w, laptop.chan != NULL);
+	assert_int_equal(rig.calls, 2);
+	close(fd);
+	world_end_two(&w, &rig, &laptop);
+}
+
 /* One after the other for a second each, they would keep the last out for
  * longer than anybody waits for a relay. */
 static void who_says_nothing_holds_up_nobody_for_long(void **state)
@@ -690,6 +743,8 @@ int main(void)
 		cmocka_unit_test(
 			unproven_connections_of_one_address_are_limited),
 		cmocka_unit_test(handshakes_at_once_are_limited),
+		cmocka_unit_test(newcomers_that_wait_are_limited),
+		cmocka_unit_test(a_wish_waits_while_newcomers_do),
 		cmocka_unit_test(who_says_nothing_holds_up_nobody_for_long),
 		cmocka_unit_test(who_has_left_costs_no_handshake),
 		cmocka_unit_test(all_connections_are_limited),
