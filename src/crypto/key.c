@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
@@ -17,7 +19,12 @@
 #include "base/str.h"
 #include "crypto/hash.h"
 
-#define KEY_SEED_LEN  32
+#define KEY_SEED_LEN   32
+#define KEY_PUBLIC_LEN 32
+/* SEQUENCE { SEQUENCE { 1.3.101.112 }, BIT STRING of KEY_PUBLIC_LEN } */
+#define SPKI_HEAD                                                              \
+	0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00
+#define SPKI_LEN      (12 + KEY_PUBLIC_LEN)
 #define KEY_SEED_TEXT STR_BASE32_LEN(KEY_SEED_LEN)
 #define KEY_FILE_MAX  4096
 #define KEY_MAGIC     "rigway-key-1 "
@@ -31,25 +38,60 @@ struct key {
 	char machine[KEY_MACHINE_MAX + 1]; /* "": none */
 };
 
-/* SHA-256 of the SubjectPublicKeyInfo, as RFC 7469 pins do. */
+static int evp_public(const EVP_PKEY *evp, uint8_t ret[KEY_PUBLIC_LEN])
+{
+	size_t len = KEY_PUBLIC_LEN;
+
+	return EVP_PKEY_get_raw_public_key(evp, ret, &len) == 1 &&
+			       len == KEY_PUBLIC_LEN
+		       ? 0
+		       : RW_ERR_CRYPTO;
+}
+
+/* SHA-256 of the SubjectPublicKeyInfo, as RFC 7469 pins do. It is written here
+ * (RFC 8410, 4): the library's own writer brings 300 others with it. */
 static int evp_pin(EVP_PKEY *evp, struct pin *ret)
 {
-	uint8_t *der = NULL;
+	uint8_t der[] = { SPKI_HEAD, [SPKI_LEN - 1] = 0 };
 
-	if (evp == NULL || !EVP_PKEY_is_a(evp, "ED25519"))
+	if (evp == NULL || !EVP_PKEY_is_a(evp, "ED25519") ||
+	    evp_public(evp, der + SPKI_LEN - KEY_PUBLIC_LEN) != 0)
 		return RW_ERR_CRYPTO;
-	int len = i2d_PUBKEY(evp, &der);
-
-	if (len <= 0)
-		return RW_ERR_CRYPTO;
-	sha256(der, (size_t)len, ret->b);
-	OPENSSL_free(der);
+	sha256(der, sizeof(der), ret->b);
 	return 0;
 }
 
 int cert_pin(struct x509_st *cert, struct pin *ret)
 {
 	return evp_pin(X509_get0_pubkey(cert), ret);
+}
+
+/* Without the library's writer, as above; x has the bytes, and not yet a key
+ * that could be used. */
+static bool cert_set_key(X509 *x, const EVP_PKEY *evp)
+{
+	uint8_t *raw = OPENSSL_malloc(KEY_PUBLIC_LEN);
+
+	if (raw != NULL && evp_public(evp, raw) == 0 &&
+	    X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(x),
+				   OBJ_nid2obj(NID_ED25519), V_ASN1_UNDEF, NULL,
+				   raw, KEY_PUBLIC_LEN) == 1)
+		return true; /* raw is x's */
+	OPENSSL_free(raw);
+	return false;
+}
+
+/* Takes x, and returns what a reader makes of it. */
+static X509 *cert_read_back(X509 *x)
+{
+	uint8_t *der = NULL;
+	const int len = i2d_X509(x, &der);
+	const uint8_t *at = der;
+	X509 *ret = len > 0 ? d2i_X509(NULL, &at, len) : NULL;
+
+	OPENSSL_free(der);
+	X509_free(x);
+	return ret;
 }
 
 /* A certificate that says nothing but the key: no name, no time that could be
@@ -66,13 +108,20 @@ static X509 *key_make_cert(EVP_PKEY *evp)
 				      "20000101000000Z") != 1 ||
 	    ASN1_TIME_set_string_X509(X509_getm_notAfter(x),
 				      "99991231235959Z") != 1 ||
-	    X509_set_pubkey(x, evp) != 1 ||
+	    !cert_set_key(x, evp) ||
 	    X509_set_issuer_name(x, X509_get_subject_name(x)) != 1 ||
 	    X509_sign(x, evp, NULL) <= 0) {
 		X509_free(x);
 		return NULL;
 	}
-	return x;
+	return cert_read_back(x);
+}
+
+/* Nobody reads the texts of the library's errors, and they take 66 KB. To be
+ * called before all that would load them. */
+static void library_begin(void)
+{
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS, NULL);
 }
 
 static int key_from_seed(const struct secret *seed, struct key **ret)
@@ -98,6 +147,7 @@ int key_generate(struct key **ret)
 {
 	struct secret seed;
 
+	library_begin();
 	/* An Ed25519 private key is any 32 random bytes (RFC 8032, 5.1.5). */
 	random_bytes(seed.b, sizeof(seed.b));
 	int err = key_from_seed(&seed, ret);
@@ -240,6 +290,7 @@ int key_load(const char *path, struct key **ret)
 
 	if (fd < 0)
 		return -errno;
+	library_begin();
 	int err = key_check_perm(fd);
 
 	/* All room at once, so that no copy of the seed is left behind. */

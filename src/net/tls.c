@@ -262,6 +262,10 @@ static int tls_ctx_make(const struct key *k, enum tls_side side,
 	ctx->alpn[0] = (uint8_t)len;
 	memcpy(ctx->alpn + 1, alpn, len);
 	ctx->alpn_len = len + 1;
+	/* As in key.c: nobody reads these texts. */
+	OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_SSL_STRINGS |
+				 OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS,
+			 NULL);
 	ctx->bio = tls_bio_method();
 	ctx->ssl = SSL_CTX_new_ex(NULL, query,
 				  side == TLS_CLIENT ? TLS_client_method()
