@@ -29,7 +29,7 @@
 #define LISTEN_SOCKS_MAX 2   /* "localhost" has two */
 #define LISTEN_REST_MS	 100 /* when fds are out */
 /* Accepted in one turn; the rest waits its turn behind other events. */
-#define LISTEN_BATCH 512
+#define LISTEN_BATCH 64
 
 struct door {
 	uv_poll_t poll;
@@ -50,6 +50,7 @@ struct listener {
 	void *user;
 	uint16_t port;
 	bool is_paused, is_resting, is_closed;
+	bool is_greedy;
 	bool is_inside; /* on_accept runs: memory must stay */
 	char *path;	/* of a unix socket; NULL else */
 	dev_t dev;
@@ -150,11 +151,12 @@ static void listener_on_readable(uv_poll_t *poll, int status, int events)
 {
 	struct door *door = poll->data;
 	struct listener *l = door->l;
+	const int most = l->is_greedy ? LISTEN_BACKLOG : LISTEN_BATCH;
 
 	(void)status; /* accept4() tells more exactly */
 	(void)events;
 	l->is_inside = true;
-	for (int i = 0; i < LISTEN_BATCH; i++)
+	for (int i = 0; i < most; i++)
 		if (!listener_accept(l, door))
 			break;
 	l->is_inside = false;
@@ -468,6 +470,11 @@ int listener_open_unix(uv_loop_t *loop, const char *path,
 void listener_set_reserve(struct listener *l, bool (*give)(void *user))
 {
 	l->give = give;
+}
+
+void listener_set_greedy(struct listener *l)
+{
+	l->is_greedy = true;
 }
 
 uint16_t listener_port(const struct listener *l)

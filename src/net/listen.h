@@ -44,6 +44,9 @@ uint16_t listener_port(const struct listener *l);
 /* Whose connections are accepted even when fds are out: give() closes a fd that
  * was kept for this and returns true; false: the one that waits is reset. */
 void listener_set_reserve(struct listener *l, bool (*give)(void *user));
+/* All that wait are accepted in one turn, as on_accept costs next to nothing:
+ * what comes in a rush is not lost in a full queue. */
+void listener_set_greedy(struct listener *l);
 /* Stops and goes on accepting: new connections wait in the backlog. */
 void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);

@@ -38,6 +38,7 @@ static int relay_listen(struct relay *r, const char *host, uint16_t port)
 		return err;
 	format_hostport(*host != '\0' ? host : "*",
 			listener_port(r->listeners[i]), r->listens[i]);
+	listener_set_greedy(r->listeners[i]);
 	r->listener_count++;
 	return 0;
 }
