@@ -267,6 +267,7 @@ static bool put_piece(struct carrier *c, struct stream *st, struct pack *p,
 	}
 	data = chunkq_at(&st->out, st->next, &len);
 	len = (size_t)MIN(len, st->peer_limit - st->next);
+	len = MIN(len, pace_room(&c->pace));
 	frame = chunkq_frame(&st->out, st->next);
 	if (frame != NULL && len >= IN_PLACE_MIN) {
 		if (p->len > 0)

@@ -12,7 +12,7 @@
 #define RTT_KEEP_US    10000000 /* then the queue is drained to look again */
 #define STUCK_US       50000	/* a keystroke's delay that is felt */
 #define FAR_US	       5000
-#define GAIN_ONE       64
+#define GAIN_ONE       PACE_GAIN_ONE
 #define GAIN_MOST      256
 #define TRIAL_SETTLES  2 /* rounds until a change shows, */
 #define TRIAL_ROUNDS   4 /* and that it is measured for */
@@ -21,6 +21,7 @@
 #define CAP_FIRST      (64 * 1024)
 #define DRY_MOST       (2 * 1024 * 1024)
 #define CAP_MOST       (UINT64_C(256) * 1024 * 1024)
+#define PIECE_LEAST    4096 /* shorter frames cost more than they spare */
 
 void pace_init(struct pace *p, uint32_t cap_min)
 {
@@ -29,7 +30,7 @@ void pace_init(struct pace *p, uint32_t cap_min)
 	p->cap = MAX(CAP_FIRST, cap_min);
 	p->startup = true;
 	p->gain = GAIN_ONE;
-	p->least_us = UINT64_MAX;
+	p->least_us = p->seen_us = UINT64_MAX;
 }
 
 bool pace_may_send(struct pace *p)
@@ -38,6 +39,16 @@ bool pace_may_send(struct pace *p)
 		return true;
 	p->held = true;
 	return false;
+}
+
+size_t pace_room(const struct pace *p)
+{
+	uint64_t flies = p->sent - p->read;
+
+	if (p->common == 0)
+		return SIZE_MAX;
+	return (size_t)MAX(p->cap - MIN(flies, p->cap),
+			   MAX(p->cap / 32, PIECE_LEAST));
 }
 
 static struct pace_mark *newest(struct pace *p)
@@ -86,6 +97,11 @@ static uint64_t rate_most(const struct pace *p)
 static uint64_t slack_us(const struct pace *p)
 {
 	return MIN(MAX(2 * p->rtt_us, SLACK_LEAST_US), SLACK_MOST_US);
+}
+
+uint64_t pace_calm_us(const struct pace *p)
+{
+	return p->rtt_us + slack_us(p);
 }
 
 /*
@@ -165,7 +181,7 @@ static void trial_judge(struct pace *p, uint64_t rate)
 /* A round is over in which the cap held the sender back. */
 static void trial_round(struct pace *p, uint64_t now_us)
 {
-	if (p->startup || p->drains) {
+	if (p->startup || p->drains || p->beside) {
 		p->trial_rounds = 0;
 		return;
 	}
@@ -214,8 +230,10 @@ static void next_round(struct pace *p, uint64_t now_us)
 static void free_round(struct pace *p)
 {
 	if (p->least_us != UINT64_MAX &&
-	    p->least_us > p->rtt_us + SLACK_MOST_US)
+	    p->least_us > p->rtt_us + SLACK_MOST_US) {
 		p->startup = false;
+		p->had_room = p->had_room && p->rtt_us <= FAR_US;
+	}
 	p->round_ends = p->sent;
 	p->least_us = UINT64_MAX;
 	p->most_us = 0;
@@ -297,6 +315,7 @@ void pace_rtt(struct pace *p, uint64_t rtt_us, uint64_t now_us)
 		p->rtt_us = rtt_us;
 		p->rtt_at_us = now_us;
 	}
+	p->seen_us = MIN(p->seen_us, rtt_us);
 	if (p->rtt_us == 0 || rtt_us <= p->rtt_us) {
 		p->rtt_us = rtt_us;
 		p->rtt_at_us = now_us;
@@ -319,17 +338,42 @@ void pace_share(struct pace *p, const struct pace *other, uint64_t now_us)
 	p->rtt_at_us = other->rtt_at_us;
 }
 
+uint64_t pace_seen(struct pace *p)
+{
+	uint64_t seen = p->seen_us;
+
+	p->seen_us = UINT64_MAX;
+	return seen;
+}
+
+void pace_join(struct pace *p, uint16_t common, bool beside, uint32_t cap_min)
+{
+	p->common = common;
+	p->beside = beside;
+	p->cap_min = cap_min;
+	if (beside)
+		p->gain = GAIN_ONE;
+}
+
+/* More than is delivered in a calm round trip is for where packets are lost. */
+static uint64_t gain_of(const struct pace *p)
+{
+	if (p->common == 0)
+		return p->gain;
+	return is_lossy(p) ? MAX(p->common, p->gain) : MIN(p->common, GAIN_ONE);
+}
+
 static void set_cap(struct pace *p, uint64_t got)
 {
 	uint64_t rate = rate_most(p);
-	uint64_t cap =
-		rate * (p->rtt_us + slack_us(p)) / 1000000 * p->gain / GAIN_ONE;
+	uint64_t gain = gain_of(p);
+	uint64_t cap = rate * pace_calm_us(p) / 1000000 * gain / GAIN_ONE;
 
 	if (p->startup)
 		cap = MAX(cap, p->cap + got);
 	else if (p->drains)
 		cap = rate * p->rtt_us / 1000000 * 3 / 4;
-	else if (p->had_room)
+	else if (p->had_room && (p->common == 0 || is_lossy(p)))
 		/* The cap held the sender back, and yet the queue on the way
 		 * ran empty in the last round: there is room for some
 		 * more. The rate alone would not find it, since the cap sets
@@ -339,7 +383,10 @@ static void set_cap(struct pace *p, uint64_t got)
 		cap = MAX(cap, p->dry_cap);
 	/* A longer round trip alone lets no more go than was delivered. */
 	cap = MIN(cap, p->cap + got);
-	p->cap = MIN(MAX(cap, p->cap_min), CAP_MOST);
+	/* A least that many carriers have would keep the queue from draining.
+	 */
+	cap = MAX(cap, p->drains && p->common != 0 ? PIECE_LEAST : p->cap_min);
+	p->cap = MIN(cap, CAP_MOST);
 }
 
 bool pace_read(struct pace *p, uint64_t read, uint64_t now_us)

@@ -9,10 +9,12 @@
  */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#define PACE_MARKS  16
-#define PACE_ROUNDS 8 /* rates are the most of so many rounds */
+#define PACE_MARKS    16
+#define PACE_ROUNDS   8 /* rates are the most of so many rounds */
+#define PACE_GAIN_ONE 64
 
 struct pace_mark {
 	uint64_t sent; /* bytes sent when the marked frame had gone */
@@ -55,6 +57,9 @@ struct pace {
 	uint8_t pause;		/* so many times as it is before the next */
 	bool less_next;		/* a try downwards comes next */
 	uint16_t gain;		/* of the cap, in 64ths: 1 to 4 */
+	uint16_t common;	/* of all along the way; 0: each has its own */
+	bool beside;		/* others have bulk, too */
+	uint64_t seen_us;	/* least round trip since pace_seen() */
 	uint16_t gain_before;	/* the trial */
 	uint64_t trial_at;	/* when its measuring began, */
 	uint64_t trial_read;	/* and what was read by then */
@@ -67,6 +72,9 @@ struct pace {
 void pace_init(struct pace *p, uint32_t cap_min);
 /* Whether bulk may go now; remembers if it held the sender back. */
 bool pace_may_send(struct pace *p);
+/* How long a frame may be that goes now: on a slow line a whole one takes long.
+ */
+size_t pace_room(const struct pace *p);
 /* A frame of len bytes goes; returns true if it is to be marked. */
 bool pace_sent(struct pace *p, uint32_t len, uint64_t now_us);
 /* The peer stated that it has read so many carrier bytes: false if it claims
@@ -77,3 +85,11 @@ void pace_rtt(struct pace *p, uint64_t rtt_us, uint64_t now_us);
 /* What a carrier beside it, along the same way, knows of its least round trip,
  * if that is less: of a carrier that came when a queue stood already. */
 void pace_share(struct pace *p, const struct pace *other, uint64_t now_us);
+/* The least round trip since this was last asked, or UINT64_MAX. */
+uint64_t pace_seen(struct pace *p);
+/* What a round trip takes while no more is in flight than need be. */
+uint64_t pace_calm_us(const struct pace *p);
+/* From now on the gain of the cap is that of all along the way, in 64ths; 0:
+ * its own. Beside others that have bulk none is tried out: what one wins there
+ * the others lose. The cap is at least cap_min. */
+void pace_join(struct pace *p, uint16_t common, bool beside, uint32_t cap_min);

@@ -106,6 +106,12 @@ static inline bool carrier_retires(const struct carrier *c)
 	return c->leave != CARRIER_STAYS;
 }
 
+/* Whether streams may ride on it. */
+static inline bool carrier_is_usable(const struct carrier *c)
+{
+	return c->state == CARRIER_LIVE && !carrier_retires(c);
+}
+
 struct session {
 	struct session_params p;
 	const struct session_ops *ops;

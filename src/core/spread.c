@@ -33,11 +33,7 @@ void spread_init(struct session *s)
 {
 	list_init(&s->spread.bulks);
 	s->spread.wants = s->spread.told = 1;
-}
-
-static bool is_usable(const struct carrier *c)
-{
-	return c->state == CARRIER_LIVE && !carrier_retires(c);
+	s->spread.gain = PACE_GAIN_ONE;
 }
 
 static unsigned count_usable(const struct session *s)
@@ -45,7 +41,7 @@ static unsigned count_usable(const struct session *s)
 	unsigned n = 0;
 
 	list_for_each (it, &s->carriers)
-		n += is_usable(container_of(it, struct carrier, link));
+		n += carrier_is_usable(container_of(it, struct carrier, link));
 	return n;
 }
 
@@ -68,7 +64,7 @@ static struct carrier *least(const struct session *s,
 	list_for_each (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
 
-		if (!is_usable(c) || c == except)
+		if (!carrier_is_usable(c) || c == except)
 			continue;
 		if (best == NULL || is_freer(c, best) ||
 		    (youngest && !is_freer(best, c)))
@@ -164,7 +160,7 @@ static void choose_light(struct session *s)
 	struct spread *sp = &s->spread;
 	struct carrier *c = least(s, NULL, true);
 
-	if (sp->light != NULL && is_usable(sp->light) &&
+	if (sp->light != NULL && carrier_is_usable(sp->light) &&
 	    sp->light->bulks == 0 && !carrier_is_doubted(sp->light))
 		c = sp->light;
 	sp->light = NULL;
@@ -220,7 +216,7 @@ static bool is_near(const struct session *s)
 		const struct carrier *c =
 			container_of(it, struct carrier, link);
 
-		if (is_usable(c) && c->pace.rtt_us != 0)
+		if (carrier_is_usable(c) && c->pace.rtt_us != 0)
 			rtt = MIN(rtt, c->pace.rtt_us);
 	}
 	return rtt < NEAR_US || rtt == UINT64_MAX;
@@ -260,14 +256,15 @@ static void share_round_trip(struct session *s)
 		const struct carrier *c =
 			container_of(it, struct carrier, link);
 
-		if (is_usable(c) && c->pace.rtt_us != 0 && !c->pace.drains &&
+		if (carrier_is_usable(c) && c->pace.rtt_us != 0 &&
+		    !c->pace.drains &&
 		    (least == NULL || c->pace.rtt_us < least->pace.rtt_us))
 			least = c;
 	}
 	list_for_each (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
 
-		if (least != NULL && is_usable(c))
+		if (least != NULL && carrier_is_usable(c))
 			pace_share(&c->pace, &least->pace, s->now);
 	}
 }
@@ -292,6 +289,7 @@ static void look(struct session *s)
 	if (s->primary != NULL && sp->light != NULL &&
 	    (s->primary->bulks > 0 || carrier_retires(s->primary)))
 		choose_primary(s, sp->light);
+	gain_look(s, n > 0 && !is_near(s));
 	wish(s,
 	     n == 0 || is_near(s) ? 1 : MIN(n + 1, s->p.limits.carriers_max));
 	if (!list_is_empty(&sp->bulks))

@@ -19,6 +19,7 @@ struct spread {
 	struct carrier *light; /* free of bulk: for the others; or NULL */
 	uint64_t at;	       /* when to look again; 0: nothing to see */
 	uint64_t lived_at;     /* when a carrier last came */
+	uint16_t gain;	       /* of the caps of all, in 64ths */
 	uint64_t crowded_at;   /* since when every carrier has bulk; 0 */
 	unsigned wants;	       /* carriers that this side could use */
 	bool wish_more;	       /* it finds that it could use more (or less) */
@@ -40,3 +41,7 @@ void spread_peer_wants(struct session *s, uint64_t wants);
 /* False when c was dropped: it had retired, and nothing is on it. */
 bool spread_retire_tick(struct carrier *c, uint64_t *next);
 void spread_tick(struct session *s, uint64_t *next);
+/* gain.c: how much those that have bulk may have in flight together; looked at
+ * with the rest. far: there is bulk, on a way that is long enough for several
+ * carriers. */
+void gain_look(struct session *s, bool far);

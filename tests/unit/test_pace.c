@@ -394,6 +394,51 @@ static void a_carrier_beside_it_knows_the_round_trip_better(void **state)
 	assert_int_equal(late.rtt_us, 0); /* in doubt */
 }
 
+/* One gain for all along the way: it is no more than the way can hold. */
+static void carriers_beside_each_other_use_one_gain(void **state)
+{
+	(void)state;
+	begin(2500000, 20000, 16384);
+	pace_join(&pace, 4 * PACE_GAIN_ONE, true, 16384);
+	run(5000000);
+	path.most_queue = 0;
+	run(5000000);
+	assert_true(path.most_queue < 40000); /* nothing is lost */
+	assert_in_range(pace_seen(&pace), 40000, 80000);
+	assert_true(pace_seen(&pace) == UINT64_MAX); /* asked again */
+	uint64_t cap = pace.cap;
+
+	pace_join(&pace, PACE_GAIN_ONE / 2, true, 16384);
+	run(1000000);
+	assert_true(pace.cap < cap * 3 / 4);
+	pace_join(&pace, 0, false, 65536);
+	run(1000000);
+	assert_true(pace.cap >= 65536);
+}
+
+static void what_is_lost_needs_more_at_once_where_no_queue_stands(void **state)
+{
+	(void)state;
+	begin(12500000, 50000, 32768);
+	path.lost = 9;
+	pace_join(&pace, 4 * PACE_GAIN_ONE, true, 32768);
+	run(5000000);
+	assert_true(run(5000000) >= 12500000 / 10 * 9);
+}
+
+static void frames_are_as_short_as_the_rest_of_the_cap(void **state)
+{
+	(void)state;
+	begin(2500000, 20000, 65536);
+	assert_true(pace_room(&pace) == SIZE_MAX);
+	pace_join(&pace, PACE_GAIN_ONE, true, 65536);
+	assert_int_equal(pace_room(&pace), 65536);
+	pace_sent(&pace, 60000, now);
+	assert_int_equal(pace_room(&pace), 5536);
+	pace_sent(&pace, 5000, now);
+	assert_int_equal(pace_room(&pace), 4096); /* less is not worth it */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +462,10 @@ int main(void)
 		cmocka_unit_test(a_ping_gives_a_round_trip_too),
 		cmocka_unit_test(
 			a_carrier_beside_it_knows_the_round_trip_better),
+		cmocka_unit_test(carriers_beside_each_other_use_one_gain),
+		cmocka_unit_test(
+			what_is_lost_needs_more_at_once_where_no_queue_stands),
+		cmocka_unit_test(frames_are_as_short_as_the_rest_of_the_cap),
 	};
 
 	return cmocka_run_group_tests_name("pace", tests, NULL, NULL);

@@ -9,11 +9,12 @@
 static struct wire *w[8];
 static unsigned wires;
 static unsigned dead; /* bit k: what w[k] carries is lost */
+static unsigned line; /* all stand still for so many steps of each five */
 
 static int setup(void **state)
 {
 	(void)state;
-	wires = dead = 0;
+	wires = dead = line = 0;
 	pair_init();
 	pair.limits.carriers_max = 8;
 	pair_start();
@@ -53,6 +54,8 @@ static void step(void)
 		for (int i = 0; i < 2; i++)
 			wire_pull(pair.wires[k], i);
 	pair.now += WAY_US;
+	if (pair.now / WAY_US % 5 < line)
+		return;
 	for (size_t k = 0; k < pair.wire_count; k++)
 		for (int i = 0; i < 2; i++) {
 			if ((dead >> k & 1) != 0)
@@ -177,6 +180,59 @@ static void more_bulk_than_carriers_is_spread_evenly(void **state)
 	}
 	assert_int_equal(free, 1); /* for the keystrokes */
 	check_all(e, pair.side[RIG].come, 6);
+}
+
+/* Whether all caps have the gain that was found. */
+static void check_joined(unsigned n)
+{
+	for (unsigned k = 0; k < n; k++)
+		assert_int_equal(w[k]->c[CLIENT]->pace.common,
+				 client()->spread.gain);
+}
+
+static void carriers_give_way_to_one_queue_together(void **state)
+{
+	struct seen *e[3];
+
+	(void)state;
+	up(1);
+	open_all(CLIENT, e, 3);
+	up(4);
+	flow(CLIENT, e, 3, 3000000);
+	/* Each wire is a line of its own, and the one without bulk is free. */
+	assert_true(client()->spread.gain >= PACE_GAIN_ONE);
+	check_joined(4);
+	line = 4;
+	flow(CLIENT, e, 3, 3000000);
+	assert_true(client()->spread.gain < PACE_GAIN_ONE);
+	check_joined(4);
+	line = 0;
+	flow(CLIENT, e, 3, 5000000);
+	assert_true(client()->spread.gain >= PACE_GAIN_ONE);
+	check_all(e, pair.side[RIG].come, 3);
+	rest(2000000);
+	for (unsigned k = 0; k < 4; k++)
+		assert_int_equal(w[k]->c[CLIENT]->pace.common, 0);
+}
+
+/* The least of each would be a queue where there are many. */
+static void many_carriers_share_the_least(void **state)
+{
+	struct seen *e[7];
+	uint32_t least;
+
+	(void)state;
+	up(1);
+	open_all(CLIENT, e, 7);
+	up(8);
+	least = client()->p.limits.in_flight_min;
+	flow(CLIENT, e, 7, 3000000);
+	for (unsigned k = 0; k < 8; k++)
+		assert_int_equal(w[k]->c[CLIENT]->pace.cap_min, least / 7 * 4);
+	check_all(e, pair.side[RIG].come, 7);
+	rest(2000000);
+	for (unsigned k = 0; k < 8; k++)
+		assert_int_equal(w[k]->c[CLIENT]->pace.cap_min, least);
 }
 
 static void keystrokes_leave_a_carrier_with_bulk(void **state)
@@ -698,6 +754,8 @@ int main(void)
 		T(the_clients_bulk_spreads_over_carriers),
 		T(the_rigs_bulk_spreads_over_carriers),
 		T(more_bulk_than_carriers_is_spread_evenly),
+		T(carriers_give_way_to_one_queue_together),
+		T(many_carriers_share_the_least),
 		T(keystrokes_leave_a_carrier_with_bulk),
 		T(new_streams_open_where_there_is_no_bulk),
 		T(there_is_always_a_carrier_without_bulk),
