@@ -322,12 +322,13 @@ unsigned dials_count(const struct dials *d)
 	return d->count;
 }
 
-bool dials_has_extra(const struct dials *d)
+unsigned dials_extra_count(const struct dials *d)
 {
+	unsigned n = 0;
+
 	list_for_each (it, &d->all)
-		if (container_of(it, struct attempt, link)->is_extra)
-			return true;
-	return false;
+		n += container_of(it, struct attempt, link)->is_extra;
+	return n;
 }
 
 void dials_doubt(struct dials *d)

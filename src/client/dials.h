@@ -64,8 +64,8 @@ void dials_thin(struct dials *d);
 /* Tells the race along which paths a busy relay has one of them before it. */
 void dials_listen(struct dials *d);
 unsigned dials_count(const struct dials *d);
-/* Whether an extra one runs. */
-bool dials_has_extra(const struct dials *d);
+/* How many extra ones run. */
+unsigned dials_extra_count(const struct dials *d);
 /* Whoever stands in line may do so on a path that is gone: it no longer
  * counts as waiting until it says so again. */
 void dials_doubt(struct dials *d);

@@ -10,6 +10,7 @@
 
 #define FOUND_OPEN_US 20000000
 #define EXTRA_US      1000000 /* before one more is dialled again; doubles */
+#define EXTRA_AT_ONCE LINKS_WAITING_MAX
 
 bool way_links_is_proven(const struct way *way, const struct link *except)
 {
@@ -147,11 +148,14 @@ static void outage(struct way *way)
 		race_begin(&way->race, way_now(way));
 }
 
-/* One more along the path could not be had: not at once again. */
+/* One more along the path could not be had: not at once again. Those that were
+ * dialled with it are no more reason. */
 void way_links_extra_failed(struct way *way)
 {
 	uint64_t pause_us = EXTRA_US << MIN(way->extra_fails, 5u);
 
+	if (way_now(way) < way->extra_at_us)
+		return;
 	way->extra_fails++;
 	way->extra_at_us = way_now(way) + pause_us;
 }
@@ -225,7 +229,7 @@ void way_links_settle(struct way *way)
 	}
 }
 
-/* One more along the path in use, or one less. */
+/* One more along the path in use. */
 static void dial_extra(struct way *way)
 {
 	struct path *p = race_path(&way->race, way->path), *search;
@@ -248,7 +252,7 @@ static void dial_extra(struct way *way)
 uint64_t way_links_settle_extra(struct way *way)
 {
 	uint64_t now = way_now(way);
-	unsigned have, want;
+	unsigned have, want, coming;
 	struct carrier *c;
 
 	if (!way_is_needed(way) || !way_is_live(way) ||
@@ -265,11 +269,13 @@ uint64_t way_links_settle_extra(struct way *way)
 			way_settle_soon(way); /* there may be another one */
 		}
 	}
-	have += links_waiting(&way->links, way->path);
-	if (have >= want || dials_has_extra(way->dials))
-		return UINT64_MAX;
-	if (now < way->extra_at_us)
-		return way->extra_at_us;
-	dial_extra(way);
-	return way->extra_at_us > now ? way->extra_at_us : UINT64_MAX;
+	coming = links_waiting(&way->links, way->path) +
+		 dials_extra_count(way->dials);
+	while (have + coming < want && coming < EXTRA_AT_ONCE &&
+	       now >= way->extra_at_us) {
+		dial_extra(way);
+		coming++;
+	}
+	return have < want && way->extra_at_us > now ? way->extra_at_us
+						     : UINT64_MAX;
 }
