@@ -152,11 +152,11 @@ class Place:
         swallowed, at_ns = self.counts.stdout.readline().split()
         return int(swallowed), int(at_ns)
 
-    def _bulk_and_keys(self, cell, opt):
+    def _bulk_and_keys(self, cell, seconds, warmup):
         """Both at once; the bulk has run for a while by then."""
         lap = self.w.laptop
         bulk = lap.popen(self.load, "bulk", cell.direction, cell.streams,
-                         FRONT, 0, opt.seconds, opt.warmup, 10 ** 18,
+                         FRONT, 0, seconds, warmup, 10 ** 18,
                          text=True)
         keys = None
         try:
@@ -165,7 +165,7 @@ class Place:
             first, began = self._count()
             wire = self._wire()
             keys = lap.popen(self.load, "keys", KEY_EVERY_MS, FRONT,
-                             opt.seconds, text=True)
+                             seconds, text=True)
             end = bulk.stdout.readline().split()
             last, ended = self._count()
             wire = self._wire() - wire
@@ -203,7 +203,7 @@ class Place:
             raise Failed(f"not all with {congestion}: {rows}")
         return len(rows)
 
-    def sample(self, cell, system, opt):
+    def sample(self, cell, system, seconds, warmup):
         p = cell.path
         self.net.congestion(cell.congestion)
         try:
@@ -211,7 +211,7 @@ class Place:
             self.net.way(p.rtt_ms, p.loss, p.mbit, p.queue)
             stop = self.start(system)
             try:
-                return self._bulk_and_keys(cell, opt)
+                return self._bulk_and_keys(cell, seconds, warmup)
             finally:
                 self.net.way(0, 0, 1000, 4_000_000)
                 stop()
