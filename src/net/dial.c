@@ -245,6 +245,7 @@ static int attempt_begin(struct dial *d, const union addr *addr)
 	if (d->p.peer_is_proven)
 		narrow_apply(&d->ll->narrow, fd, &addr->any,
 			     loop_now_us(d->ll->loop));
+	sock_near(fd, &addr->any);
 	r = connect(fd, &addr->any, addr_len(addr));
 	/* Also a connection made at once is reported by the poll. */
 	if (r < 0 && errno != EINPROGRESS)

@@ -302,6 +302,7 @@ static int listener_bind(struct listener *l, struct sockaddr_storage ss)
 	if (ss.ss_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off,
 				 sizeof(off));
+	sock_near(fd, (const struct sockaddr *)&ss);
 	if (bind(fd, (const struct sockaddr *)&ss, len) < 0) {
 		err = errno;
 		close(fd);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 #include "base/list.h"
@@ -116,6 +117,11 @@ int sock_open(uv_loop_t *loop, union sock *s, int fd);
 void sock_keepalive(int fd, unsigned idle_s);
 /* As sock_prepare() left it. */
 void sock_keepalive_usual(int fd);
+/* Before connect() to addr, or listen() at it: if that is loopback, TCP takes
+ * what it can, whatever the system's congestion control. Those who pace (bbr)
+ * arm timers all the time for a path that there is not; and what has once begun
+ * to pace goes on with any other algorithm. Accepted sockets inherit it. */
+void sock_near(int fd, const struct sockaddr *addr);
 /* How many bytes TCP takes beyond what the other end has room for. */
 void sock_unsent_max(int fd, int bytes);
 /* What UV_EOF really is: 0, or the error that waits in the socket. After a

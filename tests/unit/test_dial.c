@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +169,58 @@ static void a_v4_client_of_a_listener_for_all_is_named_as_v4(void **state)
 		uv_run(&loop, UV_RUN_ONCE);
 	assert_memory_equal(accepted_from, "127.0.0.1:", 10);
 	listener_close(l);
+}
+
+static void congestion(int fd, char ret[16])
+{
+	socklen_t len = 15;
+
+	memset(ret, 0, 16);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, ret, &len),
+			 0);
+}
+
+static char accepted_congestion[16];
+
+static void on_accept_look(void *user, int fd,
+			   const struct sockaddr_storage *peer)
+{
+	congestion(fd, accepted_congestion);
+	on_accept(user, fd, peer);
+}
+
+/* There is no path between two programs of one machine: nothing paces there.
+ * Who listens for all keeps what the system has set for the network. */
+static void loopback_is_not_paced(void **state)
+{
+	static const char *const hosts[] = { "127.0.0.1", "localhost", "*" };
+	char systems[16], got[16];
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)state;
+	congestion(fd, systems);
+	close(fd);
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		struct listener *l;
+
+		accepted = 0;
+		assert_int_equal(
+			listener_open(&loop,
+				      &(struct listener_at){ hosts[i], 0 },
+				      on_accept_look, NULL, &l),
+			0);
+		struct result r = dial("127.0.0.1", listener_port(l),
+				       (struct dial_params){ 0 });
+
+		while (accepted == 0)
+			uv_run(&loop, UV_RUN_ONCE);
+		congestion(r.fd, got);
+		assert_string_equal(got, "reno");
+		assert_string_equal(accepted_congestion,
+				    i < 2 ? "reno" : systems);
+		close(r.fd);
+		listener_close(l);
+	}
 }
 
 static void nobody_listening_is_refused(void **state)
@@ -597,6 +650,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_listener_is_reached_by_number_and_by_name),
 		T(a_v4_client_of_a_listener_for_all_is_named_as_v4),
+		T(loopback_is_not_paced),
 		T(nobody_listening_is_refused),
 		T(a_name_without_address_is_no_host),
 		T(no_answer_is_a_timeout),
