@@ -29,8 +29,10 @@ static void carrier_unlink(struct carrier *c)
 	spread_gone(s, c);
 	list_for_each (it, &s->streams)
 		stream_leave(container_of(it, struct stream, all), c);
+	list_del(&c->heavy_turn);
 	CHECK(list_is_empty(&c->due) && list_is_empty(&c->asks) &&
-	      list_is_empty(&c->fresh) && list_is_empty(&c->old));
+	      list_is_empty(&c->fresh) && list_is_empty(&c->old) &&
+	      list_is_empty(&c->heavy));
 	if (s->primary == c)
 		s->primary = NULL;
 }
@@ -65,6 +67,8 @@ static struct carrier *carrier_new(struct session *s, uint32_t number,
 	list_init(&c->asks);
 	list_init(&c->fresh);
 	list_init(&c->old);
+	list_init(&c->heavy);
+	list_init(&c->heavy_turn);
 	pace_init(&c->pace, s->p.limits.in_flight_min);
 	list_init(&c->link);
 	list_push(&s->carriers, &c->link);

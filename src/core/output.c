@@ -198,16 +198,41 @@ static void put_leave(struct carrier *c, struct pack *p)
 
 /* --- bytes --- */
 
-/* The stream whose turn it is; NULL when none has anything to send. */
-static struct stream *pick(struct carrier *c)
+/* Whether it has so much to send that runs of it are worth having. */
+static bool has_much(const struct stream *st)
 {
-	for (;;) {
-		struct list *it = list_first(&c->fresh);
+	return MIN(st->out.end, st->peer_limit) >= st->next + RUN_WORTH;
+}
 
-		if (it == NULL)
-			it = list_first(&c->old);
-		if (it == NULL)
-			return NULL;
+/* Its quantum is used up: the others' turn. Those with much to send stand in
+ * a line of their own and have long runs, one after the other, so that each
+ * program reads and writes much at a time; all together have one place in the
+ * old list, so that nobody else waits for more than a frame of it. A run is
+ * short where little is in flight: eight streams have all had theirs when that
+ * has arrived. */
+static void line_up(struct carrier *c, struct stream *st)
+{
+	list_del(&st->run);
+	st->is_fresh = false;
+	st->is_heavy = has_much(st);
+	if (!st->is_heavy) {
+		st->deficit += QUANTUM;
+		list_push(&c->old, &st->run);
+		return;
+	}
+	st->deficit += (int32_t)MAX(MIN(c->pace.cap / 8, RUN_MOST), QUANTUM);
+	list_push(&c->heavy, &st->run);
+	if (!list_is_linked(&c->heavy_turn))
+		list_push(&c->old, &c->heavy_turn);
+}
+
+/* The first of a list that may send now; NULL when none has anything to send,
+ * or it is another list's turn. */
+static struct stream *pick_from(struct carrier *c, struct list *line)
+{
+	struct list *it;
+
+	while ((it = list_first(line)) != NULL && it != &c->heavy_turn) {
 		struct stream *st = container_of(it, struct stream, run);
 
 		if (!stream_wants_run(st)) {
@@ -223,10 +248,31 @@ static struct stream *pick(struct carrier *c)
 		}
 		if (st->deficit > 0)
 			return st;
-		st->deficit += QUANTUM;
-		st->is_fresh = false;
-		list_del(&st->run);
-		list_push(&c->old, &st->run);
+		line_up(c, st);
+	}
+	return NULL;
+}
+
+/* The stream whose turn it is; NULL when none has anything to send. */
+static struct stream *pick(struct carrier *c)
+{
+	struct stream *st;
+
+	for (;;) {
+		st = pick_from(c, &c->fresh);
+		if (st == NULL)
+			st = pick_from(c, &c->old);
+		if (st != NULL || list_is_empty(&c->old))
+			return st;
+		/* It is the turn of the heavy ones. */
+		st = pick_from(c, &c->heavy);
+		if (st != NULL && c->heavy_deficit > 0)
+			return st;
+		list_del(&c->heavy_turn);
+		if (st == NULL)
+			continue;
+		c->heavy_deficit += QUANTUM;
+		list_push(&c->old, &c->heavy_turn);
 	}
 }
 
@@ -243,6 +289,8 @@ static void data_header(struct carrier *c, struct stream *st, uint8_t *out,
 	st->next += len;
 	st->sent = MAX(st->sent, st->next);
 	st->deficit -= (int32_t)(FRAME_DATA_HDR + len);
+	if (st->is_heavy)
+		c->heavy_deficit -= (int32_t)(FRAME_DATA_HDR + len);
 	spread_sent(st, len);
 	stream_room_check(st);
 }

@@ -15,6 +15,10 @@
 
 /* Bytes a stream may send in a row while others wait (RFC 8290). */
 #define QUANTUM (FRAME_DATA_HDR + FRAME_BULK)
+/* Bytes that one of several streams with much to send may send in a row, and
+ * how many have to wait for it to be much. */
+#define RUN_MOST  (FRAME_BULK_BATCH * QUANTUM)
+#define RUN_WORTH (4 * FRAME_BULK)
 /* Unsent bytes worth holding for a stream: more would only age here. */
 #define BACKLOG_MAX (2 * FRAME_BULK_BATCH * FRAME_BULK)
 /* Consumed bytes are stated once they are so many: till then the sender keeps
@@ -67,6 +71,10 @@ struct carrier {
 	struct list due;	/* streams with control frames to send here */
 	struct list asks;	/* streams that ask here where to go on */
 	struct list fresh, old; /* streams with bytes to send here (DRR) */
+	struct list heavy;	/* of them, those with much to send */
+	struct list
+		heavy_turn;    /* their common place in old, if they have any */
+	int32_t heavy_deficit; /* of that place */
 	struct pace pace;
 	uint64_t in_bytes; /* DATA bytes read here */
 	uint64_t read_at;  /* when READ is due at the latest; 0 not */

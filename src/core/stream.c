@@ -160,6 +160,7 @@ void stream_run(struct stream *st)
 		if (!list_is_linked(&st->run) && stream_wants_run(st)) {
 			st->deficit = QUANTUM;
 			st->is_fresh = true;
+			st->is_heavy = false;
 			list_push(&st->ride->fresh, &st->run);
 			session_wake(s);
 			spread_woke(st);
@@ -170,6 +171,16 @@ void stream_run(struct stream *st)
 		stream_ask(st, s->primary);
 }
 
+/* Unsent bytes worth holding: a run and the next, or, where others with much
+ * to send come in between, one run. */
+static uint64_t backlog(const struct stream *st)
+{
+	const struct carrier *c = st->ride;
+
+	return c != NULL && c->heavy.next != c->heavy.prev ? BACKLOG_MAX / 2
+							   : BACKLOG_MAX;
+}
+
 /* How many more bytes the user may write now. */
 static uint64_t room_left(const struct stream *st)
 {
@@ -177,7 +188,7 @@ static uint64_t room_left(const struct stream *st)
 	uint64_t top = MIN(st->peer_limit, st->out.base + l->send_max);
 	uint64_t unsent = st->ride != NULL ? st->next : st->out.base;
 
-	top = MIN(top, MAX(unsent, st->out.base) + BACKLOG_MAX);
+	top = MIN(top, MAX(unsent, st->out.base) + backlog(st));
 	top = MIN(top, st->out.end + budget_room(st->s->p.budget,
 						 chunkq_len(&st->out)));
 	return top > st->out.end ? top - st->out.end : 0;
@@ -205,13 +216,20 @@ uint8_t *stream_room(struct stream *st, size_t *len)
 	return at;
 }
 
+/* Little space is not worth a call while there is something left to send. */
+static bool is_worth(const struct stream *st, uint64_t left)
+{
+	return left >= BACKLOG_MAX / 4 || (left > 0 && st->next == st->out.end);
+}
+
 size_t stream_space(struct stream *st)
 {
 	uint64_t left = st->closed || st->fin ? 0 : room_left(st);
 
-	if (left == 0)
-		st->wants_room = true;
-	return (size_t)left;
+	if (is_worth(st, left))
+		return (size_t)left;
+	st->wants_room = true;
+	return 0;
 }
 
 void stream_wrote(struct stream *st, size_t len)
@@ -254,7 +272,7 @@ void stream_room_check(struct stream *st)
 		return;
 	uint64_t left = room_left(st);
 
-	if (left >= BACKLOG_MAX / 4 || (left > 0 && st->next == st->out.end)) {
+	if (is_worth(st, left)) {
 		st->wants_room = false;
 		st->room_due = true;
 		if (!list_is_linked(&st->soon))

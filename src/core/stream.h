@@ -72,8 +72,8 @@ uint8_t *stream_room(struct stream *st, size_t *len);
 void stream_wrote(struct stream *st, size_t len);
 /* The same with a copy; returns how many bytes were taken. */
 size_t stream_write(struct stream *st, const void *data, size_t len);
-/* How many bytes stream_write() would take now, memory allowing; after 0,
- * on_room follows. */
+/* How many bytes stream_write() would take now, memory allowing; 0 also when
+ * they are too few to be worth a call. After 0, on_room follows. */
 size_t stream_space(struct stream *st);
 /* No more bytes will be written: the peer sees the end after the last one. */
 void stream_finish(struct stream *st);

@@ -40,7 +40,8 @@ struct stream {
 	bool eof_due : 1;    /* on_eof is to run from session_tick() */
 	bool room_due : 1;   /* on_room likewise */
 	bool stopped : 1;    /* sends no more on ride: to comes next */
-	bool is_fresh : 1;   /* in carrier.fresh, not .old */
+	bool is_fresh : 1;   /* in carrier.fresh, not .old or .heavy */
+	bool is_heavy : 1;   /* in carrier.heavy */
 	int err;	     /* of the close; 0 clean */
 	int32_t deficit;     /* DRR */
 	uint32_t burst;	     /* bytes sent lately, see spread.c */
@@ -73,7 +74,7 @@ struct stream {
 	struct list dues;	/* carrier.due of due_on */
 	struct carrier *due_on; /* where it owes, or said the last of that */
 	struct list ask;  /* carrier.asks of asked: an ASK is to leave there */
-	struct list run;  /* carrier.fresh or .old of ride */
+	struct list run;  /* carrier.fresh, .old or .heavy of ride */
 	struct list bulk; /* session.bulks: much was sent lately */
 	struct list lag;  /* session.lagging */
 	struct list soon; /* session.roomy: on_eof or on_room is to run; closed:

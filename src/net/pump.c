@@ -326,7 +326,8 @@ static void pump_on_sock_eof(struct pump *p)
 	stream_finish(p->st);
 }
 
-/* One read; then it is the others' turn. */
+/* One read; then it is the others' turn. Afterwards it is not reading if there
+ * is no more space: on_room goes on. */
 static void pump_take(struct pump *p)
 {
 	uint8_t *mem = pump_loop(p)->read_mem;
@@ -334,13 +335,15 @@ static void pump_take(struct pump *p)
 	ssize_t n;
 
 	if (space == 0) {
-		p->is_reading = false; /* on_room goes on */
+		p->is_reading = false;
 		return;
 	}
 	n = read(p->fd, mem, space);
 	if (n > 0) {
 		if (stream_write(p->st, mem, (size_t)n) != (size_t)n)
 			pump_fail(p, RW_ERR_NOMEM, NULL);
+		else if (stream_space(p->st) == 0)
+			p->is_reading = false;
 	} else if (n == 0) {
 		pump_on_sock_eof(p);
 	} else if (errno != EAGAIN && errno != EINTR) {
@@ -394,8 +397,13 @@ static void pump_on_room(struct stream *st)
 {
 	struct pump *p = stream_user(st);
 
-	if (p != NULL)
-		pump_read(p);
+	if (p == NULL || p->is_closing || p->is_reading || p->is_read_done)
+		return;
+	/* Who filled the space has more by now, as a rule: libuv need not be
+	 * asked to wait for it. */
+	p->is_reading = true;
+	pump_take(p);
+	pump_poll(p);
 }
 
 /* -- beginnings and ends of the stream */

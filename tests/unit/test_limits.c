@@ -492,7 +492,7 @@ static void bulk_streams_take_turns(void **state)
 	const uint8_t *data;
 
 	(void)state;
-	pair.limits.in_flight_min = 2 << 20;
+	pair.limits.in_flight_min = 8 * QUANTUM;
 	start();
 	for (int k = 0; k < 4; k++)
 		e[k] = open_at(CLIENT, "o:17");
@@ -502,13 +502,65 @@ static void bulk_streams_take_turns(void **state)
 		       raw_state((uint32_t)stream_id(e[k]->st), 0, 0, 1 << 20));
 		write_at(CLIENT, e[k], 400000);
 	}
-	for (int k = 0; k < 40; k++)
+	for (int k = 0; k < 40; k++) {
 		assert_true(carrier_output(w->c[CLIENT], &data, pair.now) > 0);
+		inject(w, CLIENT,
+		       raw_u64(FRAME_READ, 0, w->c[CLIENT]->pace.sent));
+	}
 	for (int k = 0; k < 4; k++) {
 		least = MIN(least, e[k]->st->next);
 		most = MAX(most, e[k]->st->next);
 	}
 	assert_true(least > 0 && most - least <= 2 * QUANTUM);
+	wire_cut(w);
+}
+
+/* Where much may be in flight, a program is given much at a time; and whoever
+ * has little to say waits for a frame, not for a run, though he wakes all the
+ * time. */
+static void those_with_much_to_send_have_runs(void **state)
+{
+	struct seen *e[4], *keys;
+	uint32_t ids[128];
+	size_t n = 0, runs = 0, waited = 0;
+
+	(void)state;
+	pair.limits.in_flight_min = 8 << 20;
+	pair.limits.send_max = 8 << 20;
+	start();
+	for (int k = 0; k < 4; k++)
+		e[k] = open_at(CLIENT, "r:23");
+	keys = open_at(CLIENT, "r:24");
+	settle();
+	for (int k = 0; k < 4; k++) {
+		inject(w, CLIENT,
+		       raw_state((uint32_t)stream_id(e[k]->st), 0, 0, 8 << 20));
+		write_at(CLIENT, e[k], 500000);
+	}
+	for (int k = 0; k < 96; k++) {
+		const uint8_t *data;
+		size_t len;
+
+		if (stream_space(keys->st) > 0 && !stream_wants_run(keys->st))
+			write_at(CLIENT, keys, 1);
+		buf_reset(&w->q[RIG]);
+		len = carrier_output(w->c[CLIENT], &data, pair.now);
+		buf_append(&w->q[RIG], data, len);
+		n += turns(ids + n, ARRAY_LEN(ids) - n);
+	}
+	uint32_t last = 0;
+
+	for (size_t k = 0; k < n; k++) {
+		if (ids[k] == stream_id(keys->st)) {
+			waited = 0;
+			continue;
+		}
+		/* At first each of them has its quantum as a new one. */
+		assert_true(++waited <= 2 || k < 8);
+		runs += ids[k] != last;
+		last = ids[k];
+	}
+	assert_in_range(runs, 4, 12);
 	wire_cut(w);
 }
 
@@ -606,6 +658,7 @@ int main(void)
 		T(what_was_read_is_stated_at_marks_and_within_50_ms),
 		T(a_woken_stream_goes_first),
 		T(bulk_streams_take_turns),
+		T(those_with_much_to_send_have_runs),
 		T(one_that_wakes_all_the_time_is_not_always_first),
 		T(idle_streams_hold_no_memory),
 		T(a_burst_leaves_nothing_beside_a_stream_that_goes_on),
