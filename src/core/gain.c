@@ -6,7 +6,7 @@
  * four times a second, and the shortest that any of them saw since the last
  * look is the queue: a packet that was lost delays those behind it on its own
  * carrier only. Without a queue all caps grow, with one they shrink, by one
- * factor: docs/decisions/013.
+ * factor: docs/decisions/014.
  */
 #include "base/check.h"
 #include "core/parts.h"
