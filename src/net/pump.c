@@ -6,7 +6,8 @@
  * core, a keystroke apart, and written once a turn of the loop, straight from
  * there. libuv only says when the socket is ready: what it would hold to write
  * later, the core holds already, and thousands of pumps that have nothing to do
- * are as small as they can be.
+ * are as small as they can be. Over 500 lines because both ways of one socket
+ * share its end.
  */
 #include "net/pump.h"
 
