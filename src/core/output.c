@@ -295,6 +295,19 @@ static void data_header(struct carrier *c, struct stream *st, uint8_t *out,
 	stream_room_check(st);
 }
 
+/* What lags behind goes along with a few bytes of the same stream, rather than
+ * wake everybody on the way some time later. */
+static void put_lagging(struct carrier *c, struct stream *st, struct pack *p)
+{
+	if (list_is_linked(&st->lag) && st->heard == c && has_room(p))
+		p->len += input_state(st, p->out + p->len);
+	if (c->read_at != 0 && has_room(p)) {
+		c->read_at = 0;
+		p->len += frame_put_u64(p->out + p->len, FRAME_READ, 0,
+					c->in_bytes);
+	}
+}
+
 /* Puts the stream's next piece into the pack, or points *ret at it where it
  * lies. Returns false when it does not fit any more. */
 static bool put_piece(struct carrier *c, struct stream *st, struct pack *p,
@@ -331,6 +344,8 @@ static bool put_piece(struct carrier *c, struct stream *st, struct pack *p,
 	memcpy(p->out + p->len + FRAME_DATA_HDR, data, len);
 	data_header(c, st, p->out + p->len, len);
 	p->len += FRAME_DATA_HDR + len;
+	if (st->next == st->out.end)
+		put_lagging(c, st, p);
 	return true;
 }
 

@@ -17,7 +17,8 @@
 #define TRIAL_SETTLES  2 /* rounds until a change shows, */
 #define TRIAL_ROUNDS   4 /* and that it is measured for */
 #define JUMPS_MOST     64
-#define TRIAL_PAUSE    4 /* such times, after a try upwards in vain */
+#define TRIAL_PAUSE    4     /* such times, after a try upwards in vain */
+#define PAUSE_US       50000 /* as long as the peer may keep its answer */
 #define CAP_FIRST      (64 * 1024)
 #define DRY_MOST       (2 * 1024 * 1024)
 #define CAP_MOST       (UINT64_C(256) * 1024 * 1024)
@@ -65,13 +66,17 @@ bool pace_sent(struct pace *p, uint32_t len, uint64_t now_us)
 	p->sent_read = p->read;
 	if (p->mark_count == PACE_MARKS)
 		return false;
-	/* A mark every quarter of what may be in flight, and whenever none is
-	 * out: the peer's answer lets more go. On a long way oftener, so that
-	 * no great bursts go: they fill the queue and let it run empty. */
+	/* A mark every quarter of what may be in flight, and after a pause: the
+	 * peer's answer lets more go. On a long way oftener, so that no great
+	 * bursts go: they fill the queue and let it run empty. But not for
+	 * every few bytes: their answer would be in the way of the next. */
 	uint64_t every = p->cap / (p->rtt_us > FAR_US ? PACE_MARKS : 4);
+	uint64_t since = p->mark_count > 0 ? newest(p)->sent : p->read;
+	bool paused = p->mark_count == 0 && now_us >= p->marked_us + PAUSE_US;
 
-	if (p->mark_count > 0 && p->sent - newest(p)->sent < every)
+	if (p->sent - since < every && !paused)
 		return false;
+	p->marked_us = now_us;
 	p->mark_count++;
 	*newest(p) = (struct pace_mark){
 		.sent = p->sent,

@@ -34,6 +34,7 @@ struct pace {
 	uint32_t cap_min;
 	struct pace_mark marks[PACE_MARKS];
 	uint8_t mark_first, mark_count;
+	uint64_t marked_us;	    /* when the newest of them left */
 	uint64_t rate[PACE_ROUNDS]; /* bytes per second, a ring */
 	uint8_t round;
 	uint64_t round_ends; /* at this value of read */

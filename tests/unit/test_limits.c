@@ -412,6 +412,36 @@ static void what_was_read_is_stated_at_marks_and_within_50_ms(void **state)
 	wire_cut(w);
 }
 
+/* What else would leave within 50 ms, by itself. */
+static void what_lags_goes_along_with_a_few_bytes(void **state)
+{
+	struct frame f;
+
+	(void)state;
+	start();
+	struct seen *e = open_at(CLIENT, "m:16");
+
+	settle();
+	advance(100000);
+	write_at(CLIENT, e, 1); /* is marked, after the pause */
+	settle();
+	write_at(CLIENT, e, 64);
+	wire_pull(w, CLIENT);
+	wire_deliver(w, RIG);
+	assert_int_equal(wire_pull(w, RIG), 0);
+	write_at(RIG, pair.side[RIG].come[0], 64);
+	wire_pull(w, RIG);
+	assert_true(on_its_way(w, CLIENT, FRAME_READ, &f));
+	assert_true(on_its_way(w, CLIENT, FRAME_STATE, &f));
+	wire_deliver(w, CLIENT);
+	assert_int_equal(e->st->out.base, 65);
+	/* And not a second time. */
+	pair.now += LAG_US;
+	tick();
+	assert_int_equal(wire_pull(w, RIG), 0);
+	wire_cut(w);
+}
+
 static void small_pieces_share_a_record(void **state)
 {
 	const uint8_t *data;
@@ -656,6 +686,7 @@ int main(void)
 		T(small_pieces_share_a_record),
 		T(what_is_in_flight_on_a_carrier_is_bounded),
 		T(what_was_read_is_stated_at_marks_and_within_50_ms),
+		T(what_lags_goes_along_with_a_few_bytes),
 		T(a_woken_stream_goes_first),
 		T(bulk_streams_take_turns),
 		T(those_with_much_to_send_have_runs),

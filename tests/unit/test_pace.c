@@ -264,9 +264,29 @@ static void marks_are_few_and_never_missing(void **state)
 	}
 	assert_in_range(marks, 1, PACE_MARKS);
 	assert_true(frames > 4 * marks);
-	/* With nothing marked on its way, the next frame is. */
+	/* With nothing marked on its way, the first after a pause is. */
 	pace_read(&pace, pace.sent, now + 1000);
-	assert_true(pace_sent(&pace, 1, now + 1000));
+	assert_true(pace_sent(&pace, 1, now + 50000));
+	/* And of what follows soon, when enough is not read. */
+	pace_read(&pace, pace.sent, now + 50000);
+	for (frames = 1; !pace_sent(&pace, 1000, now + 51000); frames++)
+		assert_true(pace_may_send(&pace));
+	assert_in_range(frames * 1000, pace.cap / 4, pace.cap / 4 + 1000);
+}
+
+/* An answer to each of many small ones would be in the way of the next. */
+static void small_frames_in_a_row_are_hardly_marked(void **state)
+{
+	unsigned marks = 0;
+
+	(void)state;
+	begin(1000000, 1000, 65536);
+	for (int i = 0; i < 4000; i++, now += 250) {
+		marks += pace_sent(&pace, 80, now);
+		now += 250;
+		assert_true(pace_read(&pace, pace.sent, now));
+	}
+	assert_in_range(marks, 35, 41); /* one in 50 ms, for 2 s */
 }
 
 /* Each mark is answered by its own statement, round the ring and beyond. */
@@ -275,6 +295,7 @@ static void each_mark_gives_its_own_round_trip(void **state)
 	(void)state;
 	begin(1000000, 1000, 16384);
 	for (uint64_t i = 0; i < 5 * PACE_MARKS; i++) {
+		now += 50000;
 		assert_true(pace_sent(&pace, 1000, now));
 		now += 50000 - i * 500;
 		assert_true(pace_read(&pace, pace.sent, now));
@@ -453,6 +474,7 @@ int main(void)
 		cmocka_unit_test(a_slow_short_way_has_a_short_queue),
 		cmocka_unit_test(what_was_never_sent_cannot_be_read),
 		cmocka_unit_test(marks_are_few_and_never_missing),
+		cmocka_unit_test(small_frames_in_a_row_are_hardly_marked),
 		cmocka_unit_test(each_mark_gives_its_own_round_trip),
 		cmocka_unit_test(a_quiet_sender_keeps_its_pace),
 		cmocka_unit_test(
