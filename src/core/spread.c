@@ -18,7 +18,10 @@
 #define BULK_BYTES 16384
 /* Bytes had to wait for the cap so lately: the carrier is full. */
 #define FULL_US 500000
-/* Below this round trip a second carrier brings nothing but work. */
+/* Or so many are in flight on a short way. */
+#define FULL_BYTES 65536
+/* Below this round trip bulk gains nothing by a second carrier: there is one
+ * only for who would wait behind bulk. */
 #define NEAR_US 5000
 /* A short burst opens no carriers, a short pause closes none. */
 #define MORE_US	 1500000
@@ -34,6 +37,12 @@ void spread_init(struct session *s)
 	list_init(&s->spread.bulks);
 	s->spread.wants = s->spread.told = 1;
 	s->spread.gain = PACE_GAIN_ONE;
+}
+
+static void look_soon(struct session *s)
+{
+	s->spread.at = s->now;
+	session_wake(s);
 }
 
 static unsigned count_usable(const struct session *s)
@@ -106,6 +115,14 @@ void spread_sent(struct stream *st, size_t len)
 	}
 }
 
+/* Somebody has something to say, behind bulk. */
+static void waits_for_bulk(struct session *s)
+{
+	s->spread.waits = true;
+	if (s->spread.wants < MIN(2, s->p.limits.carriers_max))
+		look_soon(s);
+}
+
 /* It has something to send again, or can move now. */
 void spread_woke(struct stream *st)
 {
@@ -116,20 +133,45 @@ void spread_woke(struct stream *st)
 		return;
 	if (carrier_retires(c) && to == NULL)
 		to = least(s, c, false);
-	if (to != NULL && (carrier_retires(c) ||
-			   (c->bulks > 0 && !list_is_linked(&st->bulk))))
+	bool waits = c->bulks > 0 && !list_is_linked(&st->bulk);
+
+	if (to != NULL && to != c && (carrier_retires(c) || waits))
 		stream_move(st, to);
+	else if (waits && !s->spread.waits)
+		waits_for_bulk(s);
 }
 
 /* --- looking at all of them --- */
 
+static bool is_near(const struct session *s)
+{
+	uint64_t rtt = UINT64_MAX;
+
+	list_for_each (it, &s->carriers) {
+		const struct carrier *c =
+			container_of(it, struct carrier, link);
+
+		if (carrier_is_usable(c) && c->pace.rtt_us != 0)
+			rtt = MIN(rtt, c->pace.rtt_us);
+	}
+	return rtt < NEAR_US || rtt == UINT64_MAX;
+}
+
+/* Whether what comes behind it has to wait. On a long way much is in flight
+ * though no queue stands; on a short one it is a queue, whatever holds it up.
+ */
+static bool is_full(const struct carrier *c)
+{
+	const struct session *s = c->s;
+
+	if (c->held_at != 0 && s->now - c->held_at < FULL_US)
+		return true;
+	return c->pace.sent - c->pace.read >= FULL_BYTES && is_near(s);
+}
+
 static bool fills(const struct stream *st)
 {
-	const struct carrier *c = st->ride;
-
-	return c != NULL &&
-	       (st->to != NULL ||
-		(c->held_at != 0 && st->s->now - c->held_at < FULL_US));
+	return st->ride != NULL && (st->to != NULL || is_full(st->ride));
 }
 
 /* Counts the bulk streams of each full carrier; returns how many in all. */
@@ -208,18 +250,18 @@ static void choose_primary(struct session *s, struct carrier *c)
 	session_wake(s);
 }
 
-static bool is_near(const struct session *s)
+/* How many carriers this side could use, with n streams that fill theirs. */
+static unsigned useful(struct session *s, unsigned n)
 {
-	uint64_t rtt = UINT64_MAX;
+	struct spread *sp = &s->spread;
+	bool waits = sp->waits;
 
-	list_for_each (it, &s->carriers) {
-		const struct carrier *c =
-			container_of(it, struct carrier, link);
-
-		if (carrier_is_usable(c) && c->pace.rtt_us != 0)
-			rtt = MIN(rtt, c->pace.rtt_us);
-	}
-	return rtt < NEAR_US || rtt == UINT64_MAX;
+	sp->waits = false;
+	if (n == 0)
+		return 1;
+	if (is_near(s))
+		n = waits || sp->wants > 1;
+	return MIN(n + 1, s->p.limits.carriers_max);
 }
 
 static void wish(struct session *s, unsigned n)
@@ -234,7 +276,8 @@ static void wish(struct session *s, unsigned n)
 	if (sp->wish_at == 0 || more != sp->wish_more)
 		sp->wish_at = s->now;
 	sp->wish_more = more;
-	if (s->now - sp->wish_at < (more ? MORE_US : FEWER_US))
+	if (s->now - sp->wish_at < (more ? MORE_US : FEWER_US) &&
+	    !(more && is_near(s)))
 		return;
 	sp->wants = n;
 	sp->wish_at = 0;
@@ -290,8 +333,7 @@ static void look(struct session *s)
 	    (s->primary->bulks > 0 || carrier_retires(s->primary)))
 		choose_primary(s, sp->light);
 	gain_look(s, n > 0 && !is_near(s));
-	wish(s,
-	     n == 0 || is_near(s) ? 1 : MIN(n + 1, s->p.limits.carriers_max));
+	wish(s, useful(s, n));
 	if (!list_is_empty(&sp->bulks))
 		sp->at = s->now + LOOK_US;
 	else
@@ -316,12 +358,6 @@ void spread_tick(struct session *s, uint64_t *next)
 }
 
 /* --- carriers that come and go --- */
-
-static void look_soon(struct session *s)
-{
-	s->spread.at = s->now;
-	session_wake(s);
-}
 
 void spread_lives(struct session *s)
 {

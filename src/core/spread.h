@@ -21,6 +21,7 @@ struct spread {
 	uint64_t lived_at;     /* when a carrier last came */
 	uint16_t gain;	       /* of the caps of all, in 64ths */
 	uint64_t crowded_at;   /* since when every carrier has bulk; 0 */
+	bool waits;	       /* who is no bulk had to go behind it lately */
 	unsigned wants;	       /* carriers that this side could use */
 	bool wish_more;	       /* it finds that it could use more (or less) */
 	uint64_t wish_at;      /* since then; 0: wants is right */

@@ -17,6 +17,8 @@ uint64_t sock_silence_ms(int fd);
 /* What got lost, in a direction in which no more than SOCK_PASSED bytes ever
  * came through: where more did, large packets pass, and it was an outage. */
 #define SOCK_PASSED 16384
+/* Lost packets of fewer bytes, on average, say nothing of large ones. */
+#define SOCK_LARGE 512
 enum sock_loss {
 	/* Nothing, as far as is known. */
 	SOCK_LOST_NONE,

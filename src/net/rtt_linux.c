@@ -43,8 +43,10 @@ enum sock_loss sock_loss(int fd)
 
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
 		return SOCK_LOST_NONE;
+	/* Where only what is small was lost, nothing is known of large ones. */
 	ours = info.tcpi_total_retrans > 0 &&
-	       info.tcpi_bytes_acked <= SOCK_PASSED;
+	       info.tcpi_bytes_acked <= SOCK_PASSED &&
+	       info.tcpi_bytes_retrans / info.tcpi_total_retrans >= SOCK_LARGE;
 	/* Out of order: something that came before it was missing. */
 	theirs = info.tcpi_rcv_ooopack > 0 &&
 		 info.tcpi_bytes_received <= SOCK_PASSED;

@@ -8,13 +8,15 @@
 
 static struct wire *w[8];
 static unsigned wires;
-static unsigned dead; /* bit k: what w[k] carries is lost */
-static unsigned line; /* all stand still for so many steps of each five */
+static uint64_t way_us; /* WAY_US where a test says nothing else */
+static unsigned dead;	/* bit k: what w[k] carries is lost */
+static unsigned line;	/* all stand still for so many steps of each five */
 
 static int setup(void **state)
 {
 	(void)state;
 	wires = dead = line = 0;
+	way_us = WAY_US;
 	pair_init();
 	pair.limits.carriers_max = 8;
 	pair_start();
@@ -53,7 +55,7 @@ static void step(void)
 	for (size_t k = 0; k < pair.wire_count; k++)
 		for (int i = 0; i < 2; i++)
 			wire_pull(pair.wires[k], i);
-	pair.now += WAY_US;
+	pair.now += way_us;
 	if (pair.now / WAY_US % 5 < line)
 		return;
 	for (size_t k = 0; k < pair.wire_count; k++)
@@ -618,6 +620,47 @@ static void a_short_way_wants_one(void **state)
 	assert_int_equal(session_wants_carriers(client()), 1);
 }
 
+/* ... but for who would wait behind bulk: then one more, at once. */
+static void a_short_way_wants_one_more_for_keystrokes_in(int i)
+{
+	struct seen *e[2];
+
+	way_us = 1000;
+	up(1);
+	open_all(i, e, 2);
+	flow(i, e, 1, 3000000);
+	assert_int_equal(session_wants_carriers(client()), 1);
+	write_at(i, e[1], 10);
+	flow(i, e, 1, 20 * way_us); /* it stands behind bulk */
+	assert_int_equal(session_wants_carriers(client()), 2);
+	up(2);
+	for (int k = 0; k < 300; k++) {
+		write_at(i, e[1], 10);
+		flow(i, e, 1, 10 * way_us);
+	}
+	assert_ptr_equal(e[0]->st->ride, w[0]->c[i]);
+	assert_ptr_equal(e[1]->st->ride, w[1]->c[i]);
+	assert_int_equal(session_wants_carriers(client()), 2);
+	check_all(e, pair.side[1 - i].come, 2);
+	/* Without bulk it is not missed. */
+	rest(20000000);
+	assert_int_equal(session_wants_carriers(client()), 2);
+	rest(20000000);
+	assert_int_equal(session_wants_carriers(client()), 1);
+}
+
+static void a_short_way_wants_one_more_for_the_clients_keystrokes(void **state)
+{
+	(void)state;
+	a_short_way_wants_one_more_for_keystrokes_in(CLIENT);
+}
+
+static void a_short_way_wants_one_more_for_the_rigs_keystrokes(void **state)
+{
+	(void)state;
+	a_short_way_wants_one_more_for_keystrokes_in(RIG);
+}
+
 static void a_stream_that_is_held_up_by_its_reader_is_no_bulk(void **state)
 {
 	struct seen *e;
@@ -772,6 +815,8 @@ int main(void)
 		T(carriers_are_wanted_for_the_rigs_bulk),
 		T(no_more_are_wanted_than_allowed),
 		T(a_short_way_wants_one),
+		T(a_short_way_wants_one_more_for_the_clients_keystrokes),
+		T(a_short_way_wants_one_more_for_the_rigs_keystrokes),
 		T(a_stream_that_is_held_up_by_its_reader_is_no_bulk),
 		T(the_rigs_wish_is_known_after_a_cut),
 		T(a_retired_carrier_goes_when_nothing_rides_on_it),
