@@ -12,13 +12,9 @@
 #include "base/str.h"
 #include "net/chan.h"
 #include "net/loop.h"
+#include "net/piece.h"
 #include "wire/frame.h"
 
-/* With more plaintext than this, the next frame waits for the next write: so
- * one has the frames of a batch, enough to make the call cheap, and few enough
- * that a keystroke does not wait behind it. */
-#define BATCH_BYTES                                                            \
-	((FRAME_BULK_BATCH - 1) * (size_t)(FRAME_DATA_HDR + FRAME_BULK))
 /* A timer that stands so long before the next tick would wake for nothing. */
 #define NEEDLESS_US 250000
 
@@ -46,7 +42,9 @@ struct bearer {
 	struct chan *chan;
 	const struct bearer_ops *ops;
 	void *user;
-	int err; /* why it ends; 0: not known yet */
+	bool is_bulk; /* the last it sent was a batch, or most of one */
+	bool is_last; /* so it comes after the others, in this turn */
+	int err;      /* why it ends; 0: not known yet */
 	char text[256];
 };
 
@@ -89,14 +87,23 @@ static void bearer_fail(struct bearer *b, int err, const char *text)
 	chan_close(b->chan, err);
 }
 
+/* With more plaintext than this, the next frame waits for the next write. */
+static size_t batch_bytes(const struct bearer *b)
+{
+	size_t n = piece_of(loop_pieces(b->d->loop), FRAME_BULK_BATCH);
+
+	return (n - 1) * (FRAME_DATA_HDR + FRAME_BULK);
+}
+
 /* Encrypts what may go now and writes it with one call. More is encrypted only
  * when the kernel has taken all of it. Returns true if there is more. */
 static bool bearer_pull(struct bearer *b, uint64_t now_us)
 {
+	const size_t batch = batch_bytes(b);
 	size_t total = 0;
 	const uint8_t *data;
 
-	while (b->c != NULL && total <= BATCH_BYTES) {
+	while (b->c != NULL && total <= batch) {
 		size_t n;
 
 		if (total == 0 && chan_queued(b->chan) > 0)
@@ -119,7 +126,8 @@ static bool bearer_pull(struct bearer *b, uint64_t now_us)
 	}
 	if (total > 0)
 		chan_flush(b->chan);
-	return total > BATCH_BYTES && b->c != NULL && chan_queued(b->chan) == 0;
+	b->is_bulk = total > batch / 2;
+	return total > batch && b->c != NULL && chan_queued(b->chan) == 0;
 }
 
 static size_t on_data(struct chan *chan, const uint8_t *data, size_t len)
@@ -294,27 +302,40 @@ static void set_timer(struct driver *d, struct driven *v, uint64_t now_us)
 				      : 0);
 }
 
+/* All carriers that had bulk, or all others. Returns true if one has more. */
+static bool pull_all(struct session *s, bool is_last, uint64_t now_us)
+{
+	struct carrier *next;
+	bool more = false;
+
+	for (struct carrier *c = session_carrier_next(s, NULL); c != NULL;
+	     c = next) {
+		struct bearer *b = carrier_user(c);
+
+		next = session_carrier_next(s, c);
+		if (b != NULL && b->is_last == is_last)
+			more |= bearer_pull(b, now_us);
+	}
+	return more;
+}
+
 static void run_session(struct driver *d, struct driven *v)
 {
 	uint64_t now_us = loop_now_us(d->loop);
 	struct carrier *next = NULL;
-	bool more = false;
+	bool more;
 
 	while ((next = session_carrier_next(v->s, next)) != NULL) {
 		struct bearer *b = carrier_user(next);
 
-		if (b != NULL)
-			carrier_stirred(next, chan_heard_us(b->chan));
+		if (b == NULL)
+			continue;
+		b->is_last = b->is_bulk;
+		carrier_stirred(next, chan_heard_us(b->chan));
 	}
 	v->tick_at = session_tick(v->s, now_us);
-	for (struct carrier *c = session_carrier_next(v->s, NULL); c != NULL;
-	     c = next) {
-		struct bearer *b = carrier_user(c);
-
-		next = session_carrier_next(v->s, c);
-		if (b != NULL)
-			more |= bearer_pull(b, now_us);
-	}
+	more = pull_all(v->s, false, now_us);
+	more |= pull_all(v->s, true, now_us);
 	if (more)
 		driver_wake(d, v->s);
 	set_timer(d, v, now_us);

@@ -64,6 +64,7 @@ void chan_end(struct chan *c, int err)
 	list_del(&c->item.link);
 	list_del(&c->kick.link);
 	list_del(&c->warm.link);
+	list_del(&c->piece.link);
 	uv_close(&c->sock.handle, chan_on_handle_closed);
 }
 
@@ -129,6 +130,8 @@ int chan_open_fd(uv_loop_t *loop, int fd, const struct chan_ops *ops,
 	c->user = user;
 	c->kick.on_turn = chan_on_kick;
 	list_init(&c->kick.link);
+	c->piece.on_piece = chan_on_piece;
+	list_init(&c->piece.link);
 	c->warm.on_idle = chan_on_idle;
 	list_init(&c->warm.link);
 	r = sock_open(loop, &c->sock, fd);

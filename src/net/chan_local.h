@@ -26,6 +26,7 @@ struct chan {
 	struct loop_local *ll;
 	struct deferred kick; /* runs what needs no new bytes */
 	struct warm warm;
+	struct piece piece; /* its next read, of bulk */
 	const struct chan_ops *ops;
 	void *user;
 	enum chan_state state;
@@ -40,17 +41,19 @@ struct chan {
 	struct timer *finish; /* NULL unless finishing */
 	size_t dropped;	      /* while finishing */
 	bool is_paused;
-	bool is_shown;	   /* inside on_data: rest is not up to date */
-	bool is_handed;	   /* new ops or new TLS came inside a callback */
-	bool is_detached;  /* no on_closed */
-	bool is_read_full; /* the last read filled its memory */
-	bool is_shut;	   /* our FIN was sent */
+	bool is_shown;	  /* inside on_data: rest is not up to date */
+	bool is_handed;	  /* new ops or new TLS came inside a callback */
+	bool is_detached; /* no on_closed */
+	bool is_bulk;	  /* the last read brought much */
+	bool is_shut;	  /* our FIN was sent */
 	bool is_watched;
 };
 
 /* The one way to CHAN_CLOSING. */
 void chan_end(struct chan *c, int err);
 
+/* Reads a piece. */
+void chan_on_piece(struct piece *pc);
 /* Starts reading, or goes on: 0 or a libuv code. */
 int chan_read_begin(struct chan *c);
 /* The same; the chan ends if it cannot. */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -272,8 +273,8 @@ static void chan_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
 	(void)hint;
 	/* libuv would go on while reads come full; the others' turn now. It
 	 * takes "no memory" as "not now". */
-	if (c->is_read_full) {
-		c->is_read_full = false;
+	if (c->is_bulk) {
+		piece_later(&c->ll->pieces, &c->piece);
 		*ret = uv_buf_init(NULL, 0);
 		return;
 	}
@@ -286,7 +287,7 @@ static void chan_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
 
 	if (c->state == CHAN_CLOSING || n == 0 || n == UV_ENOBUFS)
 		return;
-	c->is_read_full = n == LOOP_READ_LEN;
+	c->is_bulk = n >= (ssize_t)PIECE_BULK;
 	if (n > 0)
 		c->heard_us = loop_now_us(c->ll->loop);
 	if (n > 0)
@@ -297,9 +298,27 @@ static void chan_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
 		chan_end(c, c->state == CHAN_FINISHING ? c->err : (int)n);
 }
 
+void chan_on_piece(struct piece *pc)
+{
+	struct chan *c = container_of(pc, struct chan, piece);
+	uv_buf_t b =
+		uv_buf_init((char *)c->ll->read_mem,
+			    (unsigned)piece_of(&c->ll->pieces, LOOP_READ_LEN));
+	ssize_t n;
+
+	if (c->is_paused)
+		return;
+	n = read(sock_fd(&c->sock), b.base, b.len);
+	c->is_bulk = false;
+	if (n >= 0)
+		chan_on_read(&c->sock.stream, n > 0 ? n : UV_EOF, &b);
+	else if (errno != EAGAIN && errno != EINTR)
+		chan_on_read(&c->sock.stream, -errno, &b);
+}
+
 int chan_read_begin(struct chan *c)
 {
-	c->is_read_full = false;
+	c->is_bulk = false;
 	return uv_read_start(&c->sock.stream, chan_on_alloc, chan_on_read);
 }
 

@@ -459,6 +459,7 @@ struct loop_local *loop_local(uv_loop_t *loop)
 	list_init(&ll->warm);
 	list_init(&ll->watched);
 	list_init(&ll->resolving);
+	pieces_init(&ll->pieces, loop);
 	list_init(&ll->known);
 	ll->read_mem = xmalloc(LOOP_READ_LEN);
 	ll->plain_mem = xmalloc(LOOP_PLAIN_LEN);
@@ -470,6 +471,11 @@ struct loop_local *loop_local(uv_loop_t *loop)
 	list_del(&ll->turn->item.link);
 	list_del(&ll->sweep->item.link);
 	return ll;
+}
+
+struct pieces *loop_pieces(uv_loop_t *loop)
+{
+	return &loop_local(loop)->pieces;
 }
 
 static void loop_add(struct list *to, struct loop_item *item,

@@ -15,6 +15,7 @@
 
 #include "base/list.h"
 #include "net/narrow.h"
+#include "net/piece.h"
 
 /* One read takes so much; more waits for the next turn, so that a bulk
  * connection does not keep the others waiting. */
@@ -55,6 +56,7 @@ struct loop_local {
 	struct list deferred;
 	struct list warm;
 	struct list watched;
+	struct pieces pieces;	      /* bulk, by turns */
 	struct list resolving, known; /* net/resolve.c */
 	size_t known_count;
 	struct flusher *turn; /* runs the deferred calls */

@@ -52,6 +52,7 @@ struct pump {
 	uv_poll_t poll;
 	struct loop_item item;
 	struct deferred push; /* writes what the core kept */
+	struct piece piece;   /* its next read, of bulk */
 	struct half *half;    /* NULL: not half closed by the program */
 	struct stream *st;    /* NULL once it has closed */
 	const struct pump_ops *ops;
@@ -63,6 +64,7 @@ struct pump {
 	bool is_tcp;
 	bool is_full; /* the socket took not all of what the core kept */
 	bool is_reading;
+	bool is_bulk;	    /* the last read brought much */
 	bool is_read_done;  /* EOF came: stream_finish() was called */
 	bool is_write_done; /* the stream's end was passed on */
 	bool is_closing;    /* the socket is closed, the handle closes */
@@ -130,6 +132,7 @@ static void pump_close_sock(struct pump *p, bool reset)
 	p->is_closing = true;
 	list_del(&p->item.link);
 	list_del(&p->push.link);
+	list_del(&p->piece.link);
 	pump_forget_half(p);
 	if (!reset)
 		pump_set_reset(p, false);
@@ -331,8 +334,10 @@ static void pump_on_sock_eof(struct pump *p)
  * is no more space: on_room goes on. */
 static void pump_take(struct pump *p)
 {
-	uint8_t *mem = pump_loop(p)->read_mem;
-	size_t space = MIN(stream_space(p->st), PUMP_READ);
+	struct loop_local *ll = pump_loop(p);
+	uint8_t *mem = ll->read_mem;
+	size_t space =
+		MIN(stream_space(p->st), piece_of(&ll->pieces, PUMP_READ));
 	ssize_t n;
 
 	if (space == 0) {
@@ -340,7 +345,10 @@ static void pump_take(struct pump *p)
 		return;
 	}
 	n = read(p->fd, mem, space);
+	p->is_bulk = n >= (ssize_t)PIECE_BULK;
 	if (n > 0) {
+		if (n <= PIECE_SMALL && (size_t)n < space)
+			piece_small(&ll->pieces);
 		if (stream_write(p->st, mem, (size_t)n) != (size_t)n)
 			pump_fail(p, RW_ERR_NOMEM, NULL);
 		else if (stream_space(p->st) == 0)
@@ -350,6 +358,16 @@ static void pump_take(struct pump *p)
 	} else if (errno != EAGAIN && errno != EINTR) {
 		pump_sock_failed(p, -errno);
 	}
+}
+
+static void pump_on_piece(struct piece *pc)
+{
+	struct pump *p = container_of(pc, struct pump, piece);
+
+	if (!p->is_reading)
+		return;
+	pump_take(p);
+	pump_poll(p);
 }
 
 static void pump_on_poll(uv_poll_t *poll, int status, int events)
@@ -366,8 +384,12 @@ static void pump_on_poll(uv_poll_t *poll, int status, int events)
 		p->is_full = false;
 		pump_push(p);
 	}
-	if ((events & UV_READABLE) != 0 && p->is_reading && !p->is_closing)
-		pump_take(p);
+	if ((events & UV_READABLE) != 0 && p->is_reading && !p->is_closing) {
+		if (p->is_bulk)
+			piece_later(&pump_loop(p)->pieces, &p->piece);
+		else
+			pump_take(p);
+	}
 	pump_poll(p);
 }
 
@@ -478,6 +500,8 @@ static struct pump *pump_alloc(const struct pump_params *params)
 	p->fd = params->fd;
 	p->push.on_turn = pump_on_push;
 	list_init(&p->push.link);
+	p->piece.on_piece = pump_on_piece;
+	list_init(&p->piece.link);
 	return p;
 }
 

@@ -56,14 +56,20 @@ static void splice_unqueue(struct splice *s)
 	s->queued = QUEUE_NONE;
 }
 
+/* Bulk that runs dry again and again is no keystroke. */
 void splice_wake(struct splice *s)
 {
 	struct splicer *sp = s->splicer;
 
 	if (s->queued != QUEUE_NONE || s->has_ended)
 		return;
-	s->queued = QUEUE_FRESH;
-	list_push(&sp->fresh, &s->queue);
+	if (s->half[0].is_bulk || s->half[1].is_bulk) {
+		s->queued = QUEUE_OLD;
+		list_push(&sp->old, &s->queue);
+	} else {
+		s->queued = QUEUE_FRESH;
+		list_push(&sp->fresh, &s->queue);
+	}
 	flusher_mark(sp->turn);
 }
 

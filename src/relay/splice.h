@@ -5,8 +5,9 @@
  * small traffic, and all of it when no full-size pipe is to be had, through
  * one shared buffer by recv and send. One edge-triggered epoll set, nested in
  * the loop, watches all sockets; a bounded number of bytes is moved for a pair
- * before the next has its turn, and a pair that was idle comes first. Loop
- * thread only. SIGPIPE is ignored in the whole process from splicer_new() on.
+ * before the next has its turn, and a pair that was idle and has no bulk comes
+ * first. Loop thread only. SIGPIPE is ignored in the whole process from
+ * splicer_new() on.
  */
 #pragma once
 #include <stddef.h>

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "net/piece.h"
 
 /* Bytes moved for one direction of a pair before the next pair's turn. */
 #define QUANTUM ((size_t)256 * 1024)
@@ -14,6 +15,8 @@
  * BULK_READ bytes, and back for small traffic likewise. */
 #define BULK_READ  ((size_t)32 * 1024)
 #define BULK_AFTER 4
+/* Few bytes within so long after others are somebody who types. */
+#define TYPING_US 1000000
 
 static bool would_block(ssize_t n)
 {
@@ -30,9 +33,15 @@ static void side_break(struct splice *s, int i, int err)
 
 static void half_got(struct splice *s, struct half *h, size_t n, size_t max)
 {
+	const uint64_t now = loop_now_us(s->splicer->params.loop);
+
+	/* Pings come seldom, and nobody waits for them. */
+	if (n <= PIECE_SMALL && now - h->last_us < TYPING_US &&
+	    !s->half[0].is_bulk && !s->half[1].is_bulk)
+		piece_small(loop_pieces(s->splicer->params.loop));
 	h->bytes += n;
 	s->group->bytes += n;
-	h->last_us = loop_now_us(s->splicer->params.loop);
+	h->last_us = now;
 	if (n >= BULK_READ || n == max)
 		h->streak = MAX(h->streak, 0) + 1;
 	else
@@ -150,9 +159,10 @@ size_t half_run(struct splice *s, struct half *h, bool *more)
 	struct side *src = &s->side[h->from], *dst = &s->side[!h->from];
 	struct splicer *sp = s->splicer;
 	uint64_t before = h->bytes;
+	size_t quantum = piece_of(loop_pieces(sp->params.loop), QUANTUM);
 
 	for (;;) {
-		size_t left = QUANTUM - MIN(h->bytes - before, QUANTUM);
+		size_t left = quantum - MIN(h->bytes - before, quantum);
 
 		if (half_has_bytes(h)) {
 			if (!half_put(s, h))

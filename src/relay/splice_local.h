@@ -72,7 +72,7 @@ struct splicer {
 	struct flusher *turn;
 	struct timer *tick;
 	/* fresh: woken while idle, served first, once; old: still have bytes,
-	 * or were fresh a moment ago (RFC 8290, 4.2). */
+	 * were fresh a moment ago (RFC 8290, 4.2), or are bulk. */
 	struct list fresh, old;
 	struct list parked; /* have bytes, and their owner no credit */
 	struct timer *unpark;
