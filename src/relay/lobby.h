@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who has come and waits for the handshake: accepted sockets, the oldest first.
- * Nothing is read from them, and each costs its descriptor and 144 bytes. An
- * all zero struct is an empty lobby. Loop thread only.
+ * Nothing is read from them, and each costs its descriptor and 136 bytes, twice
+ * that at most, as the ring doubles. An all zero struct is an empty lobby. Loop
+ * thread only.
  */
 #pragma once
 #include <stdbool.h>

@@ -16,6 +16,7 @@
 
 #define YOUNG_US 1000000
 #define LOOK_US	 250000 /* between looks at who counts, while it is full */
+#define EARLY_US 1000	/* so much early a timer may be */
 
 /* Takes out those that do not count any more; the oldest come first. */
 static void newcomers_sift(struct relay *r)
@@ -26,7 +27,7 @@ static void newcomers_sift(struct relay *r)
 	list_for_each_safe (l, &r->newcomers) {
 		struct conn *c = container_of(l, struct conn, newcomer);
 
-		if (now < c->came_us + LOOK_US)
+		if (now + EARLY_US < c->came_us + LOOK_US)
 			return;
 		if (now < c->came_us + YOUNG_US && chan_has_unread(c->chan))
 			continue;
@@ -73,7 +74,7 @@ void newcomers_admit(void *relay)
 	struct guest g;
 
 	if (newcomers_are_many(r) &&
-	    loop_now_us(r->loop) >= r->sifted_us + LOOK_US)
+	    loop_now_us(r->loop) + EARLY_US >= r->sifted_us + LOOK_US)
 		newcomers_sift(r);
 	while (!newcomers_are_many(r) && lobby_pop(&r->lobby, &g)) {
 		if (guest_has_left(&g))
@@ -82,7 +83,8 @@ void newcomers_admit(void *relay)
 			conn_open(r, g.fd, &g.peer);
 	}
 	newcomers_apply(r);
-	if (r->lobby.count > 0)
+	/* Not anew: whoever ends would put the next look off. */
+	if (r->lobby.count > 0 && !timer_is_running(r->newcomers_timer))
 		timer_start(r->newcomers_timer, LOOK_US / 1000);
 }
 
