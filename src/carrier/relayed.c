@@ -68,8 +68,8 @@ static void relayed_wait(struct relayed *r, const struct relay_waiting *m)
 	timer_start(r->timer, RELAY_SILENCE_MS);
 	if (m->online)
 		snprintf(why, sizeof(why),
-			 "the rig is connected to the relay, but does not "
-			 "answer");
+			 "the rig is connected to the relay, but has not "
+			 "answered yet");
 	else if (m->since > 0)
 		snprintf(why, sizeof(why), "the rig is away since %s",
 			 format_time((int64_t)m->since, when));

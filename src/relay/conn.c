@@ -409,7 +409,7 @@ static void hello_control(struct conn *c, const struct relay_hello *h,
 		return;
 	}
 	meet_lost(c, &h->lost);
-	meet_rig_came(c->self);
+	wishes_rig_came(c->self);
 }
 
 static void hello_judge(struct conn *c, const struct relay_hello *h)
@@ -443,7 +443,7 @@ static void hello_judge(struct conn *c, const struct relay_hello *h)
 	}
 	switch (h->purpose) {
 	case RELAY_CONTROL: hello_control(c, h, d); break;
-	case RELAY_WISH: meet_wish(c, h); break;
+	case RELAY_WISH: wish_enter(c, h); break;
 	case RELAY_ANSWER: meet_answer(c, h); break;
 	default: /* RELAY_LIST */
 		if (conn_list(c, 0) < 0) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What relay.c (lifecycle), newcomers.c (who is let in), conn.c (a connection),
- * presence.c (who is here) and meet.c (who wants whom) share. Not for others.
+ * presence.c (who is here), wish.c (who wants whom) and meet.c (who has found
+ * whom) share. Not for others.
  */
 #pragma once
 #include "base/list.h"
@@ -78,7 +79,10 @@ struct conn {
 	struct presence *rig;
 	struct fleet *fleet;
 	uint64_t rendezvous; /* of the call that is out; 0: none */
+	uint64_t called_us;  /* when it went out */
+	uint64_t good_us;    /* the number is kept until then */
 	bool waits, has_invite_id;
+	bool is_told; /* that it waits: it hears so every RELAY_WAITING_MS */
 	uint8_t invite_id[RELAY_ID_LEN];
 
 	struct pair *pair; /* READYING */
@@ -186,8 +190,18 @@ void newcomers_admit(void *relay);
 void newcomer_enter(struct conn *c);
 void newcomer_leave(struct conn *c);
 
+/* wish.c */
+void wish_enter(struct conn *c, const struct relay_hello *h);
+/* Out of the line, answered or not. */
+void wish_leave(struct conn *c);
+void wish_on_timer(struct conn *c);
+/* A rig is here (again): everybody in its line is called anew. */
+void wishes_rig_came(struct presence *rig);
+/* Whether f has as many pairs as it may have. */
+bool wish_is_too_much(const struct relay *r, const struct fleet *f);
+void wish_refuse_full(struct conn *wish);
+
 /* meet.c */
-void meet_wish(struct conn *c, const struct relay_hello *h);
 void meet_answer(struct conn *c, const struct relay_hello *h);
 void meet_decline(struct conn *rig, const struct relay_decline *m);
 void meet_lost(struct conn *c, const struct msg_view *numbers);
@@ -195,8 +209,6 @@ void meet_lost(struct conn *c, const struct msg_view *numbers);
  * their other ends need not find that out by themselves. */
 void meet_restarted(struct presence *rig, struct relay *r);
 void meet_on_timer(struct conn *c);
-/* A rig is here (again): everybody in its line is called anew. */
-void meet_rig_came(struct presence *rig);
 /* c takes no more part in anything. */
 void meet_leave(struct conn *c);
 /* Ends what pin has open with others; other: only with that one, or NULL. Not

@@ -31,7 +31,7 @@
 #define RELAY_SILENCE_MS 9000  /* the silence that means a dead peer */
 #define RELAY_PING_MS	 5000  /* by then a device pings its control */
 #define RELAY_PONG_MS	 4000  /* and waits this long for the answer */
-#define RELAY_CALL_MS	 10000 /* a rendezvous number's life */
+#define RELAY_CALL_MS	 10000 /* a rendezvous number's life, at least */
 
 enum relay_type {
 	R_HELLO = 0x40,	  /* device: who I am and what I want */
@@ -143,7 +143,7 @@ struct relay_ready {
 
 struct relay_waiting {
 	uint64_t present;
-	uint8_t online; /* it is connected, but does not answer */
+	uint8_t online; /* it is connected and has not answered yet */
 	uint64_t since; /* unix seconds when the rig was last here; 0 never */
 };
 

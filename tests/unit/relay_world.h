@@ -121,6 +121,18 @@ static inline void world_close(struct world *w)
 	rmdir(w->dir);
 }
 
+/* A connection that has shown no admitted key: plain TCP, silent. */
+static inline int knock(struct world *w)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons(relay_port(w->relay)),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	return fd;
+}
+
 /* -- a device -------------------------------------------------------------- */
 
 struct dev {

@@ -445,6 +445,130 @@ static void stopping_tells_everybody(void **state)
 	world_end_two(&w, &rig, &laptop);
 }
 
+/* The rig's answer may stand behind a thousand newcomers: the laptop hears that
+ * it waits, and need not wish again. */
+static void a_wish_waits_while_newcomers_do(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+	int fd;
+
+	(void)state;
+	world_of_two(&w, &rig, &laptop);
+	rig.answers = false;
+	dev_wish(&laptop, &rig, true);
+	until(&w, rig.calls == 1);
+	assert_int_equal(laptop.waits, 0);
+	rig.answers = true;
+	w.settings.relay.max_handshakes = 1;
+	w.relay->newcomer_count++; /* somebody who takes his time */
+	fd = knock(&w);
+	until(&w, w.relay->lobby.count == 1);
+	wishes_rig_came(relay_present(w.relay, key_pin(rig.key)));
+	until(&w, rig.calls == 2 && laptop.waits == 1);
+	until(&w, w.relay->lobby.count == 2); /* the answer */
+	w.relay->newcomer_count--;
+	until(&w, laptop.chan != NULL);
+	assert_int_equal(rig.calls, 2);
+	close(fd);
+	world_end_two(&w, &rig, &laptop);
+}
+
+/* Whoever left the lobby last may be the answer: its handshake has the time
+ * that it has in a quiet relay. */
+static void an_answer_that_left_the_lobby_is_in_time(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+	struct conn *wish;
+	uint64_t number;
+	int fd;
+
+	(void)state;
+	world_of_two(&w, &rig, &laptop);
+	rig.answers = false;
+	dev_wish(&laptop, &rig, true);
+	until(&w, rig.calls == 1);
+	wish = map_get(&w.relay->calls, rig.call.rendezvous);
+	w.settings.relay.max_handshakes = 1;
+	w.relay->newcomer_count++;
+	fd = knock(&w);
+	until(&w, w.relay->lobby.count == 1);
+	wishes_rig_came(wish->rig);
+	until(&w, rig.calls == 2 && laptop.waits == 1);
+	w.relay->newcomer_count--;
+	until(&w, w.relay->lobby.count == 0);
+	number = wish->rendezvous;
+	meet_on_timer(wish); /* RELAY_WAITING_MS after the call */
+	assert_int_equal(wish->rendezvous, number);
+	dev_answer(&rig, &rig.call.client, number);
+	until(&w, laptop.chan != NULL);
+	close(fd);
+	world_end_two(&w, &rig, &laptop);
+}
+
+/* Its answer failed, and the lobby is never empty. */
+static void a_call_that_is_lost_among_newcomers_is_made_anew(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+	struct conn *wish;
+	uint64_t number;
+	int fd;
+
+	(void)state;
+	world_of_two(&w, &rig, &laptop);
+	rig.answers = false;
+	dev_wish(&laptop, &rig, true);
+	until(&w, rig.calls == 1);
+	number = rig.call.rendezvous;
+	wish = map_get(&w.relay->calls, number);
+	w.settings.relay.max_handshakes = 1;
+	w.relay->newcomer_count++;
+	fd = knock(&w);
+	until(&w, w.relay->lobby.count == 1);
+	meet_on_timer(wish);
+	assert_int_equal(wish->rendezvous, number);
+	wish->called_us -= 20000000;
+	meet_on_timer(wish);
+	until(&w, rig.calls == 2);
+	assert_true(rig.call.rendezvous != number);
+	assert_int_equal(wish->rendezvous, rig.call.rendezvous);
+	assert_int_equal(w.relay->lobby.count, 1);
+	w.relay->newcomer_count--;
+	close(fd);
+	world_end_two(&w, &rig, &laptop);
+}
+
+/* And each call anew: else silence means a dead relay to the laptop. */
+static void who_waits_hears_it_while_the_rig_does_not_answer(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+	struct conn *wish;
+
+	(void)state;
+	world_of_two(&w, &rig, &laptop);
+	rig.answers = false;
+	dev_wish(&laptop, &rig, true);
+	until(&w, rig.calls == 1);
+	wish = map_get(&w.relay->calls, rig.call.rendezvous);
+	assert_false(wish->is_told);
+	wish->good_us = 0; /* RELAY_CALL_MS later */
+	timer_stop(wish->timer);
+	meet_on_timer(wish);
+	assert_int_equal(wish->rendezvous, 0);
+	assert_true(wish->is_told);
+	timer_stop(wish->timer); /* as when it fires */
+	meet_on_timer(wish);
+	until(&w, rig.calls == 2);
+	assert_true(timer_is_running(wish->timer));
+	assert_int_equal(wish->rendezvous, rig.call.rendezvous);
+	meet_on_timer(wish);
+	assert_int_equal(wish->rendezvous, rig.call.rendezvous);
+	world_end_two(&w, &rig, &laptop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +577,12 @@ int main(void)
 		cmocka_unit_test(the_wrong_client_is_found_out_inside),
 		cmocka_unit_test(a_rig_declines_and_the_client_hears_why),
 		cmocka_unit_test(a_wish_waits_for_an_absent_rig),
+		cmocka_unit_test(a_wish_waits_while_newcomers_do),
+		cmocka_unit_test(an_answer_that_left_the_lobby_is_in_time),
+		cmocka_unit_test(
+			a_call_that_is_lost_among_newcomers_is_made_anew),
+		cmocka_unit_test(
+			who_waits_hears_it_while_the_rig_does_not_answer),
 		cmocka_unit_test(the_newest_control_of_a_key_takes_over),
 		cmocka_unit_test(removal_cuts_at_once),
 		cmocka_unit_test(a_rig_that_drops_a_device_cuts_it),

@@ -266,18 +266,6 @@ static void those_who_were_removed_are_forgotten(void **state)
 	world_end_two(&w, &rig, &laptop);
 }
 
-/* A connection that has shown no admitted key: plain TCP, silent. */
-static int knock(struct world *w)
-{
-	struct sockaddr_in sa = { .sin_family = AF_INET,
-				  .sin_port = htons(relay_port(w->relay)),
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	return fd;
-}
-
 static bool is_closed(int fd)
 {
 	char c;
@@ -352,35 +340,6 @@ static void newcomers_that_wait_are_limited(void **state)
 	for (int i = 0; i < 6; i++)
 		close(fd[i]);
 	world_close(&w);
-}
-
-/* The rig's answer may stand behind a thousand newcomers: the laptop hears that
- * it waits, and need not wish again. */
-static void a_wish_waits_while_newcomers_do(void **state)
-{
-	struct world w;
-	struct dev rig, laptop;
-	int fd;
-
-	(void)state;
-	world_of_two(&w, &rig, &laptop);
-	rig.answers = false;
-	dev_wish(&laptop, &rig, true);
-	until(&w, rig.calls == 1);
-	assert_int_equal(laptop.waits, 0);
-	rig.answers = true;
-	w.settings.relay.max_handshakes = 1;
-	w.relay->newcomer_count++; /* somebody who takes his time */
-	fd = knock(&w);
-	until(&w, w.relay->lobby.count == 1);
-	meet_rig_came(relay_present(w.relay, key_pin(rig.key)));
-	until(&w, rig.calls == 2 && laptop.waits == 1);
-	until(&w, w.relay->lobby.count == 2); /* the answer */
-	w.relay->newcomer_count--;
-	until(&w, laptop.chan != NULL);
-	assert_int_equal(rig.calls, 2);
-	close(fd);
-	world_end_two(&w, &rig, &laptop);
 }
 
 /* One after the other for a second each, they would keep the last out for
@@ -744,7 +703,6 @@ int main(void)
 			unproven_connections_of_one_address_are_limited),
 		cmocka_unit_test(handshakes_at_once_are_limited),
 		cmocka_unit_test(newcomers_that_wait_are_limited),
-		cmocka_unit_test(a_wish_waits_while_newcomers_do),
 		cmocka_unit_test(who_says_nothing_holds_up_nobody_for_long),
 		cmocka_unit_test(who_has_left_costs_no_handshake),
 		cmocka_unit_test(all_connections_are_limited),
