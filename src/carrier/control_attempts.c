@@ -24,6 +24,7 @@ struct attempt {
 	struct timer *timer; /* from hello to welcome */
 	uint64_t asked_us;   /* when its hello went out; 0 not yet */
 	size_t named;	     /* of control.lost, in its hello */
+	bool is_doubted;     /* it may run on a path that is gone */
 };
 
 static void attempt_free(struct attempt *a)
@@ -43,6 +44,12 @@ void control_attempts_free(struct control *c)
 
 	while ((l = list_first(&c->attempts)) != NULL)
 		attempt_free(container_of(l, struct attempt, link));
+}
+
+void control_attempts_doubt(struct control *c)
+{
+	list_for_each (l, &c->attempts)
+		container_of(l, struct attempt, link)->is_doubted = true;
 }
 
 void control_outage(struct control *c)
@@ -142,8 +149,9 @@ static void attempt_say_hello(struct attempt *a)
 /* Its hello may be lost, and another one overtakes it. */
 static bool is_stalled(const struct attempt *a)
 {
-	return loop_now_us(a->control->loop) - a->asked_us >= STALL_US &&
-	       !chan_is_acked(a->chan);
+	return a->is_doubted ||
+	       (loop_now_us(a->control->loop) - a->asked_us >= STALL_US &&
+		!chan_is_acked(a->chan));
 }
 
 static void on_reached(void *user, int err, const char *text, struct chan *chan,
@@ -176,6 +184,8 @@ static void on_reached(void *user, int err, const char *text, struct chan *chan,
 /* The relay has it before it. */
 static bool attempt_is_heard(const struct attempt *a)
 {
+	if (a->is_doubted)
+		return false;
 	if (a->chan == NULL)
 		return reach_is_heard(a->reach);
 	return loop_now_us(a->control->loop) < a->asked_us + PATIENCE_US &&

@@ -104,6 +104,7 @@ void control_kick(struct control *c)
 {
 	const uint64_t by = loop_now_us(c->loop) + KICK_US;
 
+	control_attempts_doubt(c);
 	if (c->chan != NULL && c->pinged_us == 0) {
 		control_ping(c, KICK_US);
 		return;

@@ -78,6 +78,9 @@ void control_heard(struct control *c);
  * and sets the timer of the next. */
 void control_on_dial(void *user);
 void control_attempts_free(struct control *c);
+/* Whatever runs may do so on a path that is gone: it may still come up, but
+ * holds back no other dial. */
+void control_attempts_doubt(struct control *c);
 /* From now on dials are eager again. */
 void control_outage(struct control *c);
 

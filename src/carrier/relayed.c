@@ -32,6 +32,7 @@ struct relayed {
 	struct chan *chan;   /* set from ASKED on */
 	struct timer *timer; /* guards every state */
 	uint64_t asked_us;
+	bool is_watched; /* chan is */
 	uint8_t invite_id[RELAY_ID_LEN];
 	char peer_addr[RELAY_ADDR_MAX + 1];
 	char why[RELAY_TEXT_MAX + 1]; /* what on_waiting said last */
@@ -60,12 +61,22 @@ static void relayed_fail(struct relayed *r, int err, const char *text)
 	ops->on_failed(user, err, copy);
 }
 
+/* A rig that is connected may answer at any moment, so that a path which ends
+ * meanwhile is to be noticed; in line for one that is away a laptop sleeps. */
+static void relayed_watch(struct relayed *r, bool on)
+{
+	if (r->is_watched != on)
+		chan_watch(r->chan, on);
+	r->is_watched = on;
+}
+
 static void relayed_wait(struct relayed *r, const struct relay_waiting *m)
 {
 	char when[FORMAT_CAP], why[RELAY_TEXT_MAX];
 
 	r->state = RELAYED_IN_LINE;
 	timer_start(r->timer, RELAY_SILENCE_MS);
+	relayed_watch(r, m->online);
 	if (m->online)
 		snprintf(why, sizeof(why),
 			 "the rig is connected to the relay, but has not "
@@ -89,6 +100,7 @@ static void relayed_go_inner(struct relayed *r, const char *peer_addr)
 
 	str_copy(r->peer_addr, sizeof(r->peer_addr), peer_addr);
 	r->state = RELAYED_INNER;
+	relayed_watch(r, false);
 	timer_start(r->timer, r->params.timeout_ms);
 	err = chan_start_tls(r->chan, r->inner, &r->params.peer);
 	if (err < 0)
@@ -302,6 +314,12 @@ bool relayed_is_heard(const struct relayed *r)
 	return r->state == RELAYED_ASKED &&
 	       loop_now_us(r->params.loop) < r->asked_us + PATIENCE_US &&
 	       chan_is_acked(r->chan);
+}
+
+bool relayed_is_in_line(const struct relayed *r)
+{
+	return r->state >= RELAYED_IN_LINE &&
+	       (!r->is_watched || chan_is_acked(r->chan));
 }
 
 void relayed_cancel(struct relayed *r)

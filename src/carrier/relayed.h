@@ -65,6 +65,10 @@ int relayed_start(const struct relayed_params *params,
 /* The relay has it before it and is busy: as reach_is_heard(), and for 2 s
  * after it was asked. */
 bool relayed_is_heard(const struct relayed *r);
+/* The relay said that it waits, and nothing is known against that: the relay's
+ * system answers, if the rig is connected; for one that is away it is not
+ * asked. Also true once the rig came. */
+bool relayed_is_in_line(const struct relayed *r);
 /* Ends it without a callback; fine in on_waiting, but not in or after on_up
  * and on_failed. */
 void relayed_cancel(struct relayed *r);

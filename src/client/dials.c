@@ -32,12 +32,13 @@ struct attempt {
 	uint32_t path;
 	enum path_kind kind;
 	bool is_extra;
+	bool is_doubted; /* it may run on a path that is gone */
 	/* One of them: */
 	struct relayed *relayed;
 	struct direct *direct;
 	struct discover *discover;
-	bool waiting;	  /* it says that it stands in line */
-	uint64_t wait_us; /* since when; 0: never */
+	bool waiting;	  /* it counts as one that stands in line */
+	uint64_t wait_us; /* when it first said so; 0: never */
 };
 
 static void set_waiting(struct attempt *a, bool waiting)
@@ -113,6 +114,7 @@ static void on_waiting(void *user, const char *why)
 	struct dials *d = a->dials;
 	bool is_news = !a->waiting;
 
+	a->is_doubted = false;
 	set_waiting(a, true);
 	if (a->wait_us == 0)
 		a->wait_us = loop_now_us(d->env->loop);
@@ -312,8 +314,12 @@ void dials_listen(struct dials *d)
 		struct attempt *a = container_of(it, struct attempt, link);
 		struct path *p = race_path(d->race, a->path);
 
-		if (p != NULL && a->relayed != NULL && !a->is_extra)
-			p->is_heard |= relayed_is_heard(a->relayed);
+		if (p == NULL || a->relayed == NULL || a->is_extra ||
+		    a->is_doubted)
+			continue;
+		p->is_heard |= relayed_is_heard(a->relayed);
+		if (a->wait_us != 0)
+			set_waiting(a, relayed_is_in_line(a->relayed));
 	}
 }
 
@@ -333,6 +339,10 @@ unsigned dials_extra_count(const struct dials *d)
 
 void dials_doubt(struct dials *d)
 {
-	list_for_each (it, &d->all)
-		set_waiting(container_of(it, struct attempt, link), false);
+	list_for_each (it, &d->all) {
+		struct attempt *a = container_of(it, struct attempt, link);
+
+		a->is_doubted = true;
+		set_waiting(a, false);
+	}
 }

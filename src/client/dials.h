@@ -61,11 +61,12 @@ void dials_keep_better(struct dials *d, enum path_kind than);
 /* Cancels all but one along each path on which one stands in line, and what
  * leads along a path that is forgotten. */
 void dials_thin(struct dials *d);
-/* Tells the race along which paths a busy relay has one of them before it. */
+/* Tells the race along which paths a busy relay has one of them before it, and
+ * one that stands in line is still there. */
 void dials_listen(struct dials *d);
 unsigned dials_count(const struct dials *d);
 /* How many extra ones run. */
 unsigned dials_extra_count(const struct dials *d);
-/* Whoever stands in line may do so on a path that is gone: it no longer
- * counts as waiting until it says so again. */
+/* Whatever runs may do so on a path that is gone: it may still come up, but
+ * until its relay says again that it waits it holds back no other dial. */
 void dials_doubt(struct dials *d);

@@ -349,12 +349,11 @@ static void kick(struct way *way, bool anew)
 		way->doubt_us = now;
 		race_look_again(&way->race, now);
 	}
-	if (!way_is_live(way) || anew) {
-		/* One in line may stand on a path that is gone: it starts
-		 * anew. */
-		dials_doubt(way->dials);
+	/* One in line, or before a busy relay, may stand on a path that is
+	 * gone. */
+	dials_doubt(way->dials);
+	if (!way_is_live(way) || anew)
 		race_begin(&way->race, now);
-	}
 	way_settle_soon(way);
 }
 

@@ -281,13 +281,22 @@ uint64_t chan_rtt_us(const struct chan *c)
 	return sock_rtt_us(sock_fd(&c->sock));
 }
 
+/* Bytes without news of ours are no acknowledgement to the kernel, but it puts
+ * its question off for them. */
+static bool chan_is_silent(const struct chan *c, int fd)
+{
+	const uint64_t max_ms = WATCH_MS + 2 * sock_rtt_us(fd) / 1000;
+
+	return loop_now_us(c->ll->loop) - c->heard_us >= max_ms * 1000 &&
+	       sock_silence_ms(fd) >= max_ms;
+}
+
 bool chan_is_acked(const struct chan *c)
 {
 	const int fd = sock_fd(&c->sock);
 
 	return chan_queued(c) == 0 && sock_is_acked(fd) &&
-	       (!c->is_watched ||
-		sock_silence_ms(fd) < WATCH_MS + 2 * sock_rtt_us(fd) / 1000);
+	       (!c->is_watched || !chan_is_silent(c, fd));
 }
 
 void chan_watch(struct chan *c, bool on)

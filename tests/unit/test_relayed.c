@@ -494,6 +494,68 @@ static void a_busy_relay_is_waited_for_while_it_is_there(void **state)
 	fake_rig_close(&w, &f, &rig);
 }
 
+/* After a roam or a sleep nobody knows what the old path has. */
+static void a_busy_relay_is_not_waited_for_after_a_kick(void **state)
+{
+	struct world w;
+	struct fake f;
+	struct dev rig;
+	uint64_t start;
+
+	(void)state;
+	world_open(&w);
+	fake_open(&f, &w, w.key);
+	dev_open(&rig, &w);
+	dev_control_start(&rig, RELAY_RIG, 1);
+	until(&w, f.accepted == 1); /* and nobody takes its turns */
+	start = loop_now_us(&w.loop);
+	until_time(&w, start + 800000);
+	assert_int_equal(f.accepted, 1);
+	control_kick(rig.control);
+	until_by(&w.guard, REACH_LINE_US / 1000 - 1500, f.accepted == 2,
+		 uv_run(&w.loop, UV_RUN_ONCE));
+	fake_rig_close(&w, &f, &rig);
+}
+
+/* Behind a rig that is connected, whose answer may come at any moment. */
+static void a_path_that_ends_in_line_is_noticed(void **state)
+{
+	struct relay_msg waiting = { .type = R_WAITING,
+				     .waiting.online = true };
+	struct world w;
+	struct fake f;
+	struct dev rig, laptop;
+	uint64_t start;
+
+	(void)state;
+	world_open(&w);
+	fake_open(&f, &w, w.key);
+	dev_open(&rig, &w);
+	dev_open(&laptop, &w);
+	dev_wish(&laptop, &rig, true);
+	until_fake(&f, f.has_hello);
+	assert_false(relayed_is_in_line(laptop.relayed));
+	fake_say(&f, &waiting);
+	fake_flush(&f);
+	until_fake(&f, laptop.waits == 1);
+	start = loop_now_us(&w.loop);
+	until_time(&w, start + 2500000);
+	assert_true(relayed_is_in_line(laptop.relayed));
+	goes_dark(f.fd);
+	until_by(&w.guard, WAIT_MS, !relayed_is_in_line(laptop.relayed),
+		 uv_run(&w.loop, UV_RUN_NOWAIT));
+	assert_int_equal(laptop.wish_err, 0);
+	/* What comes after all counts. */
+	waiting.waiting.online = false;
+	fake_say(&f, &waiting);
+	fake_flush(&f);
+	until_fake(&f, laptop.waits == 2);
+	assert_true(relayed_is_in_line(laptop.relayed));
+	dev_close(&rig);
+	dev_close(&laptop);
+	fake_world_close(&w, &f);
+}
+
 /* While nobody listens, a dial starts every 0.4 s: it is back at once. */
 static void an_outage_ends_within_a_second(void **state)
 {
@@ -588,6 +650,8 @@ int main(void)
 		cmocka_unit_test(a_silent_connection_is_overtaken),
 		cmocka_unit_test(a_busy_relay_is_waited_for),
 		cmocka_unit_test(a_busy_relay_is_waited_for_while_it_is_there),
+		cmocka_unit_test(a_busy_relay_is_not_waited_for_after_a_kick),
+		cmocka_unit_test(a_path_that_ends_in_line_is_noticed),
 		cmocka_unit_test(an_outage_ends_within_a_second),
 		cmocka_unit_test(nonsense_from_the_relay_ends_the_connection),
 		cmocka_unit_test(a_relay_that_does_not_read_is_left),

@@ -3,8 +3,11 @@
  * what one would say is put into the session. */
 #include "until.h"
 
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -53,7 +56,8 @@ static void on_released(void *user)
 	((struct world *)user)->is_released = true;
 }
 
-static void world_open(struct world *w)
+/* The relay of the rig's is at `at`. */
+static void world_open_at(struct world *w, const char *at)
 {
 	struct key *key;
 
@@ -77,8 +81,7 @@ static void world_open(struct world *w)
 	};
 	assert_int_equal(driver_new(&w->loop, &w->env.driver), 0);
 	str_copy(w->row.name, sizeof(w->row.name), "desk");
-	/* Nobody listens there, so no dial comes to anything. */
-	str_copy(w->row.relays[0], HOSTPORT_CAP, "127.0.0.1:1");
+	str_copy(w->row.relays[0], HOSTPORT_CAP, at);
 	w->row.relay_count = 1;
 	w->way = way_new(&w->env, &w->row);
 	w->watch =
@@ -87,6 +90,12 @@ static void world_open(struct world *w)
 	way_watch(w->way, &w->watch);
 	way_want(w->way);
 	until(w, way_session(w->way) != NULL);
+}
+
+/* Nobody listens there, so no dial comes to anything. */
+static void world_open(struct world *w)
+{
+	world_open_at(w, "127.0.0.1:1");
 }
 
 static void world_close(struct world *w)
@@ -172,6 +181,44 @@ static void a_rig_that_closes_down_is_dialled_again(void **state)
 	world_close(&w);
 }
 
+static unsigned running(const struct world *w)
+{
+	struct way_report r;
+
+	way_report(w->way, &r);
+	return r.dials;
+}
+
+/* A relay whose system takes connections, and which gets to none of them. */
+static void a_busy_relay_is_dialled_anew_after_a_kick(void **state)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(at);
+	char text[HOSTPORT_CAP];
+	const int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct world w;
+	uint64_t start;
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(at.sin_port));
+	world_open_at(&w, text);
+	start = loop_now_us(&w.loop);
+	until(&w, loop_now_us(&w.loop) >= start + 1300000);
+	unsigned before = running(&w);
+
+	/* The search of a rig that was never heard of is one. */
+	assert_in_range(before, 1, 2);
+	way_kick(w.way);
+	until_by(&w.guard, 4000, running(&w) > before,
+		 uv_run(&w.loop, UV_RUN_ONCE));
+	world_close(&w);
+	close(fd);
+}
+
 static void on_answered(void *user, int err, const char *text)
 {
 	(void)text;
@@ -212,6 +259,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(replaced_stops_dialling_and_says_so),
 		cmocka_unit_test(a_rig_that_closes_down_is_dialled_again),
+		cmocka_unit_test(a_busy_relay_is_dialled_anew_after_a_kick),
 		cmocka_unit_test(requests_to_one_rig_are_limited),
 	};
 
