@@ -24,10 +24,15 @@ static void sock_set_int(int fd, int level, int name, int value)
 
 void sock_keepalive(int fd, unsigned idle_s)
 {
+	const unsigned every_s =
+		idle_s < KEEPALIVE_EVERY_S ? idle_s : KEEPALIVE_EVERY_S;
+
 	sock_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	sock_set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)idle_s);
-	sock_set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EVERY_S);
-	sock_set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+	/* Answered or not, the next question comes so much later. */
+	sock_set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)every_s);
+	sock_set_int(fd, IPPROTO_TCP, TCP_KEEPCNT,
+		     KEEPALIVE_PROBES * KEEPALIVE_EVERY_S / (int)every_s);
 }
 
 void sock_keepalive_usual(int fd)

@@ -539,7 +539,7 @@ static void a_path_that_ends_in_line_is_noticed(void **state)
 	fake_flush(&f);
 	until_fake(&f, laptop.waits == 1);
 	start = loop_now_us(&w.loop);
-	until_time(&w, start + 2500000);
+	until_time(&w, start + 5000000);
 	assert_true(relayed_is_in_line(laptop.relayed));
 	goes_dark(f.fd);
 	until_by(&w.guard, WAIT_MS, !relayed_is_in_line(laptop.relayed),
