@@ -11,12 +11,13 @@
 #include "base/check.h"
 #include "core/parts.h"
 
-/* The factor, in 64ths. Less would leave the line to others, who give no way;
- * more than four round trips nobody waits for what is sent again. */
+/* The least factor, in 64ths: with less the line would be others', who give no
+ * way. */
 #define GAIN_LEAST 32
-#define GAIN_MOST  256
 /* So many times the least of one carrier is that of all together. */
 #define LEASTS 4
+/* Between two steps of the factor, however often it is looked at. */
+#define STEP_US 200000
 
 /* Slowly to where the line may be full, faster where packets are lost. */
 static unsigned gain_step(const struct spread *sp)
@@ -42,10 +43,12 @@ static void find_gain(struct session *s)
 	}
 	if (seen == UINT64_MAX)
 		return;
+	sp->gain_at = s->now + STEP_US;
 	if (seen > calm)
 		sp->gain = (uint16_t)MAX(sp->gain * calm / seen, GAIN_LEAST);
 	else if (seen < rtt + (calm - rtt) / 2)
-		sp->gain = (uint16_t)MIN(sp->gain + gain_step(sp), GAIN_MOST);
+		sp->gain =
+			(uint16_t)MIN(sp->gain + gain_step(sp), PACE_GAIN_MOST);
 }
 
 static unsigned count_full(const struct session *s)
@@ -65,10 +68,10 @@ void gain_look(struct session *s, bool far)
 	unsigned n = joined ? count_full(s) : 0;
 	uint32_t least = s->p.limits.in_flight_min;
 
-	if (joined)
-		find_gain(s);
-	else
+	if (!joined)
 		sp->gain = PACE_GAIN_ONE;
+	else if (s->now >= sp->gain_at)
+		find_gain(s);
 	/* Each has its part of the least: a whole one for each of many would
 	 * keep the queue of a slow line full. */
 	if (n > LEASTS)

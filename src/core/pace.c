@@ -11,11 +11,8 @@
 #define SLACK_MOST_US  10000
 #define RTT_KEEP_US    10000000 /* then the queue is drained to look again */
 #define STUCK_US       50000	/* a keystroke's delay that is felt */
-#define FAR_US	       5000
-#define GAIN_ONE       PACE_GAIN_ONE
-#define GAIN_MOST      256
-#define TRIAL_SETTLES  2 /* rounds until a change shows, */
-#define TRIAL_ROUNDS   4 /* and that it is measured for */
+#define TRIAL_SETTLES  2	/* rounds until a change shows, */
+#define TRIAL_ROUNDS   4	/* and that it is measured for */
 #define JUMPS_MOST     64
 #define TRIAL_PAUSE    4     /* such times, after a try upwards in vain */
 #define PAUSE_US       50000 /* as long as the peer may keep its answer */
@@ -30,7 +27,7 @@ void pace_init(struct pace *p, uint32_t cap_min)
 	p->cap_min = cap_min;
 	p->cap = MAX(CAP_FIRST, cap_min);
 	p->startup = true;
-	p->gain = GAIN_ONE;
+	p->gain = PACE_GAIN_ONE;
 	p->least_us = p->seen_us = UINT64_MAX;
 }
 
@@ -70,7 +67,7 @@ bool pace_sent(struct pace *p, uint32_t len, uint64_t now_us)
 	 * peer's answer lets more go. On a long way oftener, so that no great
 	 * bursts go: they fill the queue and let it run empty. But not for
 	 * every few bytes: their answer would be in the way of the next. */
-	uint64_t every = p->cap / (p->rtt_us > FAR_US ? PACE_MARKS : 4);
+	uint64_t every = p->cap / (p->rtt_us > PACE_NEAR_US ? PACE_MARKS : 4);
 	uint64_t since = p->mark_count > 0 ? newest(p)->sent : p->read;
 	bool paused = p->mark_count == 0 && now_us >= p->marked_us + PAUSE_US;
 
@@ -130,9 +127,9 @@ static void trial_begin(struct pace *p, enum trial trial, uint64_t rate)
 	p->trial_rate = rate;
 	p->gain_before = p->gain;
 	if (trial == TRIAL_MORE)
-		p->gain = (uint16_t)MIN(p->gain * 3 / 2, GAIN_MOST);
+		p->gain = (uint16_t)MIN(p->gain * 3 / 2, PACE_GAIN_MOST);
 	else if (trial == TRIAL_LESS)
-		p->gain = (uint16_t)MAX(p->gain * 3 / 4, GAIN_ONE);
+		p->gain = (uint16_t)MAX(p->gain * 3 / 4, PACE_GAIN_ONE);
 }
 
 static bool is_lossy(const struct pace *p)
@@ -143,8 +140,8 @@ static bool is_lossy(const struct pace *p)
 /* What comes after some rounds as it is: more and less by turns. */
 static void trial_choose(struct pace *p, uint64_t rate)
 {
-	bool more = is_lossy(p) && p->gain < GAIN_MOST;
-	bool less = p->gain > GAIN_ONE;
+	bool more = is_lossy(p) && p->gain < PACE_GAIN_MOST;
+	bool less = p->gain > PACE_GAIN_ONE;
 
 	if (p->pause > 0) {
 		p->pause--;
@@ -165,8 +162,8 @@ static void trial_judge(struct pace *p, uint64_t rate)
 	case TRIAL_MORE:
 		if (rate >= p->trial_rate + p->trial_rate / 5) {
 			trial_begin(p,
-				    p->gain < GAIN_MOST ? TRIAL_MORE
-							: TRIAL_BASE,
+				    p->gain < PACE_GAIN_MOST ? TRIAL_MORE
+							     : TRIAL_BASE,
 				    rate);
 			return;
 		}
@@ -237,7 +234,7 @@ static void free_round(struct pace *p)
 	if (p->least_us != UINT64_MAX &&
 	    p->least_us > p->rtt_us + SLACK_MOST_US) {
 		p->startup = false;
-		p->had_room = p->had_room && p->rtt_us <= FAR_US;
+		p->had_room = p->had_room && p->rtt_us <= PACE_NEAR_US;
 	}
 	p->round_ends = p->sent;
 	p->least_us = UINT64_MAX;
@@ -267,8 +264,8 @@ static void find_dry(struct pace *p, uint64_t read)
 {
 	uint64_t flown = p->sent - p->sent_read;
 
-	p->is_dry = p->rtt_us <= FAR_US && !p->drains && flown >= p->cap &&
-		    p->sent - read <= flown / 4;
+	p->is_dry = p->rtt_us <= PACE_NEAR_US && !p->drains &&
+		    flown >= p->cap && p->sent - read <= flown / 4;
 	if (!p->is_dry)
 		return;
 	p->was_dry = true;
@@ -353,11 +350,18 @@ uint64_t pace_seen(struct pace *p)
 
 void pace_join(struct pace *p, uint16_t common, bool beside, uint32_t cap_min)
 {
+	/* What was seen before they were joined says nothing of now. */
+	if (p->common == 0)
+		p->seen_us = UINT64_MAX;
 	p->common = common;
 	p->beside = beside;
 	p->cap_min = cap_min;
-	if (beside)
-		p->gain = GAIN_ONE;
+	if (beside) {
+		p->gain = PACE_GAIN_ONE;
+		p->trial = TRIAL_BASE;
+		p->trial_rounds = 0;
+		p->pause = 0;
+	}
 }
 
 /* More than is delivered in a calm round trip is for where packets are lost. */
@@ -365,14 +369,15 @@ static uint64_t gain_of(const struct pace *p)
 {
 	if (p->common == 0)
 		return p->gain;
-	return is_lossy(p) ? MAX(p->common, p->gain) : MIN(p->common, GAIN_ONE);
+	return is_lossy(p) ? MAX(p->common, p->gain)
+			   : MIN(p->common, PACE_GAIN_ONE);
 }
 
 static void set_cap(struct pace *p, uint64_t got)
 {
 	uint64_t rate = rate_most(p);
 	uint64_t gain = gain_of(p);
-	uint64_t cap = rate * pace_calm_us(p) / 1000000 * gain / GAIN_ONE;
+	uint64_t cap = rate * pace_calm_us(p) / 1000000 * gain / PACE_GAIN_ONE;
 
 	if (p->startup)
 		cap = MAX(cap, p->cap + got);

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How much one carrier may have in flight: about delivered rate x (least round
- * trip + 10 ms), so that the queues on the way stay short and a keystroke does
- * not wait behind a download. The sender marks a frame now and then, the
- * receiver states how far it has read, and each such pair gives a round trip
- * and a rate. After BBR (Cardwell et al., 2016), without its pacing: the
- * kernel's TCP does that. PROTOCOL.md, section 7.1.
+ * trip + a slack of up to 10 ms), so that the queues on the way stay short and
+ * a keystroke does not wait behind a download. The sender marks a frame now and
+ * then, the receiver states how far it has read, and each such pair gives a
+ * round trip and a rate. After BBR (Cardwell et al., 2016), without its pacing:
+ * the kernel's TCP does that. PROTOCOL.md, section 7.1.
  */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define PACE_MARKS    16
-#define PACE_ROUNDS   8 /* rates are the most of so many rounds */
-#define PACE_GAIN_ONE 64
+#define PACE_MARKS     16
+#define PACE_ROUNDS    8 /* rates are the most of so many rounds */
+#define PACE_GAIN_ONE  64
+#define PACE_GAIN_MOST 256 /* 4: nobody waits longer for what is sent again */
+/* A round trip below it is a short way: what is late there is so for want of a
+ * processor. */
+#define PACE_NEAR_US 5000
 
 struct pace_mark {
 	uint64_t sent; /* bytes sent when the marked frame had gone */

@@ -5,7 +5,8 @@
  * its cap. Bulk keeps the carrier whose congestion window it has grown, the
  * others leave a full one when they next have something to say, for one that
  * is kept free of bulk. Several bulk streams spread, the younger ones move.
- * Looked at four times a second while there is bulk, and never without.
+ * Looked at four times a second while there is bulk, at once when a carrier
+ * comes or goes or somebody has to wait for bulk, and else never.
  */
 #include "base/check.h"
 #include "base/err.h"
@@ -20,9 +21,6 @@
 #define FULL_US 500000
 /* Or so many are in flight on a short way. */
 #define FULL_BYTES 65536
-/* Below this round trip bulk gains nothing by a second carrier: there is one
- * only for who would wait behind bulk. */
-#define NEAR_US 5000
 /* A short burst opens no carriers, a short pause closes none. */
 #define MORE_US	 1500000
 #define FEWER_US 30000000
@@ -154,7 +152,7 @@ static bool is_near(const struct session *s)
 		if (carrier_is_usable(c) && c->pace.rtt_us != 0)
 			rtt = MIN(rtt, c->pace.rtt_us);
 	}
-	return rtt < NEAR_US || rtt == UINT64_MAX;
+	return rtt < PACE_NEAR_US || rtt == UINT64_MAX;
 }
 
 /* Whether what comes behind it has to wait. On a long way much is in flight

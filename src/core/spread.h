@@ -20,6 +20,7 @@ struct spread {
 	uint64_t at;	       /* when to look again; 0: nothing to see */
 	uint64_t lived_at;     /* when a carrier last came */
 	uint16_t gain;	       /* of the caps of all, in 64ths */
+	uint64_t gain_at;      /* not another step of it before */
 	uint64_t crowded_at;   /* since when every carrier has bulk; 0 */
 	bool waits;	       /* who is no bulk had to go behind it lately */
 	unsigned wants;	       /* carriers that this side could use */

@@ -278,7 +278,8 @@ static void chan_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
 		*ret = uv_buf_init(NULL, 0);
 		return;
 	}
-	*ret = uv_buf_init((char *)c->ll->read_mem, LOOP_READ_LEN);
+	*ret = uv_buf_init((char *)c->ll->read_mem,
+			   (unsigned)piece_of(&c->ll->pieces, LOOP_READ_LEN));
 }
 
 static void chan_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)

@@ -425,6 +425,10 @@ static void pump_on_room(struct stream *st)
 	/* Who filled the space has more by now, as a rule: libuv need not be
 	 * asked to wait for it. */
 	p->is_reading = true;
+	if (p->is_bulk) {
+		piece_later(&pump_loop(p)->pieces, &p->piece);
+		return;
+	}
 	pump_take(p);
 	pump_poll(p);
 }

@@ -45,6 +45,7 @@ void sock_unsent_max(int fd, int bytes)
 	sock_set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes);
 }
 
+/* Not sockaddr_scope(): whoever listens at any address is not near. */
 static bool is_loopback(const struct sockaddr *addr)
 {
 	struct sockaddr_in v4;

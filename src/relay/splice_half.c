@@ -15,8 +15,10 @@
  * BULK_READ bytes, and back for small traffic likewise. */
 #define BULK_READ  ((size_t)32 * 1024)
 #define BULK_AFTER 4
-/* Few bytes within so long after others are somebody who types. */
-#define TYPING_US 1000000
+/* Few bytes within so long after others are somebody who types, unless a pair
+ * has so many within that time, both ways. */
+#define TYPING_US    1000000
+#define TYPING_BYTES 16384
 
 static bool would_block(ssize_t n)
 {
@@ -31,13 +33,24 @@ static void side_break(struct splice *s, int i, int err)
 	splice_begin_end(s, err);
 }
 
+static bool is_typing(struct splice *s, const struct half *h, size_t n,
+		      uint64_t now)
+{
+	if (now - s->lately_us >= TYPING_US) {
+		s->lately_us = now;
+		s->lately = 0;
+	}
+	s->lately += n;
+	/* Pings come seldom, and nobody waits for them. */
+	return n <= PIECE_SMALL && s->lately <= TYPING_BYTES &&
+	       now - h->last_us < TYPING_US;
+}
+
 static void half_got(struct splice *s, struct half *h, size_t n, size_t max)
 {
 	const uint64_t now = loop_now_us(s->splicer->params.loop);
 
-	/* Pings come seldom, and nobody waits for them. */
-	if (n <= PIECE_SMALL && now - h->last_us < TYPING_US &&
-	    !s->half[0].is_bulk && !s->half[1].is_bulk)
+	if (is_typing(s, h, n, now) && n < max)
 		piece_small(loop_pieces(s->splicer->params.loop));
 	h->bytes += n;
 	s->group->bytes += n;

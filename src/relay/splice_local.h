@@ -58,6 +58,8 @@ struct splice {
 	struct splice_group *group;
 	struct side side[2];
 	struct half half[2];  /* half[i] takes from side[i] */
+	uint64_t lately_us;   /* since then, both ways, */
+	uint64_t lately;      /* so many bytes */
 	uint64_t flush_by_us; /* 0: neither side has ended */
 	bool has_ended;
 	int err;

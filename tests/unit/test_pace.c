@@ -437,6 +437,25 @@ static void carriers_beside_each_other_use_one_gain(void **state)
 	assert_true(pace.cap >= 65536);
 }
 
+/* What was tried alone says nothing once others have bulk, nor ever after. */
+static void a_try_ends_when_others_have_bulk_too(void **state)
+{
+	(void)state;
+	begin(2500000, 20000, 16384);
+	run(3000000);
+	pace.trial = 2; /* downwards */
+	pace.trial_rate = 1000000000;
+	pace.gain = 3 * PACE_GAIN_ONE;
+	pace.gain_before = 4 * PACE_GAIN_ONE;
+	pace_join(&pace, PACE_GAIN_ONE, true, 16384);
+	run(1000000);
+	pace_join(&pace, 0, false, 16384);
+	for (int i = 0; i < 50; i++) {
+		run(100000);
+		assert_in_range(pace.gain, 1, PACE_GAIN_ONE);
+	}
+}
+
 static void what_is_lost_needs_more_at_once_where_no_queue_stands(void **state)
 {
 	(void)state;
@@ -485,6 +504,7 @@ int main(void)
 		cmocka_unit_test(
 			a_carrier_beside_it_knows_the_round_trip_better),
 		cmocka_unit_test(carriers_beside_each_other_use_one_gain),
+		cmocka_unit_test(a_try_ends_when_others_have_bulk_too),
 		cmocka_unit_test(
 			what_is_lost_needs_more_at_once_where_no_queue_stands),
 		cmocka_unit_test(frames_are_as_short_as_the_rest_of_the_cap),

@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "net/loop.h"
+#include "net/piece.h"
 #include "relay/splice.h"
 
 /* A TCP connection over loopback; fd[0] is the far end's, fd[1] the relay's. */
@@ -461,6 +462,45 @@ static void a_cut_closes_both_at_once(void **state)
 	rig_close(&r);
 }
 
+static void pass(struct rig *r, size_t len)
+{
+	uint8_t bytes[32768] = { 0 };
+
+	assert_int_equal(send(r->a, bytes, len, 0), len);
+	while (len > 0) {
+		ssize_t n = recv(r->b, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+		if (n > 0)
+			len -= (size_t)n;
+		else
+			uv_run(&r->loop, UV_RUN_ONCE);
+	}
+}
+
+/* Whoever types has bulk go in short pieces; a slow download does not. */
+static void few_bytes_within_a_second_are_typing(void **state)
+{
+	struct rig r;
+	const struct pieces *all;
+
+	(void)state;
+	rig_open(&r, 8, 60000, 60000);
+	rig_start(&r, NULL, NULL);
+	all = loop_pieces(&r.loop);
+	while (all->small_us == 0)
+		pass(&r, 10);
+	/* A second may begin between the two, but not again and again. */
+	for (uint64_t before = 0; before != all->small_us;) {
+		pass(&r, 20000);
+		before = all->small_us;
+		run_for(&r, 2);
+		pass(&r, 10);
+	}
+	splice_cut(r.pair, 0);
+	rig_run_to_end(&r);
+	rig_close(&r);
+}
+
 /* Pairs of bulk do not keep a small one waiting. */
 static void a_small_pair_is_served_among_bulk(void **state)
 {
@@ -599,6 +639,7 @@ int main(void)
 		cmocka_unit_test(a_reset_ends_both_and_flushes_what_came),
 		cmocka_unit_test(silence_either_way_ends_a_pair),
 		cmocka_unit_test(a_cut_closes_both_at_once),
+		cmocka_unit_test(few_bytes_within_a_second_are_typing),
 		cmocka_unit_test(a_small_pair_is_served_among_bulk),
 		cmocka_unit_test(pipes_are_capped_and_come_back),
 		cmocka_unit_test(a_rate_is_kept_and_costs_no_byte),
