@@ -75,7 +75,9 @@ static enum relay_state presence_state(const struct relay *r,
 		return RELAY_AWAY;
 	if (heard == 0 || now - heard > (uint64_t)RELAY_SILENCE_MS * 1000)
 		return RELAY_CHECKING;
-	if (asked > heard && now - asked >= (uint64_t)RELAY_PROVE_MS * 1000)
+	/* A timer may come up to a millisecond early. */
+	if (asked > heard &&
+	    now - asked + 1000 >= (uint64_t)RELAY_PROVE_MS * 1000)
 		return RELAY_CHECKING;
 	return RELAY_ONLINE;
 }
