@@ -191,7 +191,7 @@ void control_welcome(struct control *c, struct chan *chan,
 	control_attempts_free(c);
 	timer_stop(c->dial);
 	c->is_doubted = false;
-	c->heard_us = loop_now_us(c->loop);
+	c->heard_us = c->said_us = loop_now_us(c->loop);
 	c->pinged_us = 0;
 	control_beat(c);
 	control_settle_lost(c, named);

@@ -19,10 +19,11 @@ static uint64_t doubt_at(const struct control *c)
 }
 
 /* On the whole second before it is due, where what is looked at each second
- * wakes the process anyway. */
+ * wakes the process anyway. What the relay says puts off nothing: it wants to
+ * hear something itself. */
 static uint64_t ping_at(const struct control *c)
 {
-	const uint64_t due = c->heard_us + RELAY_PING_MS * 1000;
+	const uint64_t due = c->said_us + RELAY_PING_MS * 1000;
 
 	return due - due % 1000000;
 }
@@ -45,7 +46,7 @@ static void control_ping(struct control *c, uint64_t within_us)
 
 	m.number.number = ++c->ping_number;
 	c->is_heard = false;
-	c->pinged_us = loop_now_us(c->loop);
+	c->said_us = c->pinged_us = loop_now_us(c->loop);
 	c->ping_by_us = c->pinged_us + within_us;
 	control_beat(c);
 	reach_send(c->chan, &m);

@@ -37,6 +37,7 @@ struct control {
 
 	struct timer *beat;  /* the next ping, or its deadline */
 	uint64_t heard_us;   /* the last byte */
+	uint64_t said_us;    /* the last ping, or the welcome */
 	uint64_t pinged_us;  /* 0: no ping is unanswered */
 	uint64_t ping_by_us; /* its deadline */
 	uint64_t ping_number;

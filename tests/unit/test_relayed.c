@@ -351,6 +351,31 @@ static void silence_after_a_kick_is_found_in_two_seconds(void **state)
 }
 
 /* Whether the number stands among those that a message names. */
+/* The relay drops who is silent, whatever it has said itself meanwhile. */
+static void what_the_relay_says_puts_off_no_ping(void **state)
+{
+	const struct relay_msg word = { .type = R_PONG };
+	struct relay_msg m = { 0 };
+	struct world w;
+	struct fake f;
+	struct dev rig;
+	uint64_t start;
+
+	(void)state;
+	fake_rig_open(&w, &f, &rig);
+	start = loop_now_us(&w.loop);
+	until_fake(&f, loop_now_us(&w.loop) >= start + 3900000);
+	fake_say(&f, &word);
+	fake_flush(&f);
+	until_fake(&f, f.got_len > 0);
+	assert_true(relay_msg_read(f.got, f.got_len, RELAY_SIDE_DEVICE, &m) >
+		    0);
+	assert_int_equal(m.type, R_PING);
+	assert_in_range(loop_now_us(&w.loop) - start, 0,
+			(RELAY_SILENCE_MS - 1500) * 1000);
+	fake_rig_close(&w, &f, &rig);
+}
+
 static bool is_named(const struct msg_view *lost, uint64_t number)
 {
 	for (size_t i = 0; i + 8 <= lost->len; i += 8)
@@ -645,6 +670,7 @@ int main(void)
 		cmocka_unit_test(a_relay_that_plays_the_rig_is_found_out),
 		cmocka_unit_test(a_relay_with_another_key_is_not_spoken_to),
 		cmocka_unit_test(silence_after_a_kick_is_found_in_two_seconds),
+		cmocka_unit_test(what_the_relay_says_puts_off_no_ping),
 		cmocka_unit_test(
 			what_is_lost_before_the_welcome_is_named_as_well),
 		cmocka_unit_test(a_silent_connection_is_overtaken),
