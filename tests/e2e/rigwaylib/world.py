@@ -79,7 +79,8 @@ class World:
 
     def up(self, *relay_args, name="desk", rig=None):
         """From nothing to a paired laptop and a rig that is online."""
-        self.machines(**(rig or {}))
+        if not hasattr(self, "relay"):
+            self.machines(**(rig or {}))
         self.start_relay(*relay_args)
         self.rig.rigway("join", self.rig_code(), "--name", name, "--no-start")
         self.start_rig()
