@@ -60,7 +60,7 @@ void narrow_apply(const struct narrow *n, int fd, const struct sockaddr *to,
 	const int bytes = NARROW_SEGMENT;
 
 	/* A kernel that does not want to is no reason not to dial. */
-	if (narrow_is_on(n, now_us) && sockaddr_scope(to) != SOCKADDR_LOOPBACK)
+	if (narrow_is_on(n, now_us) && sockaddr_scope(to) > SOCKADDR_LOOPBACK)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &bytes,
 				 sizeof(bytes));
 }

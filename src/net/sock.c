@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,27 +44,12 @@ void sock_unsent_max(int fd, int bytes)
 	sock_set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes);
 }
 
-/* Not sockaddr_scope(): whoever listens at any address is not near. */
-static bool is_loopback(const struct sockaddr *addr)
-{
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-
-	if (addr->sa_family == AF_INET6 && !sockaddr_unmap(addr, &v4)) {
-		memcpy(&v6, addr, sizeof(v6));
-		return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
-	}
-	if (addr->sa_family == AF_INET)
-		memcpy(&v4, addr, sizeof(v4));
-	return ntohl(v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-}
-
 void sock_near(int fd, const struct sockaddr *addr)
 {
 	/* The one that every system has, and lets everybody choose. */
 	static const char algorithm[] = "reno";
 
-	if (is_loopback(addr))
+	if (sockaddr_scope(addr) == SOCKADDR_LOOPBACK)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, algorithm,
 				 sizeof(algorithm) - 1);
 }

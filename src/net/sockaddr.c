@@ -64,7 +64,7 @@ static enum sockaddr_scope scope_v4(uint32_t ip)
 		uint32_t net, mask;
 		enum sockaddr_scope scope;
 	} rows[] = {
-		{ 0x00000000, 0xff000000, SOCKADDR_LOOPBACK },
+		{ 0x00000000, 0xff000000, SOCKADDR_ANY },
 		{ 0x7f000000, 0xff000000, SOCKADDR_LOOPBACK },
 		{ 0xa9fe0000, 0xffff0000, SOCKADDR_LINK },
 		{ 0x0a000000, 0xff000000, SOCKADDR_PRIVATE },
@@ -81,7 +81,9 @@ static enum sockaddr_scope scope_v4(uint32_t ip)
 
 static enum sockaddr_scope scope_v6(const struct in6_addr *ip)
 {
-	if (IN6_IS_ADDR_LOOPBACK(ip) || IN6_IS_ADDR_UNSPECIFIED(ip))
+	if (IN6_IS_ADDR_UNSPECIFIED(ip))
+		return SOCKADDR_ANY;
+	if (IN6_IS_ADDR_LOOPBACK(ip))
 		return SOCKADDR_LOOPBACK;
 	if (IN6_IS_ADDR_LINKLOCAL(ip) || IN6_IS_ADDR_MC_LINKLOCAL(ip))
 		return SOCKADDR_LINK;

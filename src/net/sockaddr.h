@@ -14,7 +14,9 @@ bool sockaddr_parse(const char *host, uint16_t port,
 		    struct sockaddr_storage *ret);
 /* How far an address reaches. */
 enum sockaddr_scope {
-	SOCKADDR_LOOPBACK, /* this machine; also the unspecified address */
+	SOCKADDR_ANY,	   /* unspecified: to listen, everywhere; to dial, here
+			    */
+	SOCKADDR_LOOPBACK, /* this machine */
 	SOCKADDR_LINK,	   /* one network, where an interface must be named */
 	SOCKADDR_PRIVATE,  /* behind NAT, a carrier's too: RFC 1918, 6598, 4193
 			    */

@@ -111,7 +111,7 @@ static void an_address_says_how_far_it_reaches(void **state)
 		enum sockaddr_scope scope;
 	} rows[] = {
 		{ "127.0.0.1", SOCKADDR_LOOPBACK },
-		{ "0.0.0.0", SOCKADDR_LOOPBACK },
+		{ "0.0.0.0", SOCKADDR_ANY },
 		{ "169.254.7.8", SOCKADDR_LINK },
 		{ "10.1.2.3", SOCKADDR_PRIVATE },
 		{ "100.64.0.1", SOCKADDR_PRIVATE },
@@ -121,7 +121,8 @@ static void an_address_says_how_far_it_reaches(void **state)
 		{ "192.168.1.5", SOCKADDR_PRIVATE },
 		{ "203.0.113.5", SOCKADDR_GLOBAL },
 		{ "::1", SOCKADDR_LOOPBACK },
-		{ "::", SOCKADDR_LOOPBACK },
+		{ "::", SOCKADDR_ANY },
+		{ "::ffff:127.0.0.1", SOCKADDR_LOOPBACK },
 		{ "fe80::1", SOCKADDR_LINK },
 		{ "fd00::1", SOCKADDR_PRIVATE },
 		{ "2001:db8::1", SOCKADDR_GLOBAL },
