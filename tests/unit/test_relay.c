@@ -4,6 +4,47 @@
 
 #include <netinet/in.h>
 
+/* The rig is called for the laptop and does not answer by itself. Returns the
+ * laptop's wish, as the relay has it. */
+static struct conn *call_unanswered(struct world *w, struct dev *rig,
+				    struct dev *laptop, bool waits)
+{
+	world_of_two(w, rig, laptop);
+	rig->answers = false;
+	dev_wish(laptop, rig, waits);
+	until(w, rig->calls == 1);
+	return map_get(&w->relay->calls, rig->call.rendezvous);
+}
+
+/* Somebody who takes his time has the only turn there is, and a newcomer waits
+ * in the lobby: returns his socket. */
+static int crowd_in(struct world *w)
+{
+	int fd;
+
+	w->settings.relay.max_handshakes = 1;
+	w->relay->newcomer_count++;
+	fd = knock(w);
+	until(w, w->relay->lobby.count == 1);
+	return fd;
+}
+
+static void turn_ends(struct world *w)
+{
+	w->relay->newcomer_count--;
+}
+
+/* Connected through a relay that does not wait long for who must go. */
+static void connect_in_hurry(struct world *w, struct dev *rig,
+			     struct dev *laptop)
+{
+	world_open(w);
+	w->settings.relay.flush_timeout_ms = 100;
+	world_start_relay(w, 0);
+	make_two(w, rig, laptop);
+	connect_two(w, rig, laptop);
+}
+
 static void two_devices_meet_and_speak_past_the_relay(void **state)
 {
 	struct world w;
@@ -71,10 +112,7 @@ static void the_wrong_client_is_found_out_inside(void **state)
 	struct dev rig, laptop;
 
 	(void)state;
-	world_of_two(&w, &rig, &laptop);
-	rig.answers = false;
-	dev_wish(&laptop, &rig, false);
-	until(&w, rig.calls == 1);
+	call_unanswered(&w, &rig, &laptop, false);
 	dev_answer(&rig, key_pin(rig.key), rig.call.rendezvous);
 	until(&w, rig.wish_err != 0);
 	assert_int_equal(rig.wish_err, RW_ERR_PIN);
@@ -88,10 +126,7 @@ static void a_rig_declines_and_the_client_hears_why(void **state)
 	struct dev rig, laptop;
 
 	(void)state;
-	world_of_two(&w, &rig, &laptop);
-	rig.answers = false;
-	dev_wish(&laptop, &rig, true);
-	until(&w, rig.calls == 1);
+	call_unanswered(&w, &rig, &laptop, true);
 	control_decline(rig.control, rig.call.rendezvous, RW_ERR_NOT_ALLOWED,
 			"this rig does not know that laptop");
 	until(&w, laptop.wish_err != 0);
@@ -173,11 +208,7 @@ static void a_rig_that_drops_a_device_cuts_it(void **state)
 	struct dev rig, laptop;
 
 	(void)state;
-	world_open(&w);
-	w.settings.relay.flush_timeout_ms = 200;
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
-	connect_two(&w, &rig, &laptop);
+	connect_in_hurry(&w, &rig, &laptop);
 	rig.dones = 0;
 	assert_int_equal(control_drop_device(rig.control, key_pin(laptop.key),
 					     dev_on_done, &rig),
@@ -195,11 +226,7 @@ static void a_rig_that_leaves_is_forgotten_and_told_first(void **state)
 	unsigned dones;
 
 	(void)state;
-	world_open(&w);
-	w.settings.relay.flush_timeout_ms = 100;
-	world_start_relay(&w, 0);
-	make_two(&w, &rig, &laptop);
-	connect_two(&w, &rig, &laptop);
+	connect_in_hurry(&w, &rig, &laptop);
 	dones = rig.dones;
 	assert_int_equal(control_drop_device(rig.control, key_pin(rig.key),
 					     dev_on_done, &rig),
@@ -454,20 +481,14 @@ static void a_wish_waits_while_newcomers_do(void **state)
 	int fd;
 
 	(void)state;
-	world_of_two(&w, &rig, &laptop);
-	rig.answers = false;
-	dev_wish(&laptop, &rig, true);
-	until(&w, rig.calls == 1);
+	call_unanswered(&w, &rig, &laptop, true);
 	assert_int_equal(laptop.waits, 0);
 	rig.answers = true;
-	w.settings.relay.max_handshakes = 1;
-	w.relay->newcomer_count++; /* somebody who takes his time */
-	fd = knock(&w);
-	until(&w, w.relay->lobby.count == 1);
+	fd = crowd_in(&w);
 	wishes_rig_came(relay_present(w.relay, key_pin(rig.key)));
 	until(&w, rig.calls == 2 && laptop.waits == 1);
 	until(&w, w.relay->lobby.count == 2); /* the answer */
-	w.relay->newcomer_count--;
+	turn_ends(&w);
 	until(&w, laptop.chan != NULL);
 	assert_int_equal(rig.calls, 2);
 	close(fd);
@@ -485,18 +506,11 @@ static void an_answer_that_left_the_lobby_is_in_time(void **state)
 	int fd;
 
 	(void)state;
-	world_of_two(&w, &rig, &laptop);
-	rig.answers = false;
-	dev_wish(&laptop, &rig, true);
-	until(&w, rig.calls == 1);
-	wish = map_get(&w.relay->calls, rig.call.rendezvous);
-	w.settings.relay.max_handshakes = 1;
-	w.relay->newcomer_count++;
-	fd = knock(&w);
-	until(&w, w.relay->lobby.count == 1);
+	wish = call_unanswered(&w, &rig, &laptop, true);
+	fd = crowd_in(&w);
 	wishes_rig_came(wish->rig);
 	until(&w, rig.calls == 2 && laptop.waits == 1);
-	w.relay->newcomer_count--;
+	turn_ends(&w);
 	until(&w, w.relay->lobby.count == 0);
 	number = wish->rendezvous;
 	meet_on_timer(wish); /* RELAY_WAITING_MS after the call */
@@ -517,16 +531,9 @@ static void a_call_that_is_lost_among_newcomers_is_made_anew(void **state)
 	int fd;
 
 	(void)state;
-	world_of_two(&w, &rig, &laptop);
-	rig.answers = false;
-	dev_wish(&laptop, &rig, true);
-	until(&w, rig.calls == 1);
+	wish = call_unanswered(&w, &rig, &laptop, true);
 	number = rig.call.rendezvous;
-	wish = map_get(&w.relay->calls, number);
-	w.settings.relay.max_handshakes = 1;
-	w.relay->newcomer_count++;
-	fd = knock(&w);
-	until(&w, w.relay->lobby.count == 1);
+	fd = crowd_in(&w);
 	meet_on_timer(wish);
 	assert_int_equal(wish->rendezvous, number);
 	wish->called_us -= 20000000;
@@ -535,7 +542,7 @@ static void a_call_that_is_lost_among_newcomers_is_made_anew(void **state)
 	assert_true(rig.call.rendezvous != number);
 	assert_int_equal(wish->rendezvous, rig.call.rendezvous);
 	assert_int_equal(w.relay->lobby.count, 1);
-	w.relay->newcomer_count--;
+	turn_ends(&w);
 	close(fd);
 	world_end_two(&w, &rig, &laptop);
 }
@@ -548,11 +555,7 @@ static void who_waits_hears_it_while_the_rig_does_not_answer(void **state)
 	struct conn *wish;
 
 	(void)state;
-	world_of_two(&w, &rig, &laptop);
-	rig.answers = false;
-	dev_wish(&laptop, &rig, true);
-	until(&w, rig.calls == 1);
-	wish = map_get(&w.relay->calls, rig.call.rendezvous);
+	wish = call_unanswered(&w, &rig, &laptop, true);
 	assert_false(wish->is_told);
 	wish->good_us = 0; /* RELAY_CALL_MS later */
 	timer_stop(wish->timer);
