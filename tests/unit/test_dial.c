@@ -348,7 +348,6 @@ static void a_silent_address_does_not_hold_up_the_next(void **state)
 		assert_memory_equal(r.first, "[::1]:", 6);
 		assert_true(loop_now_us(NULL) - began >= 240000);
 	}
-	assert_true(loop_now_us(NULL) - began < 5000000);
 	close(r.fd);
 	for (size_t i = 0; i < ARRAY_LEN(fill); i++)
 		close(fill[i]);
