@@ -7,6 +7,7 @@ what is measured over it.
 import os
 import subprocess
 
+from peerlib.samples import NO_END
 from rigwaylib import net, proc
 from rigwaylib.poll import wait_for
 from rigwaylib.world import World
@@ -156,8 +157,7 @@ class Place:
         """Both at once; the bulk has run for a while by then."""
         lap = self.w.laptop
         bulk = lap.popen(self.load, "bulk", cell.direction, cell.streams,
-                         FRONT, 0, seconds, warmup, 10 ** 18,
-                         text=True)
+                         FRONT, 0, seconds, warmup, NO_END, text=True)
         keys = None
         try:
             if bulk.stdout.readline().strip() != "begin":
@@ -180,9 +180,9 @@ class Place:
                 p.kill()
                 p.communicate()
         n, _, p50, p99, _ = out.split()
-        got = {"connections": connections, "keys": int(n), "p50_ms": float(p50) / 1e3,
-               "p99_ms": float(p99) / 1e3}
-        got["wire_mbit"] = wire * 8e3 / (ended - began)
+        got = {"connections": connections, "keys": int(n),
+               "p50_ms": float(p50) / 1e3, "p99_ms": float(p99) / 1e3,
+               "wire_mbit": wire * 8e3 / (ended - began)}
         if cell.direction == "up":
             got["mbit"] = (last - first) * 8e3 / (ended - began)
         else:

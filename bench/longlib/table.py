@@ -50,7 +50,8 @@ def verdict(cell, of):
         ours, plain = of("rigway 8", "mbit"), of("plain", "mbit")
         if ours is not None and plain:
             got = ours / plain
-            return f"bulk >= {LONG_RATIO:.2f}x", f"{got:.2f}x", got >= LONG_RATIO
+            return (f"bulk >= {LONG_RATIO:.2f}x", f"{got:.2f}x",
+                    got >= LONG_RATIO)
     return None
 
 
@@ -64,10 +65,3 @@ def judged(samples, cells):
         if said:
             yield [c.path.name, c.congestion, f"{c.direction} {c.streams}",
                    said[0], said[1], "reached" if said[2] else "**missed**"]
-
-
-def markdown(table):
-    table = list(table)
-    lines = ["| " + " | ".join(r) + " |" for r in table]
-    lines.insert(1, "|---|---|---|" + "---:|" * (len(table[0]) - 3))
-    return "\n".join(lines)

@@ -11,6 +11,7 @@ import time
 from peerlib.processes import Failed, free_ports, wait_for
 
 PROBES = 10     # of memory, at the end of a bulk sample
+NO_END = 10 ** 18       # bytes after which bulk ends
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.join(os.path.dirname(HERE), "load.c")
@@ -115,7 +116,7 @@ def sample_bulk(load, system, direction, streams, opt):
     """Gbit/s, CPU seconds per GB of all parts and of the relay alone, and
     their memory while busy."""
     proc = load.client("bulk", direction, streams, system.front, load.port,
-                       opt.seconds, opt.warmup, opt.max_bytes)
+                       opt.seconds, opt.warmup, NO_END)
     line_of(proc)
     before = system.cpu()
     end = line_of(proc)
@@ -157,7 +158,7 @@ def sample_echo_busy(load, system, opt):
     try:
         for way in BUSY[opt.busy]:
             bulk.append(load.client("bulk", way, 1, system.front, load.port,
-                                    600, opt.warmup, 10 ** 18))
+                                    600, opt.warmup, NO_END))
         for proc in bulk:
             line_of(proc)
         got = sample_echo(load, system, opt)

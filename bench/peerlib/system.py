@@ -148,8 +148,8 @@ class System:
         return None
 
     def rest(self):
-        """What pss() says, once nothing has changed for 1.5 s (10 s at most): what a
-        burst took is given back by some only when all is quiet."""
+        """What pss() says, once nothing has changed for 1.5 s (10 s at most):
+        what a burst took is given back by some only when all is quiet."""
         end = time.monotonic() + 10
         now, since = self.pss(), time.monotonic()
         while time.monotonic() < min(end, since + 1.5):

@@ -131,16 +131,17 @@ def wanted_rows(samples, systems):
                cell(got, form), verdict]
 
 
-def markdown(rows):
+def markdown(rows, words=1):
+    """So many columns on the left hold words, and the others figures."""
     rows = list(rows)
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     lines = []
     for n, row in enumerate(rows):
-        cells = [c.ljust(w) if i == 0 else c.rjust(w)
+        cells = [c.ljust(w) if i < words else c.rjust(w)
                  for i, (c, w) in enumerate(zip(row, widths))]
         lines.append("| " + " | ".join(cells) + " |")
         if n == 0:
             lines.append("|" + "|".join(
-                "-" * (w + 1) + ("-" if i == 0 else ":")
+                "-" * (w + 1) + ("-" if i < words else ":")
                 for i, w in enumerate(widths)) + "|")
     return "\n".join(lines)

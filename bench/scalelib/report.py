@@ -3,6 +3,8 @@
 import json
 import os
 
+from peerlib.results import write
+
 WIDTH, HEIGHT, LEFT, TOP = 900, 300, 60, 30
 COLOURS = ("#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad")
 
@@ -12,7 +14,7 @@ def mib(kib):
 
 
 def checks(got, opt):
-    """What issue and design promise of 10,000 rigs and 1,000 sessions: name,
+    """What is promised of 10,000 rigs and 1,000 sessions: name,
     figure, the most or least, and whether it is so."""
     worst = max(got["storms"], key=lambda s: s["all_s"], default=None)
     memory = max([got["all"]["pss"]] +
@@ -50,10 +52,11 @@ def storm_rows(storms):
     yield "|---|" + "---:|" * 12
     for i, s in enumerate(storms, 1):
         at = s["rigs_s"]
-        yield (f"| {i} | {at['50']:.1f} s | {at['90']:.1f} s | "
-               f"{at['99']:.1f} s | {at['100']:.1f} s | "
+        yield ("| " + " | ".join([str(i)] + [f"{t:.1f} s"
+                                             for t in at.values()]) + " | "
                f"{s['sessions_s']:.1f} s | {s['rigs_per_s']:.0f} | "
-               f"{s['rigs_per_s_99']:.0f} | {s['cpu_s']:.1f} s | {s['cpu_ms_per_rig']:.2f} ms | "
+               f"{s['rigs_per_s_99']:.0f} | {s['cpu_s']:.1f} s | "
+               f"{s['cpu_ms_per_rig']:.2f} ms | "
                f"{s['dials']} | {s['peak_fds']} | "
                f"{mib(s['memory']['rss_peak']):.0f} MiB |")
 
@@ -70,7 +73,8 @@ def markdown(got, opt):
     lines += [f"| {a} | {b} | {c} | {'yes' if d else 'no'} |"
               for a, b, c, d in checks(got, opt)]
     lines += [
-        "", "| memory | PSS | anonymous | descriptors |", "|---|---:|---:|---:|"]
+        "", "| memory | PSS | anonymous | descriptors |",
+        "|---|---:|---:|---:|"]
     for name, key in (("the book read, nobody there", "empty"),
                       ("all rigs", "rigs"), ("and all sessions", "all")):
         lines.append(f"| {name} | {mib(got[key]['pss']):.1f} MiB | "
@@ -135,24 +139,6 @@ def svg(got, opt):
             out.append(f'<path d="M{d}" fill="none" stroke="{colour}" '
                        f'stroke-width="1.5"{dash}/>')
     return "\n".join(out + ["</svg>"]) + "\n"
-
-
-def machine():
-    model = ""
-    with open("/proc/cpuinfo") as f:
-        for line in f:
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    return {"cores": len(os.sched_getaffinity(0)), "cpu": model,
-            "kernel": os.uname().release, "nice": os.nice(0),
-            "load": "%.1f" % os.getloadavg()[0]}
-
-
-def write(path, text):
-    with open(path + ".tmp", "w") as f:
-        f.write(text)
-    os.replace(path + ".tmp", path)
 
 
 def report(got, opt):

@@ -8,7 +8,7 @@ import random
 import subprocess
 import time
 
-from . import faults, proc, tides
+from . import faults, proc
 from .poll import stays, wait_for
 
 SAMPLE_S = 1.0
