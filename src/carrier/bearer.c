@@ -90,7 +90,8 @@ static void bearer_fail(struct bearer *b, int err, const char *text)
 /* With more plaintext than this, the next frame waits for the next write. */
 static size_t batch_bytes(const struct bearer *b)
 {
-	size_t n = piece_of(loop_pieces(b->d->loop), FRAME_BULK_BATCH);
+	size_t n = piece_of(loop_pieces(b->d->loop), FRAME_BULK_BATCH,
+			    FRAME_BULK_FEW);
 
 	return (n - 1) * (FRAME_DATA_HDR + FRAME_BULK);
 }

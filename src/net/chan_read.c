@@ -279,7 +279,8 @@ static void chan_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
 		return;
 	}
 	*ret = uv_buf_init((char *)c->ll->read_mem,
-			   (unsigned)piece_of(&c->ll->pieces, LOOP_READ_LEN));
+			   (unsigned)piece_of(&c->ll->pieces, LOOP_READ_LEN,
+					      LOOP_READ_FEW));
 }
 
 static void chan_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
@@ -304,7 +305,8 @@ void chan_on_piece(struct piece *pc)
 	struct chan *c = container_of(pc, struct chan, piece);
 	uv_buf_t b =
 		uv_buf_init((char *)c->ll->read_mem,
-			    (unsigned)piece_of(&c->ll->pieces, LOOP_READ_LEN));
+			    (unsigned)piece_of(&c->ll->pieces, LOOP_READ_LEN,
+					       LOOP_READ_FEW));
 	ssize_t n;
 
 	if (c->is_paused)

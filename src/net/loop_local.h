@@ -19,7 +19,8 @@
 
 /* One read takes so much; more waits for the next turn, so that a bulk
  * connection does not keep the others waiting. */
-#define LOOP_READ_LEN  (256 * 1024)
+#define LOOP_READ_LEN  (512 * 1024)
+#define LOOP_READ_FEW  (64 * 1024) /* while somebody types */
 #define LOOP_PLAIN_LEN (128 * 1024)
 
 /* Embedded in what lives on a loop. on_shut closes it for good; it runs from

@@ -6,8 +6,6 @@
 
 /* So long after the last keystroke pieces are short. */
 #define SMALL_US 100000
-/* Then they are this part of what they are else. */
-#define SHORT 4
 
 static void on_idle(uv_idle_t *idle)
 {
@@ -43,11 +41,10 @@ void piece_small(struct pieces *all)
 	all->small_us = loop_now_us(all->idle.loop);
 }
 
-size_t piece_of(const struct pieces *all, size_t most)
+size_t piece_of(const struct pieces *all, size_t most, size_t few)
 {
 	const uint64_t now = loop_now_us(all->idle.loop);
 
-	if (all->small_us != 0 && now - all->small_us < SMALL_US)
-		return most / SHORT;
-	return most;
+	return all->small_us != 0 && now - all->small_us < SMALL_US ? few
+								    : most;
 }

@@ -40,5 +40,5 @@ void pieces_init(struct pieces *all, uv_loop_t *loop);
 void piece_later(struct pieces *all, struct piece *pc);
 /* Somebody has little to say, and waits for the answer. */
 void piece_small(struct pieces *all);
-/* How much is a piece now, of `most` when nobody has little to say. */
-size_t piece_of(const struct pieces *all, size_t most);
+/* How much is a piece now: few, if somebody has little to say. */
+size_t piece_of(const struct pieces *all, size_t most, size_t few);

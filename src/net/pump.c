@@ -29,10 +29,11 @@
 #include "wire/frame.h"
 
 /* Bytes of one read of the socket. */
-#define PUMP_READ ((size_t)FRAME_BULK_BATCH * FRAME_BULK)
+#define PUMP_READ     ((size_t)FRAME_BULK_BATCH * FRAME_BULK)
+#define PUMP_READ_FEW ((size_t)FRAME_BULK_FEW * FRAME_BULK)
 _Static_assert(PUMP_READ <= LOOP_READ_LEN, "read into the loop's memory");
 /* Runs of the core's memory in one write. */
-#define PUMP_SPANS 16
+#define PUMP_SPANS FRAME_BULK_BATCH
 /* Arrived bytes up to this many are written at once. */
 #define PUMP_SMALL	 4096
 #define PUMP_HALF_IDLE_S 60
@@ -336,8 +337,8 @@ static void pump_take(struct pump *p)
 {
 	struct loop_local *ll = pump_loop(p);
 	uint8_t *mem = ll->read_mem;
-	size_t space =
-		MIN(stream_space(p->st), piece_of(&ll->pieces, PUMP_READ));
+	size_t space = MIN(stream_space(p->st),
+			   piece_of(&ll->pieces, PUMP_READ, PUMP_READ_FEW));
 	ssize_t n;
 
 	if (space == 0) {

@@ -172,7 +172,8 @@ size_t half_run(struct splice *s, struct half *h, bool *more)
 	struct side *src = &s->side[h->from], *dst = &s->side[!h->from];
 	struct splicer *sp = s->splicer;
 	uint64_t before = h->bytes;
-	size_t quantum = piece_of(loop_pieces(sp->params.loop), QUANTUM);
+	size_t quantum =
+		piece_of(loop_pieces(sp->params.loop), QUANTUM, QUANTUM / 4);
 
 	for (;;) {
 		size_t left = quantum - MIN(h->bytes - before, quantum);

@@ -18,11 +18,13 @@
 #define FRAME_DATA_HDR (FRAME_HDR_LEN + 8)
 #define FRAME_DATA_MAX (FRAME_MAX - FRAME_DATA_HDR)
 /* Bulk goes in frames of so many bytes, so many of which are read from a
- * program and written to a carrier at once. Encrypted, a batch is a little less
- * than four of TCP's largest segments, and than one read of the peer (256 KiB):
- * some bytes more, and a tiny segment and half a record would follow each. */
+ * program and written to a carrier at once; fewer while somebody types.
+ * Encrypted, a batch is a little less than eight of TCP's largest segments, and
+ * than one read of the peer (512 KiB): some bytes more, and a tiny segment and
+ * half a record would follow each. */
 #define FRAME_BULK	 (FRAME_DATA_MAX - 48)
-#define FRAME_BULK_BATCH 16
+#define FRAME_BULK_BATCH 32
+#define FRAME_BULK_FEW	 4
 
 #define FRAME_LIVE_MAX 8
 /* The receiver states at once how far it has read (section 7.1). */

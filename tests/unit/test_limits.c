@@ -336,6 +336,8 @@ static void room_is_told_once_there_is_some(void **state)
 static void little_is_taken_that_cannot_be_sent(void **state)
 {
 	(void)state;
+	budget_init(&pair.side[CLIENT].budget, 64 << 20, FLOOR, 8 << 20);
+	pair.limits.send_max = 8 << 20;
 	start();
 	struct seen *e = open_at(CLIENT, "k:13");
 

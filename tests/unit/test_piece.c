@@ -131,11 +131,11 @@ static void pieces_are_short_while_somebody_types(void **state)
 	uint64_t began = loop_now_us(&loop);
 
 	(void)state;
-	assert_int_equal(piece_of(all, 1000), 1000);
+	assert_int_equal(piece_of(all, 1000, 250), 1000);
 	piece_small(all);
 	if (loop_now_us(&loop) < began + 50000) /* else the test was held up */
-		assert_int_equal(piece_of(all, 1000), 250);
-	while (piece_of(all, 1000) < 1000)
+		assert_int_equal(piece_of(all, 1000, 250), 250);
+	while (piece_of(all, 1000, 250) < 1000)
 		assert_true(loop_now_us(&loop) < began + 10000000);
 }
 
