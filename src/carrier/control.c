@@ -98,7 +98,7 @@ static bool control_take(struct control *c, const struct relay_msg *m)
 	struct relay_msg pong = { .type = R_PONG, .number = m->number };
 
 	switch (m->type) {
-	case R_PONG: break; /* any byte has proved life already */
+	case R_PONG: control_pong(c, m->number.number); break;
 	case R_PING: reach_send(c->chan, &pong); break;
 	case R_CALL: on_call(c, &m->call); break;
 	case R_ROW: control_request_row(c, &m->row); break;
@@ -193,6 +193,7 @@ void control_welcome(struct control *c, struct chan *chan,
 	c->is_doubted = false;
 	c->heard_us = c->said_us = loop_now_us(c->loop);
 	c->pinged_us = 0;
+	c->is_again = false;
 	control_beat(c);
 	control_settle_lost(c, named);
 	control_enter(c);

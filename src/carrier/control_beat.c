@@ -89,16 +89,39 @@ void control_on_beat(void *user)
 void control_heard(struct control *c)
 {
 	c->heard_us = loop_now_us(c->loop);
-	if (c->pinged_us != 0) {
+	if (c->pinged_us != 0)
+		c->ping_by_us = MAX(c->ping_by_us, c->heard_us + KICK_US);
+}
+
+/* Of a ping that was doubted the answer says how long the path was away. The
+ * next one says what an answer takes; one that is late as well means it. */
+static bool control_measure(struct control *c)
+{
+	const bool is_late = c->heard_us >= doubt_at(c) && !c->is_again;
+
+	if (!is_late)
 		c->rtt_us = c->heard_us - c->pinged_us;
-		c->pinged_us = 0;
-		control_beat(c); /* its deadlines are over */
-	}
-	if (!c->is_doubted)
+	c->is_again = is_late;
+	return !is_late;
+}
+
+void control_pong(struct control *c, uint64_t number)
+{
+	bool is_measured;
+
+	if (c->pinged_us == 0 || number != c->ping_number)
 		return;
-	c->is_doubted = false;
-	control_attempts_free(c);
-	timer_stop(c->dial);
+	is_measured = control_measure(c);
+	c->pinged_us = 0;
+	if (c->is_doubted) {
+		c->is_doubted = false;
+		control_attempts_free(c);
+		timer_stop(c->dial);
+	}
+	if (is_measured)
+		control_beat(c); /* its deadlines are over */
+	else
+		control_ping(c, RELAY_PONG_MS * 1000);
 }
 
 void control_kick(struct control *c)

@@ -43,6 +43,7 @@ struct control {
 	uint64_t ping_number;
 	uint64_t rtt_us; /* of the last answered ping; 0: none yet */
 	bool is_heard;	 /* the ping reached the relay's machine */
+	bool is_again;	 /* the one before was answered late */
 	bool is_doubted; /* up, and dialling beside it */
 
 	struct list requests;
@@ -72,8 +73,10 @@ void control_on_beat(void *user);
 /* Sets the timer for what is next; a byte that comes earlier does not move it,
  * for then it looks again. */
 void control_beat(struct control *c);
-/* Any byte: the relay is there. */
+/* Any byte: the relay was there when it left, which may be before an outage;
+ * whether it hears us, its answer to the last ping shows alone. */
 void control_heard(struct control *c);
+void control_pong(struct control *c, uint64_t number);
 
 /* The timer of c->dial: starts a fresh dial, whatever became of those before,
  * and sets the timer of the next. */

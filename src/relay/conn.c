@@ -80,6 +80,12 @@ void conn_drop(struct conn *c, int err)
 	chan_close(c->chan, err != 0 ? err : RW_ERR_CLOSING);
 }
 
+void conn_cut(struct conn *c, int err)
+{
+	conn_leave(c);
+	chan_abort(c->chan, err);
+}
+
 void conn_refuse(struct conn *c, int err, const char *text)
 {
 	struct relay_msg m = { .type = R_REFUSED };

@@ -265,7 +265,7 @@ void presences_on_silence(void *relay)
 			timer_start(r->silence, (by - now) / 1000 + 1);
 			return;
 		}
-		conn_drop(c, RW_ERR_TIMEOUT);
+		conn_cut(c, RW_ERR_TIMEOUT);
 	}
 }
 

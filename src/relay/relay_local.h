@@ -176,6 +176,9 @@ void conn_open(struct relay *r, int fd, const struct sockaddr_storage *peer);
 void conn_refuse(struct conn *c, int err, const char *text);
 /* Closes without a word. */
 void conn_drop(struct conn *c, int err);
+/* The same, and what did not reach the device is not said again: a call that
+ * comes after all, out of a connection that is gone, would be answered. */
+void conn_cut(struct conn *c, int err);
 /* Its chan has given the socket away: frees c. */
 void conn_detached(struct conn *c);
 int conn_send(struct conn *c, const struct relay_msg *m);

@@ -2,6 +2,7 @@
 /* Devices meet through the relay, come back to it, and are removed from it. */
 #include "relay_world.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 
 /* The rig is called for the laptop and does not answer by itself. Returns the
@@ -153,6 +154,23 @@ static void a_wish_waits_for_an_absent_rig(void **state)
 	until(&w, laptop.waits == 1);
 	dev_control(&rig, RELAY_RIG, 2);
 	until(&w, laptop.chan != NULL && rig.chan != NULL);
+	world_end_two(&w, &rig, &laptop);
+}
+
+/* Its end is a reset: else the kernel would say again what did not arrive. */
+static void who_is_silent_for_too_long_is_cut_off(void **state)
+{
+	struct world w;
+	struct dev rig, laptop;
+
+	(void)state;
+	world_of_two(&w, &rig, &laptop);
+	list_for_each (l, &w.relay->controls)
+		container_of(l, struct conn, silent)->heard_us = 0;
+	presences_on_silence(w.relay);
+	until(&w, rig.downs == 1);
+	assert_int_equal(rig.down_err, -ECONNRESET);
+	until(&w, rig.ups == 2);
 	world_end_two(&w, &rig, &laptop);
 }
 
@@ -586,6 +604,7 @@ int main(void)
 			a_call_that_is_lost_among_newcomers_is_made_anew),
 		cmocka_unit_test(
 			who_waits_hears_it_while_the_rig_does_not_answer),
+		cmocka_unit_test(who_is_silent_for_too_long_is_cut_off),
 		cmocka_unit_test(the_newest_control_of_a_key_takes_over),
 		cmocka_unit_test(removal_cuts_at_once),
 		cmocka_unit_test(a_rig_that_drops_a_device_cuts_it),

@@ -468,6 +468,64 @@ static void a_silent_connection_is_overtaken(void **state)
 	until_by(&(w)->guard, WAIT_MS, loop_now_us(&(w)->loop) >= (at_us),     \
 		 uv_run(&(w)->loop, UV_RUN_NOWAIT))
 
+/* What comes in may have left before the path was gone, or the path carries in
+ * one direction only: an unanswered ping stays one. */
+static void what_the_relay_says_ends_no_doubt(void **state)
+{
+	const struct relay_msg word = { .type = R_PING };
+	struct world w;
+	struct fake f;
+	struct dev rig;
+
+	(void)state;
+	fake_rig_open(&w, &f, &rig);
+	goes_dark(f.fd);
+	control_doubt(rig.control);
+	fake_say(&f, &word);
+	fake_flush(&f);
+	until_by(&w.guard, 3000, f.accepted == 2, uv_run(&w.loop, UV_RUN_ONCE));
+	fake_rig_close(&w, &f, &rig);
+}
+
+static void fake_pong(struct fake *f, unsigned within_ms)
+{
+	struct relay_msg m = { .type = R_PONG };
+	struct relay_msg ping = { 0 };
+
+	until_by(&f->w->guard, within_ms, f->got_len > 0,
+		 (uv_run(&f->w->loop, UV_RUN_NOWAIT), fake_turn(f)));
+	assert_true(relay_msg_read(f->got, f->got_len, RELAY_SIDE_DEVICE,
+				   &ping) > 0);
+	assert_int_equal(ping.type, R_PING);
+	f->got_len = 0;
+	m.number = ping.number;
+	fake_say(f, &m);
+	fake_flush(f);
+}
+
+/* An answer that an outage held up is no measure for the next one. */
+static void an_outage_is_no_round_trip(void **state)
+{
+	struct world w;
+	struct fake f;
+	struct dev rig;
+	uint64_t start;
+
+	(void)state;
+	fake_rig_open(&w, &f, &rig);
+	control_doubt(rig.control);
+	start = loop_now_us(&w.loop);
+	until_time(&w, start + 2500000);
+	fake_pong(&f, 1000);
+	fake_pong(&f, 1000); /* it asks once more */
+	start = loop_now_us(&w.loop);
+	until_time(&w, start + 100000);
+	goes_dark(f.fd);
+	control_doubt(rig.control);
+	until_by(&w.guard, 3500, f.accepted == 2, uv_run(&w.loop, UV_RUN_ONCE));
+	fake_rig_close(&w, &f, &rig);
+}
+
 /* What the relay's system has taken is waited for: the path is there, and a
  * relay that has thousands before it is not helped by more dials. */
 static void a_busy_relay_is_waited_for(void **state)
@@ -675,6 +733,8 @@ int main(void)
 		cmocka_unit_test(
 			what_is_lost_before_the_welcome_is_named_as_well),
 		cmocka_unit_test(a_silent_connection_is_overtaken),
+		cmocka_unit_test(what_the_relay_says_ends_no_doubt),
+		cmocka_unit_test(an_outage_is_no_round_trip),
 		cmocka_unit_test(a_busy_relay_is_waited_for),
 		cmocka_unit_test(a_busy_relay_is_waited_for_while_it_is_there),
 		cmocka_unit_test(a_busy_relay_is_not_waited_for_after_a_kick),
