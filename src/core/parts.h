@@ -72,8 +72,8 @@ struct carrier {
 	struct list asks;	/* streams that ask here where to go on */
 	struct list fresh, old; /* streams with bytes to send here (DRR) */
 	struct list heavy;	/* of them, those with much to send */
-	struct list
-		heavy_turn;    /* their common place in old, if they have any */
+	/* Their common place in old, if they have any. */
+	struct list heavy_turn;
 	int32_t heavy_deficit; /* of that place */
 	struct pace pace;
 	uint64_t in_bytes; /* DATA bytes read here */

@@ -36,7 +36,7 @@ struct deferred {
 	void (*on_turn)(struct deferred *d);
 };
 
-/* Something with buffers to give back. on_idle runs when no warm_touch() came
+/* Something with buffers to give back. on_idle runs when no loop_warm() came
  * for one to two seconds; it is out of the list then. */
 struct warm {
 	struct list link;

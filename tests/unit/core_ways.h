@@ -133,5 +133,3 @@ static inline unsigned riders(int i, struct seen **e, unsigned n,
 		found += e[k]->st->ride == on->c[i];
 	return found;
 }
-
-/* --- who rides where --- */

@@ -20,7 +20,7 @@
 /* By which TLS asks for it. */
 #define NAME "id-aes128-GCM"
 
-/* True and a word where this machine has none. */
+/* This machine has none, or has it from OpenSSL. */
 static bool is_missing(void)
 {
 	return wide_gcm_query() == NULL;
