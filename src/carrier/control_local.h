@@ -76,6 +76,7 @@ void control_beat(struct control *c);
 /* Any byte: the relay was there when it left, which may be before an outage;
  * whether it hears us, its answer to the last ping shows alone. */
 void control_heard(struct control *c);
+/* R_PONG came: the answer, if the number is the last ping's. */
 void control_pong(struct control *c, uint64_t number);
 
 /* The timer of c->dial: starts a fresh dial, whatever became of those before,
