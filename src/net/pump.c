@@ -332,7 +332,8 @@ static void pump_on_sock_eof(struct pump *p)
 }
 
 /* One read; then it is the others' turn. Afterwards it is not reading if there
- * is no more space: on_room goes on. */
+ * is no more space: on_room goes on. After a keystroke that is left to the next
+ * read to find, for to stop and to start are four calls. */
 static void pump_take(struct pump *p)
 {
 	struct loop_local *ll = pump_loop(p);
@@ -352,7 +353,8 @@ static void pump_take(struct pump *p)
 			piece_small(&ll->pieces);
 		if (stream_write(p->st, mem, (size_t)n) != (size_t)n)
 			pump_fail(p, RW_ERR_NOMEM, NULL);
-		else if (stream_space(p->st) == 0)
+		else if (((size_t)n == space || p->is_bulk) &&
+			 stream_space(p->st) == 0)
 			p->is_reading = false;
 	} else if (n == 0) {
 		pump_on_sock_eof(p);

@@ -40,6 +40,7 @@ struct tls_ctx {
 	uint8_t alpn[TLS_ALPN_MAX]; /* length, name: as on the wire */
 	size_t alpn_len;
 	size_t refs; /* one for the owner, one for each connection */
+	bool is_bulk;
 };
 
 struct tls {
@@ -59,6 +60,14 @@ struct tls {
 	bool is_ended; /* by tls_end() */
 	int err;       /* the first failure; it stays */
 };
+
+/* Before a call that is judged by the library's queue of errors. To empty it
+ * costs as much as to encrypt a keystroke, and it is empty as a rule. */
+static void tls_clear_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+}
 
 /* -- input: bytes go to the library in whole records only, so that what lies
  * behind a record is still ours when the connection leaves TLS there. */
@@ -288,7 +297,11 @@ int tls_ctx_new(const struct key *k, enum tls_side side, const char *alpn,
 int tls_ctx_new_bulk(const struct key *k, enum tls_side side, const char *alpn,
 		     struct tls_ctx **ret)
 {
-	return tls_ctx_make(k, side, alpn, wide_gcm_query(), ret);
+	int r = tls_ctx_make(k, side, alpn, wide_gcm_query(), ret);
+
+	if (r == 0)
+		(*ret)->is_bulk = true;
+	return r;
 }
 
 void tls_ctx_free(struct tls_ctx *ctx)
@@ -477,7 +490,7 @@ int tls_step(struct tls *t)
 		return t->err;
 	if (t->is_up)
 		return 1;
-	ERR_clear_error();
+	tls_clear_errors();
 	r = SSL_do_handshake(t->ssl);
 	if (r != 1)
 		return tls_failed(t, r);
@@ -486,6 +499,9 @@ int tls_step(struct tls *t)
 		return t->err;
 	}
 	tls_forget_keys(t);
+	/* Until tls_release(): else each record has memory of its own. */
+	if (t->ctx->is_bulk)
+		SSL_clear_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
 	t->is_up = true;
 	return 1;
 }
@@ -503,7 +519,10 @@ ssize_t tls_read(struct tls *t, uint8_t *data, size_t cap)
 	CHECK(t->is_up && cap >= TLS_RECORD_MAX);
 	if (t->err != 0)
 		return t->err;
-	ERR_clear_error();
+	/* A read takes a whole record, so the library has nothing left. */
+	if (t->record_left == 0 && tls_input_visible(t) == 0)
+		return 0;
+	tls_clear_errors();
 	r = SSL_read_ex(t->ssl, data, cap, &n);
 	if (r == 1)
 		return (ssize_t)n;
@@ -539,7 +558,7 @@ int tls_write(struct tls *t, const uint8_t *data, size_t len)
 
 		if (r < 0)
 			return r;
-		ERR_clear_error();
+		tls_clear_errors();
 		r = SSL_write_ex(t->ssl, data, n, &done);
 		if (r != 1) {
 			/* Our BIO never asks to wait. */
@@ -609,4 +628,6 @@ void tls_release(struct tls *t)
 {
 	buf_release(&t->in);
 	buf_release(&t->own_out);
+	if (t->is_up)
+		(void)SSL_free_buffers(t->ssl);
 }

@@ -381,6 +381,30 @@ static void the_wide_cipher_and_the_plain_one_are_the_same(void **state)
 	free(data);
 }
 
+/* Memory that rest gave back comes again, on either side, for any record. */
+static void who_rested_goes_on(void **state)
+{
+	struct tls_ctx *c, *s;
+	uint8_t *data = sample(40000);
+	struct pair p;
+
+	(void)state;
+	assert_int_equal(tls_ctx_new_bulk(alice, TLS_CLIENT, "rigway/1", &c),
+			 0);
+	assert_int_equal(tls_ctx_new_bulk(bob, TLS_SERVER, "rigway/1", &s), 0);
+	p = pair_new(c, s, NULL, NULL);
+	for (int i = 0; i < 3; i++) {
+		tls_release(p.client);
+		talk(&p, data, 64, 2);
+		tls_release(p.server);
+		talk(&p, data, 40000, 1);
+	}
+	pair_free(&p);
+	tls_ctx_free(c);
+	tls_ctx_free(s);
+	free(data);
+}
+
 static void a_clean_end_is_told_from_a_cut(void **state)
 {
 	static uint8_t plain[TLS_RECORD_MAX];
@@ -519,6 +543,7 @@ int main(void)
 		cmocka_unit_test(the_key_is_updated_and_the_peer_follows),
 		cmocka_unit_test(
 			the_wide_cipher_and_the_plain_one_are_the_same),
+		cmocka_unit_test(who_rested_goes_on),
 		cmocka_unit_test(a_clean_end_is_told_from_a_cut),
 		cmocka_unit_test(a_flipped_bit_never_yields_a_byte),
 		cmocka_unit_test(replayed_and_dropped_records_are_noticed),
