@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "unit.h"
+#include "folder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,24 +14,6 @@
 
 #include "base/err.h"
 #include "base/file.h"
-
-/* Each test runs in a fresh folder. */
-static int in_new_folder(void **state)
-{
-	static char path[64];
-
-	strcpy(path, "/tmp/rigway-file-XXXXXX");
-	*state = mkdtemp(path);
-	return *state == NULL ? -1 : chdir(path);
-}
-
-static int remove_folder(void **state)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf %s", (char *)*state);
-	return chdir("/") != 0 ? -1 : system(command);
-}
 
 static int count_files(const char *folder)
 {

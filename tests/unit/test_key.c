@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "unit.h"
+#include "folder.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,23 +15,6 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "crypto/key.h"
-
-static int in_new_folder(void **state)
-{
-	static char path[64];
-
-	strcpy(path, "/tmp/rigway-key-XXXXXX");
-	*state = mkdtemp(path);
-	return *state == NULL ? -1 : chdir(path);
-}
-
-static int remove_folder(void **state)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf %s", (char *)*state);
-	return chdir("/") != 0 ? -1 : system(command);
-}
 
 static void a_saved_key_loads_as_the_same_device(void **state)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Where a rig can be reached, on disk: its relays, and its own ports. */
-#include "unit.h"
+#include "folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,10 +14,8 @@
 #include "rig/listening.h"
 #include "rig/relays.h"
 
-/* A folder that can be taken away, so that nothing can be written. */
 struct place {
-	char dir[64];
-	char gone[72];
+	struct folder at;
 	char file[80];
 };
 
@@ -25,11 +23,9 @@ static int setup(void **state)
 {
 	struct place *p = xcalloc(1, sizeof(*p));
 
-	strcpy(p->dir, "/tmp/rigway-test-XXXXXX");
-	if (mkdtemp(p->dir) == NULL)
+	if (folder_init(&p->at) != 0)
 		return -1;
-	snprintf(p->gone, sizeof(p->gone), "%s.gone", p->dir);
-	snprintf(p->file, sizeof(p->file), "%s/file", p->dir);
+	snprintf(p->file, sizeof(p->file), "%s/file", p->at.dir);
 	*state = p;
 	return 0;
 }
@@ -39,19 +35,9 @@ static int teardown(void **state)
 	struct place *p = *state;
 
 	unlink(p->file);
-	rmdir(p->dir);
+	rmdir(p->at.dir);
 	free(p);
 	return 0;
-}
-
-static void lose_disk(struct place *p)
-{
-	assert_int_equal(rename(p->dir, p->gone), 0);
-}
-
-static void find_disk(struct place *p)
-{
-	assert_int_equal(rename(p->gone, p->dir), 0);
 }
 
 static void relays_survive_a_restart(void **state)
@@ -71,11 +57,11 @@ static void relays_survive_a_restart(void **state)
 	assert_int_equal(relays_load(&r, p->file, &err), 0);
 	assert_int_equal(r.count, 1);
 	assert_string_equal(relays_find(&r, &a.pin)->addr[1], a.addr[1]);
-	lose_disk(p);
+	folder_lose(&p->at);
 	memset(a.pin.b, 8, PIN_LEN);
 	assert_true(relays_put(&r, &a) < 0);
 	assert_int_equal(r.count, 1);
-	find_disk(p);
+	folder_find(&p->at);
 	relays_done(&r);
 }
 
@@ -130,11 +116,11 @@ static void a_relay_is_left_by_its_address_or_fingerprint(void **state)
 	pin_text(&b.pin, pin);
 	assert_int_equal(relays_resolve(&r, pin, &n), 0);
 	assert_int_equal(n, 1);
-	lose_disk(p);
+	folder_lose(&p->at);
 	assert_true(relays_remove(&r, n) < 0);
 	assert_int_equal(r.count, 3);
 	assert_non_null(relays_find(&r, &b.pin));
-	find_disk(p);
+	folder_find(&p->at);
 	assert_int_equal(relays_remove(&r, n), 0);
 	relays_done(&r);
 	assert_int_equal(relays_load(&r, p->file, &err), 0);
@@ -171,9 +157,9 @@ static void where_a_rig_listens_is_kept(void **state)
 	assert_int_equal(s.rig.listen.items[0].port, 7000);
 	/* A disk that fails changes nothing; told to forget, it is forgotten,
 	 * and once more is fine. */
-	lose_disk(p);
+	folder_lose(&p->at);
 	assert_true(listening_save(p->file, &l) < 0);
-	find_disk(p);
+	folder_find(&p->at);
 	l.listen = "";
 	assert_int_equal(listening_save(p->file, &l), 0);
 	assert_int_equal(listening_save(p->file, &l), 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Devices and invites: what may come in at a rig, and that it is on disk. */
-#include "unit.h"
+#include "folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,10 +20,8 @@
 
 #define NOW INT64_C(1800000000)
 
-/* A folder that can be taken away, so that nothing can be written. */
 struct place {
-	char dir[64];
-	char gone[72];
+	struct folder at;
 	char *devices, *invites;
 	struct devices d;
 	struct invites v;
@@ -33,12 +31,10 @@ static int setup(void **state)
 {
 	struct place *p = xcalloc(1, sizeof(*p));
 
-	strcpy(p->dir, "/tmp/rigway-test-XXXXXX");
-	if (mkdtemp(p->dir) == NULL)
+	if (folder_init(&p->at) != 0)
 		return -1;
-	snprintf(p->gone, sizeof(p->gone), "%s.gone", p->dir);
-	p->devices = xasprintf("%s/devices", p->dir);
-	p->invites = xasprintf("%s/invites", p->dir);
+	p->devices = xasprintf("%s/devices", p->at.dir);
+	p->invites = xasprintf("%s/invites", p->at.dir);
 	char *err = NULL;
 
 	if (devices_load(&p->d, p->devices, 4, &err) != 0 ||
@@ -54,23 +50,13 @@ static int teardown(void **state)
 
 	unlink(p->devices);
 	unlink(p->invites);
-	rmdir(p->dir);
+	rmdir(p->at.dir);
 	devices_done(&p->d);
 	invites_done(&p->v);
 	free(p->devices);
 	free(p->invites);
 	free(p);
 	return 0;
-}
-
-static void lose_disk(struct place *p)
-{
-	assert_int_equal(rename(p->dir, p->gone), 0);
-}
-
-static void find_disk(struct place *p)
-{
-	assert_int_equal(rename(p->gone, p->dir), 0);
 }
 
 static void reload(struct place *p)
@@ -118,14 +104,14 @@ static void a_full_disk_admits_nobody(void **state)
 	struct device a = device(1, "a"), b = device(2, "b");
 
 	assert_int_equal(devices_put(&p->d, &a), 0);
-	lose_disk(p);
+	folder_lose(&p->at);
 	assert_true(devices_put(&p->d, &b) < 0);
 	assert_null(devices_find(&p->d, &b.pin));
 	/* Nor does it change the one that is there. */
 	a.role = DEVICE_GUEST;
 	assert_true(devices_put(&p->d, &a) < 0);
 	assert_int_equal(devices_find(&p->d, &a.pin)->role, DEVICE_OWNER);
-	find_disk(p);
+	folder_find(&p->at);
 	assert_int_equal(devices_put(&p->d, &b), 0);
 	reload(p);
 	assert_int_equal(devices_admitted(&p->d), 2);
@@ -137,10 +123,10 @@ static void a_removed_device_is_out_even_on_a_full_disk(void **state)
 	struct device a = device(1, "a");
 
 	assert_int_equal(devices_put(&p->d, &a), 0);
-	lose_disk(p);
+	folder_lose(&p->at);
 	assert_true(devices_remove(&p->d, &a.pin, NOW) < 0);
 	assert_null(devices_find(&p->d, &a.pin));
-	find_disk(p);
+	folder_find(&p->at);
 }
 
 static void a_removal_that_was_not_saved_can_be_made_again(void **state)
@@ -149,7 +135,7 @@ static void a_removal_that_was_not_saved_can_be_made_again(void **state)
 	struct device a = device(1, "a"), *found = NULL;
 
 	assert_int_equal(devices_put(&p->d, &a), 0);
-	lose_disk(p);
+	folder_lose(&p->at);
 	assert_true(devices_remove(&p->d, &a.pin, NOW) < 0);
 	/* The file still admits it, so it is not forgotten, whatever relays
 	 * know. */
@@ -158,7 +144,7 @@ static void a_removal_that_was_not_saved_can_be_made_again(void **state)
 	assert_int_equal(p->d.count, 1);
 	assert_int_equal(devices_resolve(&p->d, "a", &found), 0);
 	assert_true(devices_remove(&p->d, &a.pin, NOW) < 0);
-	find_disk(p);
+	folder_find(&p->at);
 	assert_int_equal(devices_remove(&p->d, &a.pin, NOW), 0);
 	assert_int_equal(devices_remove(&p->d, &a.pin, NOW), RW_ERR_NOT_FOUND);
 	assert_int_equal(devices_resolve(&p->d, "a", &found), RW_ERR_NOT_FOUND);
@@ -206,12 +192,12 @@ static void what_could_not_be_forgotten_is_said_once(void **state)
 	assert_int_equal(devices_remove(&p->d, &b.pin, NOW), 0);
 	log_set_sink(count_warnings, NULL);
 	warned = 0;
-	lose_disk(p);
+	folder_lose(&p->at);
 	p->d.rows[0].told = 3;
 	devices_forget(&p->d, 3);
 	devices_forget(&p->d, 3);
 	assert_int_equal(warned, 1);
-	find_disk(p);
+	folder_find(&p->at);
 	devices_forget(&p->d, 3); /* writes it, though nothing is new */
 	assert_int_equal(warned, 1);
 	log_set_sink(NULL, NULL);
@@ -453,12 +439,12 @@ static void a_full_disk_uses_nothing_up(void **state)
 	struct shown s, none;
 
 	assert_int_equal(make(p, &params, &s), 0);
-	lose_disk(p);
+	folder_lose(&p->at);
 	assert_true(redeem(p, &s) < 0);
 	assert_non_null(strstr(s.text, "still good"));
 	assert_true(make(p, &params, &none) < 0);
 	assert_int_equal(p->v.count, 1);
-	find_disk(p);
+	folder_find(&p->at);
 	memset(s.pin.b, 2, PIN_LEN); /* nobody had used it */
 	assert_int_equal(redeem(p, &s), 0);
 }
