@@ -12,13 +12,22 @@
 #include "net/tls.h"
 
 #define TIMEOUT_MS 20000
+/* What has not come through by then is begun anew, and again after twice as
+ * long: the path may have changed under it. A code may be shown twice. */
+#define AGAIN_MS 6000
 
 /* reach is set while it dials, chan afterwards. */
 struct redeem {
+	uv_loop_t *loop;
+	struct reach_relays relays;
+	struct pin relay_pin;
 	struct tls_ctx *ctx;
 	struct reach *reach;
 	struct chan *chan;
 	struct timer *timer;
+	struct timer *again;
+	uint64_t again_ms;
+	uint64_t reach_by_us;
 	struct relay_msg hello;
 	char relay[HOSTPORT_CAP]; /* the address that worked */
 	redeem_on_done *on_done;
@@ -30,6 +39,7 @@ static void redeem_free(struct redeem *r)
 	reach_cancel(r->reach);
 	reach_abandon(r->chan);
 	timer_free(r->timer);
+	timer_free(r->again);
 	tls_ctx_free(r->ctx);
 	mem_wipe(&r->hello, sizeof(r->hello));
 	free(r);
@@ -100,6 +110,7 @@ static void on_reached(void *user, int err, const char *text, struct chan *c,
 	}
 	str_copy(r->relay, sizeof(r->relay), relay);
 	r->chan = c;
+	chan_watch(c, true);
 	chan_set_ops(c, &ops, r);
 	err = reach_send(c, &r->hello);
 	if (err < 0)
@@ -124,24 +135,57 @@ static void make_hello(const struct redeem_params *params,
 }
 
 /* Starts on the way to the code's relays. */
-static int start_reach(struct redeem *r, const struct redeem_params *params,
-		       uint64_t timeout_ms)
+static int start_reach(struct redeem *r)
 {
-	const char *texts[CODE_RELAYS_MAX];
-	struct reach_relays relays;
+	const uint64_t now = loop_now_us(r->loop);
 	const struct reach_params rp = {
-		.loop = params->loop,
+		.loop = r->loop,
 		.ctx = r->ctx,
-		.relays = &relays,
-		.pin = params->code->relay_pin,
-		.timeout_ms = timeout_ms,
+		.relays = &r->relays,
+		.pin = r->relay_pin,
+		.timeout_ms = (r->reach_by_us - now) / 1000,
 	};
+
+	return reach_start(&rp, on_reached, r, &r->reach);
+}
+
+static bool is_heard(const struct redeem *r)
+{
+	return r->chan != NULL ? chan_is_acked(r->chan)
+			       : reach_is_heard(r->reach);
+}
+
+static void on_again(void *user)
+{
+	struct redeem *r = user;
 	int err;
 
+	r->again_ms *= 2;
+	if (loop_now_us(r->loop) + AGAIN_MS * 1000 / 2 > r->reach_by_us)
+		return;
+	timer_start(r->again, r->again_ms);
+	if (is_heard(r))
+		return;
+	reach_cancel(r->reach);
+	reach_abandon(r->chan);
+	r->reach = NULL;
+	r->chan = NULL;
+	err = start_reach(r);
+	if (err < 0)
+		redeem_end(r, err, err_text(err), "");
+}
+
+static int take_params(struct redeem *r, const struct redeem_params *params)
+{
+	const char *texts[CODE_RELAYS_MAX];
+
+	r->loop = params->loop;
+	r->relay_pin = params->code->relay_pin;
+	r->hello.type = R_HELLO;
+	make_hello(params, &r->hello.hello);
 	for (size_t i = 0; i < params->code->relay_count; i++)
 		texts[i] = params->code->relay[i];
-	err = reach_relays_parse(&relays, texts, params->code->relay_count);
-	return err < 0 ? err : reach_start(&rp, on_reached, r, &r->reach);
+	return reach_relays_parse(&r->relays, texts, params->code->relay_count);
 }
 
 int relay_redeem(const struct redeem_params *params, redeem_on_done *on_done,
@@ -154,16 +198,20 @@ int relay_redeem(const struct redeem_params *params, redeem_on_done *on_done,
 
 	if (r == NULL)
 		return RW_ERR_NOMEM;
-	err = tls_ctx_new(params->key, TLS_CLIENT, RELAY_ALPN, &r->ctx);
+	err = take_params(r, params);
+	if (err == 0)
+		err = tls_ctx_new(params->key, TLS_CLIENT, RELAY_ALPN, &r->ctx);
 	if (err < 0)
 		goto free_redeem;
-	err = start_reach(r, params, timeout_ms);
+	r->reach_by_us = loop_now_us(r->loop) + timeout_ms * 1000;
+	err = start_reach(r);
 	if (err < 0)
 		goto free_ctx;
-	r->hello.type = R_HELLO;
-	make_hello(params, &r->hello.hello);
 	r->on_done = on_done;
 	r->user = user;
+	r->again = timer_new(r->loop, on_again, r);
+	r->again_ms = AGAIN_MS;
+	timer_start(r->again, r->again_ms);
 	r->timer = timer_new(params->loop, on_late, r);
 	timer_start(r->timer, timeout_ms + timeout_ms / 2);
 	*ret = r;
@@ -172,6 +220,7 @@ int relay_redeem(const struct redeem_params *params, redeem_on_done *on_done,
 free_ctx:
 	tls_ctx_free(r->ctx);
 free_redeem:
+	mem_wipe(&r->hello, sizeof(r->hello));
 	free(r);
 	return err;
 }

@@ -610,6 +610,43 @@ static void a_busy_relay_is_not_waited_for_after_a_kick(void **state)
 	fake_rig_close(&w, &f, &rig);
 }
 
+/* The path changes under a code that is just shown: it is shown anew. */
+static void a_code_is_shown_again_where_the_path_is_gone(void **state)
+{
+	struct code code = { .relay_count = 1 };
+	struct redeem_params p = { .code = &code,
+				   .role = RELAY_CLIENT,
+				   .name = "laptop" };
+	struct world w;
+	struct fake f;
+	struct dev laptop;
+	struct redeem *r;
+	int dark;
+
+	(void)state;
+	world_open(&w);
+	fake_open(&f, &w, w.key);
+	dev_open(&laptop, &w);
+	p.loop = &w.loop;
+	p.key = laptop.key;
+	code.relay_pin = *key_pin(w.key);
+	str_copy(code.relay[0], sizeof(code.relay[0]), w.at);
+	assert_int_equal(relay_redeem(&p, dev_on_redeemed, &laptop, &r), 0);
+	until(&w, f.accepted == 1);
+	dark = f.fd;
+	goes_dark(dark);
+	f.fd = -1;
+	until_fake(&f, f.has_hello);
+	assert_int_equal(f.accepted, 2);
+	assert_int_equal(f.hello.hello.purpose, RELAY_REDEEM);
+	fake_welcome(&f);
+	until_fake(&f, laptop.dones == 1);
+	assert_int_equal(laptop.done_err, 0);
+	close(dark);
+	dev_close(&laptop);
+	fake_world_close(&w, &f);
+}
+
 /* Behind a rig that is connected, whose answer may come at any moment. */
 static void a_path_that_ends_in_line_is_noticed(void **state)
 {
@@ -738,6 +775,7 @@ int main(void)
 		cmocka_unit_test(a_busy_relay_is_waited_for),
 		cmocka_unit_test(a_busy_relay_is_waited_for_while_it_is_there),
 		cmocka_unit_test(a_busy_relay_is_not_waited_for_after_a_kick),
+		cmocka_unit_test(a_code_is_shown_again_where_the_path_is_gone),
 		cmocka_unit_test(a_path_that_ends_in_line_is_noticed),
 		cmocka_unit_test(an_outage_is_dialled_into_eagerly),
 		cmocka_unit_test(nonsense_from_the_relay_ends_the_connection),
