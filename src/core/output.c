@@ -204,12 +204,20 @@ static bool has_much(const struct stream *st)
 	return MIN(st->out.end, st->peer_limit) >= st->next + RUN_WORTH;
 }
 
+/* A run is short where little is in flight: eight streams have all had theirs
+ * when that has arrived. On a short way, where a batch and another may be, it
+ * is a batch: each run wakes the program behind it. */
+static int32_t run_of(const struct pace *p)
+{
+	if (p->rtt_us <= PACE_NEAR_US && p->cap >= 2 * RUN_MOST)
+		return RUN_MOST;
+	return (int32_t)MAX(MIN(p->cap / 8, RUN_MOST), QUANTUM);
+}
+
 /* Its quantum is used up: the others' turn. Those with much to send stand in
  * a line of their own and have long runs, one after the other, so that each
  * program reads and writes much at a time; all together have one place in the
- * old list, so that nobody else waits for more than a frame of it. A run is
- * short where little is in flight: eight streams have all had theirs when that
- * has arrived. */
+ * old list, so that nobody else waits for more than a frame of it. */
 static void line_up(struct carrier *c, struct stream *st)
 {
 	list_del(&st->run);
@@ -220,7 +228,7 @@ static void line_up(struct carrier *c, struct stream *st)
 		list_push(&c->old, &st->run);
 		return;
 	}
-	st->deficit += (int32_t)MAX(MIN(c->pace.cap / 8, RUN_MOST), QUANTUM);
+	st->deficit += run_of(&c->pace);
 	list_push(&c->heavy, &st->run);
 	if (!list_is_linked(&c->heavy_turn))
 		list_push(&c->old, &c->heavy_turn);
