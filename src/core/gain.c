@@ -5,8 +5,9 @@
  * lost packets delay. The one that is free of bulk is asked for a round trip
  * four times a second, and the shortest that any of them saw since the last
  * look is the queue: a packet that was lost delays those behind it on its own
- * carrier only. Without a queue all caps grow, with one they shrink, by one
- * factor: docs/decisions/014.
+ * carrier only. Without a queue all caps grow, beyond what is delivered only
+ * where packets are lost; with one they shrink, by one factor:
+ * docs/decisions/014.
  */
 #include "base/check.h"
 #include "core/parts.h"
@@ -20,15 +21,25 @@
 #define STEP_US 200000
 
 /* Slowly to where the line may be full, faster where packets are lost. */
-static unsigned gain_step(const struct spread *sp)
+static unsigned gain_step(const struct spread *sp, bool lossy)
 {
-	return sp->gain / (sp->gain < PACE_GAIN_ONE ? 16 : 8);
+	return sp->gain / (sp->gain < PACE_GAIN_ONE && !lossy ? 16 : 8);
+}
+
+/* What it brings shows when the queue that stands has gone. */
+static void shrink(struct session *s, uint64_t calm, uint64_t seen)
+{
+	struct spread *sp = &s->spread;
+
+	sp->gain = (uint16_t)MAX(sp->gain * calm / seen, GAIN_LEAST);
+	sp->gain_at = s->now + MAX(STEP_US, 2 * seen);
 }
 
 static void find_gain(struct session *s)
 {
 	struct spread *sp = &s->spread;
 	uint64_t seen = UINT64_MAX, calm = UINT64_MAX, rtt = UINT64_MAX;
+	bool lossy = false;
 
 	list_for_each (it, &s->carriers) {
 		struct carrier *c = container_of(it, struct carrier, link);
@@ -40,15 +51,17 @@ static void find_gain(struct session *s)
 		seen = MIN(seen, its);
 		rtt = MIN(rtt, c->pace.rtt_us);
 		calm = MIN(calm, pace_calm_us(&c->pace));
+		lossy |= pace_is_lossy(&c->pace);
 	}
 	if (seen == UINT64_MAX)
 		return;
 	sp->gain_at = s->now + STEP_US;
 	if (seen > calm)
-		sp->gain = (uint16_t)MAX(sp->gain * calm / seen, GAIN_LEAST);
-	else if (seen < rtt + (calm - rtt) / 2)
-		sp->gain =
-			(uint16_t)MIN(sp->gain + gain_step(sp), PACE_GAIN_MOST);
+		shrink(s, calm, seen);
+	else if (seen < rtt + (calm - rtt) / 2 &&
+		 (lossy || sp->gain < PACE_GAIN_ONE))
+		sp->gain = (uint16_t)MIN(sp->gain + gain_step(sp, lossy),
+					 PACE_GAIN_MOST);
 }
 
 static unsigned count_full(const struct session *s)

@@ -14,7 +14,8 @@
 #define TRIAL_SETTLES  2	/* rounds until a change shows, */
 #define TRIAL_ROUNDS   4	/* and that it is measured for */
 #define JUMPS_MOST     64
-#define TRIAL_PAUSE    4     /* such times, after a try upwards in vain */
+#define JUMPS_LOSSY    24 /* more than one pause of TCP's makes (BBR's, 0.2 s) */
+#define TRIAL_PAUSE    4  /* such times, after a try upwards in vain */
 #define PAUSE_US       50000 /* as long as the peer may keep its answer */
 #define CAP_FIRST      (64 * 1024)
 #define DRY_MOST       (2 * 1024 * 1024)
@@ -106,6 +107,16 @@ uint64_t pace_calm_us(const struct pace *p)
 	return p->rtt_us + slack_us(p);
 }
 
+static uint64_t calm_bytes(const struct pace *p)
+{
+	return rate_most(p) * pace_calm_us(p) / 1000000;
+}
+
+bool pace_is_over(const struct pace *p)
+{
+	return p->sent - p->read > calm_bytes(p);
+}
+
 /*
  * Whether more in flight brings more. Where packets are lost, what arrives
  * waits for what is sent again: the way is longer than its least round trip
@@ -132,15 +143,15 @@ static void trial_begin(struct pace *p, enum trial trial, uint64_t rate)
 		p->gain = (uint16_t)MAX(p->gain * 3 / 4, PACE_GAIN_ONE);
 }
 
-static bool is_lossy(const struct pace *p)
+bool pace_is_lossy(const struct pace *p)
 {
-	return p->jumps >= JUMPS_MOST / 4;
+	return p->jumps >= JUMPS_LOSSY;
 }
 
 /* What comes after some rounds as it is: more and less by turns. */
 static void trial_choose(struct pace *p, uint64_t rate)
 {
-	bool more = is_lossy(p) && p->gain < PACE_GAIN_MOST;
+	bool more = pace_is_lossy(p) && p->gain < PACE_GAIN_MOST;
 	bool less = p->gain > PACE_GAIN_ONE;
 
 	if (p->pause > 0) {
@@ -196,15 +207,22 @@ static void trial_round(struct pace *p, uint64_t now_us)
 	}
 }
 
+/* Also where something else than the cap holds back: what was taken for loss
+ * must not stay so for want of rounds. */
+static void count_jumps(struct pace *p)
+{
+	p->jumps -= p->jumps / 8;
+	if (p->most_us > p->least_us + p->rtt_us / 2 + slack_us(p))
+		p->jumps += JUMPS_MOST / 8;
+	p->most_us = 0;
+}
+
 static void next_round(struct pace *p, uint64_t now_us)
 {
 	if (!p->was_dry)
 		p->dry_cap -= p->dry_cap / 8;
 	p->was_dry = false;
-	p->jumps -= p->jumps / 8;
-	if (p->most_us > p->least_us + p->rtt_us / 2 + slack_us(p))
-		p->jumps += JUMPS_MOST / 8;
-	p->most_us = 0;
+	count_jumps(p);
 	trial_round(p, now_us);
 	p->round_ends = p->sent;
 	p->had_room = p->least_us < p->rtt_us + slack_us(p) * 3 / 4;
@@ -236,19 +254,22 @@ static void free_round(struct pace *p)
 		p->startup = false;
 		p->had_room = p->had_room && p->rtt_us <= PACE_NEAR_US;
 	}
+	if (p->most_us != 0)
+		count_jumps(p);
 	p->round_ends = p->sent;
 	p->least_us = UINT64_MAX;
-	p->most_us = 0;
 }
 
 /* Whether a queue has stood on the way for a while: the path is slower than it
  * was, and what it could carry is no news. Delays below those that a person
- * feels are not worth it, nor a stop for as long as TCP needs to repeat. */
+ * feels are not worth it, nor a stop for as long as TCP needs to repeat; nor
+ * one of this carrier alone, while the one beside it sees no queue. */
 static bool is_stuck(struct pace *p, uint64_t now_us)
 {
 	uint64_t calm = p->rtt_us + slack_us(p);
 
-	if (p->took_us < MAX(2 * calm, STUCK_US) || p->is_dry)
+	if (p->took_us < MAX(2 * calm, STUCK_US) || p->is_dry ||
+	    p->common >= PACE_GAIN_ONE)
 		p->calm_at_us = now_us;
 	return now_us - p->calm_at_us > MAX(4 * calm, 4 * STUCK_US);
 }
@@ -369,21 +390,19 @@ static uint64_t gain_of(const struct pace *p)
 {
 	if (p->common == 0)
 		return p->gain;
-	return is_lossy(p) ? MAX(p->common, p->gain)
-			   : MIN(p->common, PACE_GAIN_ONE);
+	return pace_is_lossy(p) ? MAX(p->common, p->gain)
+				: MIN(p->common, PACE_GAIN_ONE);
 }
 
 static void set_cap(struct pace *p, uint64_t got)
 {
-	uint64_t rate = rate_most(p);
-	uint64_t gain = gain_of(p);
-	uint64_t cap = rate * pace_calm_us(p) / 1000000 * gain / PACE_GAIN_ONE;
+	uint64_t cap = calm_bytes(p) * gain_of(p) / PACE_GAIN_ONE;
 
 	if (p->startup)
 		cap = MAX(cap, p->cap + got);
 	else if (p->drains)
-		cap = rate * p->rtt_us / 1000000 * 3 / 4;
-	else if (p->had_room && (p->common == 0 || is_lossy(p)))
+		cap = rate_most(p) * p->rtt_us / 1000000 * 3 / 4;
+	else if (p->had_room && (p->common == 0 || pace_is_lossy(p)))
 		/* The cap held the sender back, and yet the queue on the way
 		 * ran empty in the last round: there is room for some
 		 * more. The rate alone would not find it, since the cap sets

@@ -94,6 +94,10 @@ void pace_share(struct pace *p, const struct pace *other, uint64_t now_us);
 uint64_t pace_seen(struct pace *p);
 /* What a round trip takes while no more is in flight than need be. */
 uint64_t pace_calm_us(const struct pace *p);
+/* Whether packets seem to be lost on the way. */
+bool pace_is_lossy(const struct pace *p);
+/* Whether more is in flight than is delivered in a calm round trip. */
+bool pace_is_over(const struct pace *p);
 /* From now on the gain of the cap is that of all along the way, in 64ths; 0:
  * its own. Beside others that have bulk none is tried out: what one wins there
  * the others lose. The cap is at least cap_min. */

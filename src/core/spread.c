@@ -155,16 +155,17 @@ static bool is_near(const struct session *s)
 	return rtt < PACE_NEAR_US || rtt == UINT64_MAX;
 }
 
-/* Whether what comes behind it has to wait. On a long way much is in flight
- * though no queue stands; on a short one it is a queue, whatever holds it up.
- */
+/* Whether what comes behind it has to wait: for the cap, or for what the
+ * system's own buffer holds. On a long way much is in flight though no queue
+ * stands; on a short one it is a queue, whatever holds it up. */
 static bool is_full(const struct carrier *c)
 {
 	const struct session *s = c->s;
 
 	if (c->held_at != 0 && s->now - c->held_at < FULL_US)
 		return true;
-	return c->pace.sent - c->pace.read >= FULL_BYTES && is_near(s);
+	return c->pace.sent - c->pace.read >= FULL_BYTES &&
+	       (is_near(s) || pace_is_over(&c->pace));
 }
 
 static bool fills(const struct stream *st)

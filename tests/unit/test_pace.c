@@ -162,6 +162,29 @@ static void what_the_path_loses_does_not_hold_the_sender_back(void **state)
 	assert_true(path.most_queue < 60000);
 }
 
+/* BBR empties the way every 10 s to measure it: the system then holds for 0.2 s
+ * what it was given, and sends it all at once. That is no loss, and no slower
+ * way either, as the carrier beside it knows. */
+static void a_pause_of_the_systems_is_no_loss(void **state)
+{
+	(void)state;
+	begin(2500000, 25000, 16384);
+	pace_join(&pace, PACE_GAIN_ONE, false, 16384);
+	run(5000000);
+	for (int i = 0; i < 5; i++) {
+		uint64_t cap = pace.cap;
+
+		path.free_at = now + 250000;
+		run(1000000);
+		assert_false(pace_is_lossy(&pace));
+		assert_int_equal(pace.gain, PACE_GAIN_ONE);
+		path.most_queue = 0;
+		assert_true(run(9000000) >= 2500000 / 100 * 95);
+		assert_true(path.most_queue < 40000);
+		assert_in_range(pace.cap, cap / 10 * 9, cap / 10 * 11);
+	}
+}
+
 /* Behind a download a keystroke waits about as long as the design says. */
 static void the_queue_on_the_path_stays_short(void **state)
 {
@@ -486,6 +509,7 @@ int main(void)
 		cmocka_unit_test(the_rate_of_the_path_is_found_and_used),
 		cmocka_unit_test(
 			what_the_path_loses_does_not_hold_the_sender_back),
+		cmocka_unit_test(a_pause_of_the_systems_is_no_loss),
 		cmocka_unit_test(the_queue_on_the_path_stays_short),
 		cmocka_unit_test(a_path_that_gets_faster_is_noticed),
 		cmocka_unit_test(a_path_that_gets_slower_is_noticed),
