@@ -134,6 +134,7 @@ void splice_end(struct splice *s, int err)
 		pipe_return(sp, s->group, &s->half[i]);
 		buf_done(&s->half[i].rest);
 	}
+	list_del(&s->gather);
 	list_del(&s->link);
 	list_push(&sp->ended, &s->link);
 	flusher_mark(sp->turn);
@@ -233,6 +234,7 @@ int splice_start(struct splicer *sp, const struct splice_params *params,
 		s->user = params->user;
 		list_init(&s->link);
 		list_init(&s->queue);
+		list_init(&s->gather);
 		err = splice_watch(s, params->side);
 	}
 	if (err < 0) {

@@ -6,8 +6,8 @@
  * one shared buffer by recv and send. One edge-triggered epoll set, nested in
  * the loop, watches all sockets; a bounded number of bytes is moved for a pair
  * before the next has its turn, and a pair that was idle and has no bulk comes
- * first. Loop thread only. SIGPIPE is ignored in the whole process from
- * splicer_new() on.
+ * first. What is bulk at a high rate may wait for more, 2 ms at most. Loop
+ * thread only. SIGPIPE is ignored in the whole process from splicer_new() on.
  */
 #pragma once
 #include <stddef.h>

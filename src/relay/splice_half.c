@@ -9,8 +9,10 @@
 #include "base/err.h"
 #include "net/piece.h"
 
-/* Bytes moved for one direction of a pair before the next pair's turn. */
-#define QUANTUM ((size_t)256 * 1024)
+/* Bytes moved for one direction of a pair before the next pair's turn: a batch
+ * of its sender's; while somebody types, few. */
+#define QUANTUM	    ((size_t)512 * 1024)
+#define QUANTUM_FEW ((size_t)64 * 1024)
 /* A direction is taken for bulk after BULK_AFTER reads in a row of at least
  * BULK_READ bytes, and back for small traffic likewise. */
 #define BULK_READ  ((size_t)32 * 1024)
@@ -100,6 +102,9 @@ static bool half_get_pipe(struct splice *s, struct half *h, size_t max)
 	if (!half_judge_read(s, h, n))
 		return false;
 	h->in_pipe = (size_t)n;
+	/* What is left, or comes, waits until it is enough, or late. */
+	if (h->is_gathering && (size_t)n < max && !s->side[h->from].has_hup)
+		s->side[h->from].can_read = false;
 	half_got(s, h, (size_t)n, max);
 	return true;
 }
@@ -167,13 +172,18 @@ static bool half_put(struct splice *s, struct half *h)
 	return true;
 }
 
+static size_t half_quantum(const struct splice *s, const struct half *h)
+{
+	return piece_of(loop_pieces(s->splicer->params.loop),
+			h->is_gathering ? PIPE_LEN : QUANTUM, QUANTUM_FEW);
+}
+
 size_t half_run(struct splice *s, struct half *h, bool *more)
 {
 	struct side *src = &s->side[h->from], *dst = &s->side[!h->from];
 	struct splicer *sp = s->splicer;
 	uint64_t before = h->bytes;
-	size_t quantum =
-		piece_of(loop_pieces(sp->params.loop), QUANTUM, QUANTUM / 4);
+	size_t quantum = half_quantum(s, h);
 
 	for (;;) {
 		size_t left = quantum - MIN(h->bytes - before, quantum);
@@ -191,7 +201,8 @@ size_t half_run(struct splice *s, struct half *h, bool *more)
 		}
 		if (!src->can_read || !(dst->can_write || dst->is_broken))
 			break;
-		if (left == 0) {
+		/* A small rest would be a segment of its own. */
+		if (left == 0 || (left < BULK_READ && h->is_bulk)) {
 			*more = true;
 			break;
 		}
@@ -203,5 +214,7 @@ size_t half_run(struct splice *s, struct half *h, bool *more)
 	}
 	if (h->in_pipe == 0)
 		pipe_return(sp, s->group, h);
+	if (h->bytes > before && gather_judge(s, h, quantum > QUANTUM_FEW))
+		*more = true;
 	return (size_t)(h->bytes - before);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What splicer.c (the turns of all pairs), splice.c (the life of a pair),
- * splice_half.c (moving bytes one way) and splice_pipe.c (the pipes they are
- * lent) share. Not for others.
+ * splice_half.c (moving bytes one way), splice_gather.c (how much they wait
+ * for) and splice_pipe.c (the pipes they are lent) share. Not for others.
  */
 #pragma once
 #include <stdbool.h>
@@ -42,17 +42,21 @@ struct half {
 	bool is_shut;	/* and all of it was passed on, and the end too */
 	int streak;	/* > 0: big reads in a row; < 0: small ones */
 	bool is_bulk;
+	bool is_gathering; /* while so, the timer looks after what waits */
+	uint8_t lates;	   /* how often in this span it did not get enough */
 	struct pipe *pipe;
 	size_t in_pipe;
 	struct buf rest;
 	uint64_t bytes, last_us;
+	uint64_t span_bytes, span_us; /* both, when this span began */
 };
 
 enum splice_queue { QUEUE_NONE, QUEUE_FRESH, QUEUE_OLD, QUEUE_PARKED };
 
 struct splice {
-	struct list link;  /* in splicer.all, or in splicer.ended */
-	struct list queue; /* in splicer.fresh, old or parked */
+	struct list link;   /* in splicer.all, or in splicer.ended */
+	struct list queue;  /* in splicer.fresh, old or parked */
+	struct list gather; /* in splicer.gathering, while a half is */
 	enum splice_queue queued;
 	struct splicer *splicer;
 	struct splice_group *group;
@@ -78,6 +82,8 @@ struct splicer {
 	struct list fresh, old;
 	struct list parked; /* have bytes, and their owner no credit */
 	struct timer *unpark;
+	struct list gathering;
+	struct timer *gather; /* runs while any are */
 	struct list all, ended;
 	struct list idle; /* pipes */
 	struct splicer_count count;
@@ -93,6 +99,19 @@ void pipe_return(struct splicer *sp, struct splice_group *g, struct half *h);
 /* Moves a quantum from one side to the other. Returns the bytes taken; *more
  * is set when there may be more at once. */
 size_t half_run(struct splice *s, struct half *h, bool *more);
+
+/*
+ * A direction that has moved much at a high rate is woken for 768 KiB
+ * instead of each batch of its sender's (SO_RCVLOWAT): that takes about a
+ * millisecond then, and being woken costs time. What is less goes when it has
+ * waited for 1 to 2 ms, and who has that often, or pauses, gathers no more.
+ *
+ * gather_judge() comes after bytes were taken; may: nobody types. True when h
+ * has just ceased to gather, so that what its socket holds must be taken.
+ */
+bool gather_judge(struct splice *s, struct half *h, bool may);
+/* The timer's. */
+void gather_on_time(void *user);
 
 /* From now on both sides have flush_ms to pass on what is left. */
 void splice_begin_end(struct splice *s, int err);

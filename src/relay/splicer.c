@@ -140,6 +140,17 @@ static void on_tick(void *user)
 
 /* -- the interface */
 
+static void splicer_init_lists(struct splicer *sp)
+{
+	list_init(&sp->fresh);
+	list_init(&sp->old);
+	list_init(&sp->parked);
+	list_init(&sp->gathering);
+	list_init(&sp->all);
+	list_init(&sp->ended);
+	list_init(&sp->idle);
+}
+
 int splicer_new(const struct splicer_params *params, struct splicer **ret)
 {
 	struct splicer *sp = calloc(1, sizeof(*sp));
@@ -164,12 +175,8 @@ int splicer_new(const struct splicer_params *params, struct splicer **ret)
 	sp->turn = flusher_new(params->loop, on_turn, sp);
 	sp->tick = timer_new(params->loop, on_tick, sp);
 	sp->unpark = timer_new(params->loop, on_unpark, sp);
-	list_init(&sp->fresh);
-	list_init(&sp->old);
-	list_init(&sp->parked);
-	list_init(&sp->all);
-	list_init(&sp->ended);
-	list_init(&sp->idle);
+	sp->gather = timer_new(params->loop, gather_on_time, sp);
+	splicer_init_lists(sp);
 	/* splice(2) has no MSG_NOSIGNAL. */
 	signal(SIGPIPE, SIG_IGN);
 	*ret = sp;
@@ -211,6 +218,7 @@ void splicer_free(struct splicer *sp)
 	flusher_free(sp->turn);
 	timer_free(sp->tick);
 	timer_free(sp->unpark);
+	timer_free(sp->gather);
 	uv_close((uv_handle_t *)&sp->poll, on_poll_closed);
 }
 
