@@ -370,7 +370,7 @@ def test_three_hundred_stalled_streams_do_not_stop_the_next(world):
             held.append(s)
         wait_for(all_stuck, 60, "all streams are full")
         w.echo_through(eport, b"x" * 100_000)
-        assert fill(held) == 0, "they moved on"
+        assert session()[0] == len(held), "they are not full any more"
     finally:
         for s in held:
             s.close()
