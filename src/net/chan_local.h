@@ -37,6 +37,7 @@ struct chan {
 	struct buf rest;      /* plaintext that on_data left */
 	struct buf out;	      /* to be sent; TLS writes here */
 	struct buf sending;   /* with libuv, out of reach; else spare memory */
+	unsigned small_outs;  /* in a row: both are larger than these need */
 	uv_write_t *write;    /* NULL unless libuv has had bytes of late */
 	struct timer *finish; /* NULL unless finishing */
 	size_t dropped;	      /* while finishing */

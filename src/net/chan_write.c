@@ -10,6 +10,11 @@
 #define FINISH_MS 5000
 #define FAIL_MS	  1000 /* the same after TLS failed: someone waits to hear */
 
+/* Memory for output goes back after so many in a row that needed no more than
+ * this part of it. */
+#define OUTS_SMALL 64
+#define OUT_PART   16
+
 bool chan_is_sending(const struct chan *c)
 {
 	return c->sending.len > 0;
@@ -59,6 +64,20 @@ static void chan_send_rest(struct chan *c)
 		chan_end(c, r);
 }
 
+/* All `len` bytes are sent. Who rests gives memory back (chan_on_idle()), but
+ * who takes bulk says a little again and again and never rests. */
+static void chan_shrink(struct chan *c, size_t len)
+{
+	const size_t cap = MAX(c->out.cap, c->sending.cap);
+
+	c->small_outs = len <= cap / OUT_PART ? c->small_outs + 1 : 0;
+	if (c->small_outs < OUTS_SMALL)
+		return;
+	c->small_outs = 0;
+	buf_release(&c->out);
+	buf_release(&c->sending);
+}
+
 void chan_flush(struct chan *c)
 {
 	uv_buf_t b;
@@ -77,9 +96,12 @@ void chan_flush(struct chan *c)
 	}
 	if (r > 0)
 		buf_drain(&c->out, (size_t)r);
-	if (c->out.len > 0)
+	if (c->out.len > 0) {
 		chan_send_rest(c);
-	else if (c->state == CHAN_FINISHING)
+		return;
+	}
+	chan_shrink(c, len);
+	if (c->state == CHAN_FINISHING)
 		chan_on_sent(c);
 }
 

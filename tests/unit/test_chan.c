@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "crypto/key.h"
-#include "net/chan.h"
+#include "net/chan_local.h"
 #include "net/listen.h"
 #include "net/dial.h"
 #include "net/loop.h"
@@ -288,6 +288,33 @@ static void bulk_both_ways_arrives_byte_for_byte(void **state)
 }
 
 /* Frames that straddle records: what is left comes again, in one piece. */
+/* Who takes bulk, and says a little now and then, does not keep for hours what
+ * a burst of its own needed. */
+static void memory_of_a_burst_goes_back_while_little_is_said(void **state)
+{
+	struct world *w = world_with_tls(key_pin(bob), key_pin(alice));
+	uint8_t *data = sample(500000);
+	size_t said = 500000;
+
+	(void)state;
+	RUN_UNTIL(w, w->a.ups == 1 && w->b.ups == 1);
+	assert_int_equal(chan_write(w->a.c, data, said), 0);
+	chan_flush(w->a.c);
+	RUN_UNTIL(w, w->b.got.len == said && chan_queued(w->a.c) == 0);
+	assert_true(w->a.c->out.cap + w->a.c->sending.cap >= said);
+	for (int i = 0; i < 100; i++) {
+		say(&w->a, "little");
+		said += 6;
+		RUN_UNTIL(w, w->b.got.len == said);
+	}
+	assert_in_range(w->a.c->out.cap, 1, 4096);
+	assert_int_equal(w->a.c->sending.cap, 0);
+	chan_close(w->a.c, 0);
+	RUN_UNTIL(w, w->a.is_closed && w->b.is_closed);
+	free(data);
+	world_free(w);
+}
+
 static void what_is_not_taken_is_shown_again(void **state)
 {
 	struct world *w = world_with_tls(key_pin(bob), key_pin(alice));
@@ -636,6 +663,8 @@ int main(void)
 		cmocka_unit_test(a_wrong_server_key_ends_it_on_both_sides),
 		cmocka_unit_test(a_wrong_client_key_ends_it_on_both_sides),
 		cmocka_unit_test(bulk_both_ways_arrives_byte_for_byte),
+		cmocka_unit_test(
+			memory_of_a_burst_goes_back_while_little_is_said),
 		cmocka_unit_test(what_is_not_taken_is_shown_again),
 		cmocka_unit_test(without_tls_the_same),
 		cmocka_unit_test(over_tcp_the_same),
