@@ -160,12 +160,14 @@ static void on_again(void *user)
 	struct redeem *r = user;
 	int err;
 
-	r->again_ms *= 2;
 	if (loop_now_us(r->loop) + AGAIN_MS * 1000 / 2 > r->reach_by_us)
 		return;
-	timer_start(r->again, r->again_ms);
-	if (is_heard(r))
+	if (is_heard(r)) {
+		timer_start(r->again, r->again_ms);
 		return;
+	}
+	r->again_ms *= 2;
+	timer_start(r->again, r->again_ms);
 	reach_cancel(r->reach);
 	reach_abandon(r->chan);
 	r->reach = NULL;

@@ -32,7 +32,8 @@ static void shrink(struct session *s, uint64_t calm, uint64_t seen)
 	struct spread *sp = &s->spread;
 
 	sp->gain = (uint16_t)MAX(sp->gain * calm / seen, GAIN_LEAST);
-	sp->gain_at = s->now + MAX(STEP_US, 2 * seen);
+	/* More than that is no queue of ours, but an outage. */
+	sp->gain_at = s->now + MAX(STEP_US, 2 * MIN(seen, 8 * calm));
 }
 
 static void find_gain(struct session *s)

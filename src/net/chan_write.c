@@ -48,6 +48,7 @@ static void chan_send_rest(struct chan *c)
 	uint8_t *data;
 	int r;
 
+	c->small_outs = 0;
 	if (c->write == NULL)
 		c->write = malloc(sizeof(*c->write));
 	if (c->write == NULL) {

@@ -6,7 +6,7 @@
  * one shared buffer by recv and send. One edge-triggered epoll set, nested in
  * the loop, watches all sockets; a bounded number of bytes is moved for a pair
  * before the next has its turn, and a pair that was idle and has no bulk comes
- * first. What is bulk at a high rate may wait for more, 2 ms at most. Loop
+ * first. What is bulk at a high rate may wait for more, about 2 ms. Loop
  * thread only. SIGPIPE is ignored in the whole process from splicer_new() on.
  */
 #pragma once

@@ -18,6 +18,8 @@
 #define LATE_US	  1000
 #define LATE_MS	  1
 #define LATES_MAX 8
+/* Who had to cease gathers no more for a span; then for 3, 7, ... at most: */
+#define RESTS_MAX 63
 /* And so long without a byte is a pause. */
 #define PAUSE_US 20000
 
@@ -46,10 +48,14 @@ bool gather_judge(struct splice *s, struct half *h, bool may)
 	const bool was = h->is_gathering;
 	const uint64_t len = h->bytes - h->span_bytes;
 	const uint64_t us = h->last_us - h->span_us;
-	const bool is_fast = may && us <= SPAN_US && h->lates <= LATES_MAX;
+	const bool is_fast = may && us <= SPAN_US && h->rests == 0;
 
 	if (may && len < SPAN_LEN)
 		return false;
+	if (h->rests > 0)
+		h->rests--;
+	else if (was && is_fast)
+		h->rests_next /= 2;
 	gather_set(s, h, is_fast);
 	h->span_bytes = h->bytes;
 	h->span_us = h->last_us;
@@ -57,20 +63,32 @@ bool gather_judge(struct splice *s, struct half *h, bool may)
 	return was && !h->is_gathering;
 }
 
+/* It came to nothing, again and again: the more often, the longer it rests. */
+static void gather_cease(struct splice *s, struct half *h)
+{
+	gather_set(s, h, false);
+	h->rests_next = (uint8_t)MIN(2 * h->rests_next + 1, RESTS_MAX);
+	h->rests = h->rests_next;
+}
+
 static void half_look(struct splice *s, struct half *h, uint64_t now)
 {
 	struct side *src = &s->side[h->from];
+	const uint64_t idle = now - h->last_us;
 	int len = 0;
 
-	if (!h->is_gathering || src->can_read || now - h->last_us < LATE_US)
+	if (!h->is_gathering || idle < LATE_US)
 		return;
-	if (ioctl(src->fd, SIOCINQ, &len) == 0 && len == 0) {
-		if (now - h->last_us >= PAUSE_US)
-			gather_set(s, h, false);
+	/* Also where the far side takes nothing: the timer shall not run on. */
+	if (idle >= PAUSE_US) {
+		gather_set(s, h, false);
+		splice_wake(s);
 		return;
 	}
+	if (src->can_read || (ioctl(src->fd, SIOCINQ, &len) == 0 && len == 0))
+		return;
 	if (++h->lates > LATES_MAX)
-		gather_set(s, h, false);
+		gather_cease(s, h);
 	src->can_read = true;
 	splice_wake(s);
 }

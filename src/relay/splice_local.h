@@ -42,8 +42,10 @@ struct half {
 	bool is_shut;	/* and all of it was passed on, and the end too */
 	int streak;	/* > 0: big reads in a row; < 0: small ones */
 	bool is_bulk;
-	bool is_gathering; /* while so, the timer looks after what waits */
-	uint8_t lates;	   /* how often in this span it did not get enough */
+	bool is_gathering;  /* while so, the timer looks after what waits */
+	uint8_t lates;	    /* how often in this span it did not get enough */
+	uint8_t rests;	    /* spans to go without gathering, */
+	uint8_t rests_next; /* and after the next time that it was of no use */
 	struct pipe *pipe;
 	size_t in_pipe;
 	struct buf rest;

@@ -287,7 +287,6 @@ static void bulk_both_ways_arrives_byte_for_byte(void **state)
 	world_free(w);
 }
 
-/* Frames that straddle records: what is left comes again, in one piece. */
 /* Who takes bulk, and says a little now and then, does not keep for hours what
  * a burst of its own needed. */
 static void memory_of_a_burst_goes_back_while_little_is_said(void **state)
@@ -315,6 +314,7 @@ static void memory_of_a_burst_goes_back_while_little_is_said(void **state)
 	world_free(w);
 }
 
+/* Frames that straddle records: what is left comes again, in one piece. */
 static void what_is_not_taken_is_shown_again(void **state)
 {
 	struct world *w = world_with_tls(key_pin(bob), key_pin(alice));

@@ -659,6 +659,31 @@ static void bulk_gathers_and_its_end_arrives(void **state)
 	rig_close(&r);
 }
 
+/* Where the far side takes nothing any more nobody looks every millisecond. */
+static void who_is_stalled_gathers_no_more(void **state)
+{
+	static uint8_t bytes[65536];
+	uint64_t by = loop_now_us(NULL) + 10000000;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, 8, 60000, 60000);
+	rig_start(&r, NULL, NULL);
+	if (fill_until_it_gathers(&r)) {
+		do
+			uv_run(&r.loop, UV_RUN_NOWAIT);
+		while (send(r.a, bytes, sizeof(bytes), MSG_DONTWAIT) > 0);
+		while (wakes_for(r.near_a) > 1 && loop_now_us(NULL) < by)
+			uv_run(&r.loop, UV_RUN_ONCE);
+		assert_int_equal(wakes_for(r.near_a), 1);
+	} else {
+		print_message("too slow here to gather\n");
+	}
+	splice_cut(r.pair, 0);
+	rig_run_to_end(&r);
+	rig_close(&r);
+}
+
 static void a_rate_is_kept_and_costs_no_byte(void **state)
 {
 	enum { LEN = 8 << 20 };
@@ -703,6 +728,7 @@ int main(void)
 		cmocka_unit_test(a_small_pair_is_served_among_bulk),
 		cmocka_unit_test(pipes_are_capped_and_come_back),
 		cmocka_unit_test(bulk_gathers_and_its_end_arrives),
+		cmocka_unit_test(who_is_stalled_gathers_no_more),
 		cmocka_unit_test(a_rate_is_kept_and_costs_no_byte),
 	};
 
