@@ -266,6 +266,14 @@ static void chan_on_eof(struct chan *c)
 		chan_end(c, 0);
 }
 
+/* The loop's memory, for one read. */
+static uv_buf_t read_space(const struct chan *c)
+{
+	size_t len = piece_of(&c->ll->pieces, LOOP_READ_LEN, LOOP_READ_FEW);
+
+	return uv_buf_init((char *)c->ll->read_mem, (unsigned)len);
+}
+
 static void chan_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
 {
 	struct chan *c = h->data;
@@ -278,9 +286,7 @@ static void chan_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
 		*ret = uv_buf_init(NULL, 0);
 		return;
 	}
-	*ret = uv_buf_init((char *)c->ll->read_mem,
-			   (unsigned)piece_of(&c->ll->pieces, LOOP_READ_LEN,
-					      LOOP_READ_FEW));
+	*ret = read_space(c);
 }
 
 static void chan_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
@@ -303,10 +309,7 @@ static void chan_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
 void chan_on_piece(struct piece *pc)
 {
 	struct chan *c = container_of(pc, struct chan, piece);
-	uv_buf_t b =
-		uv_buf_init((char *)c->ll->read_mem,
-			    (unsigned)piece_of(&c->ll->pieces, LOOP_READ_LEN,
-					       LOOP_READ_FEW));
+	uv_buf_t b = read_space(c);
 	ssize_t n;
 
 	if (c->is_paused)

@@ -197,11 +197,13 @@ void newcomer_leave(struct conn *c);
 void wish_enter(struct conn *c, const struct relay_hello *h);
 /* Out of the line, answered or not. */
 void wish_leave(struct conn *c);
+/* Its time to be answered is over: it stands in line again, or is refused. */
 void wish_on_timer(struct conn *c);
 /* A rig is here (again): everybody in its line is called anew. */
 void wishes_rig_came(struct presence *rig);
 /* Whether f has as many pairs as it may have. */
 bool wish_is_too_much(const struct relay *r, const struct fleet *f);
+/* Says so, and ends it. */
 void wish_refuse_full(struct conn *wish);
 
 /* meet.c */
