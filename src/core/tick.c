@@ -10,6 +10,9 @@
 
 /* So long bytes that come put off a doubt. */
 #define STIR_US 8000000
+/* The rig asks so much later than the client: one question and its answer prove
+ * both ways to both. */
+#define ASK_LATER_US 500000
 
 /* Whether the peer is to answer something that has left. */
 bool carrier_is_owed(const struct carrier *c)
@@ -153,6 +156,12 @@ static void tick_hello(struct carrier *c, uint64_t *next)
 	*next = MIN(*next, c->began + HELLO_US);
 }
 
+static uint64_t silence_us(const struct session *s)
+{
+	return s->p.limits.ping_interval_us +
+	       (s->p.is_client ? 0 : ASK_LATER_US);
+}
+
 static bool tick_ping(struct carrier *c, uint64_t *next)
 {
 	struct session *s = c->s;
@@ -168,8 +177,7 @@ static bool tick_ping(struct carrier *c, uint64_t *next)
 			     "the other side stopped answering");
 		return false;
 	}
-	if (c->ping_deadline == 0 &&
-	    s->now >= c->last_in + l->ping_interval_us) {
+	if (c->ping_deadline == 0 && s->now >= c->last_in + silence_us(s)) {
 		c->ping_due = true;
 		c->ping_asked = s->now;
 		c->ping_deadline = s->now + l->ping_timeout_us;
@@ -186,9 +194,8 @@ static bool tick_ping(struct carrier *c, uint64_t *next)
 	tick_hush(c, next);
 	if (!tick_doubt(c, next))
 		return false;
-	*next = MIN(*next, c->ping_deadline != 0
-				   ? c->ping_deadline
-				   : c->last_in + l->ping_interval_us);
+	*next = MIN(*next, c->ping_deadline != 0 ? c->ping_deadline
+						 : c->last_in + silence_us(s));
 	return true;
 }
 

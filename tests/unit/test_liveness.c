@@ -28,6 +28,42 @@ static void silence_brings_a_ping_and_then_the_end(void **state)
 	assert_true(pair.now - began <= 10000000);
 }
 
+/* On a session where nobody says anything one end asks, and that is enough. */
+static void of_both_ends_only_the_client_asks(void **state)
+{
+	struct frame f;
+
+	(void)state;
+	for (int k = 0; k < 10; k++) {
+		pair.now += pair.limits.ping_interval_us;
+		tick();
+		assert_int_equal(wire_pull(w, RIG), 0);
+		wire_pull(w, CLIENT);
+		assert_true(on_its_way(w, RIG, FRAME_PING, &f));
+		wire_deliver(w, RIG);
+		wire_pull(w, RIG);
+		assert_true(on_its_way(w, CLIENT, FRAME_PONG, &f));
+		wire_deliver(w, CLIENT);
+	}
+}
+
+static void a_rig_asks_a_client_that_is_silent(void **state)
+{
+	uint64_t began = pair.now;
+	struct frame f;
+
+	(void)state;
+	pair.now = began + pair.limits.ping_interval_us + 500000;
+	session_tick(rig(), pair.now);
+	wire_pull(w, RIG);
+	assert_true(on_its_way(w, CLIENT, FRAME_PING, &f));
+	pair.now += pair.limits.ping_timeout_us;
+	session_tick(rig(), pair.now);
+	assert_null(w->c[RIG]);
+	/* At most ten seconds, as the design says. */
+	assert_true(pair.now - began <= 10000000);
+}
+
 static void a_ping_is_answered_and_gives_a_round_trip(void **state)
 {
 	struct session_stats stats;
@@ -437,6 +473,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(silence_brings_a_ping_and_then_the_end),
+		T(of_both_ends_only_the_client_asks),
+		T(a_rig_asks_a_client_that_is_silent),
 		T(a_ping_is_answered_and_gives_a_round_trip),
 		T(any_byte_proves_life_even_behind_a_full_queue),
 		T(a_suspect_must_prove_itself_by_its_own_deadline),
