@@ -64,7 +64,7 @@ int rig_relays(struct setup *s, struct rig_typed *a)
 				"there\n");
 	} else {
 		printf("%-28s  %-19s  %-8s  %s\n", "RELAY", "FINGERPRINT",
-		       "FLEET", "NOW");
+		       "GROUP", "NOW");
 		json_array_foreach(rows, i, row) print_row(row);
 	}
 	json_decref(last);

@@ -152,7 +152,7 @@ static int vouch_judge(const struct book *b, const struct fleet *f,
 	if (book_find_in(b, &v->pin, f) == NULL &&
 	    f->device_count >= b->limits.devices) {
 		snprintf(text, BOOK_TEXT_CAP,
-			 "the fleet has %zu devices, which is its limit "
+			 "the group has %zu devices, which is its limit "
 			 "(relay.max_devices)",
 			 f->device_count);
 		return RW_ERR_LIMIT;

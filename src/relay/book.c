@@ -131,7 +131,7 @@ int book_add_fleet(struct book *b, int64_t now, struct fleet **ret,
 		fleets_tidy(b, now);
 	if (b->fleet_count >= b->limits.fleets) {
 		snprintf(text, BOOK_TEXT_CAP,
-			 "the relay has %zu fleets, which is its limit "
+			 "the relay has %zu groups, which is its limit "
 			 "(relay.max_fleets)",
 			 b->fleet_count);
 		return RW_ERR_LIMIT;

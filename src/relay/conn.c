@@ -363,7 +363,7 @@ static void hello_redeem(struct conn *c, const struct relay_hello *h)
 	}
 	conn_proven(c);
 	pin_short(pin, who);
-	log_info("%s: %s %s (%s) joined fleet %s", c->addr,
+	log_info("%s: %s %s (%s) joined group %s", c->addr,
 		 t.role == RELAY_RIG ? "rig" : "laptop", t.name, who, f->name);
 	err = conn_welcome(c, f);
 	conn_leave(c);
@@ -407,7 +407,7 @@ static void hello_control(struct conn *c, const struct relay_hello *h,
 	if (h->name[0] != '\0' && strcmp(h->name, d->name) != 0 &&
 	    presence_may_write(r, c->self))
 		book_rename(r->book, &d->pin, h->name);
-	log_info("%s: %s %s of fleet %s is here", c->addr,
+	log_info("%s: %s %s of group %s is here", c->addr,
 		 d->role == RELAY_RIG ? "rig" : "laptop", d->name,
 		 d->fleet->name);
 	if (conn_welcome(c, d->fleet) < 0) {

@@ -117,10 +117,10 @@ static int no_fleet(struct desk *d, const char *name, char **ret_err)
 		names[n++] = container_of(l, struct fleet, link)->name;
 	near = str_near(name, names, n);
 	*ret_err = near == NULL
-			   ? xasprintf("no fleet is called '%s'; `rigway relay "
+			   ? xasprintf("no group is called '%s'; `rigway relay "
 				       "devices` lists them",
 				       name)
-			   : xasprintf("no fleet is called '%s'; did you mean "
+			   : xasprintf("no group is called '%s'; did you mean "
 				       "'%s'?",
 				       name, near);
 	free(names);

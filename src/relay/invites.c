@@ -246,7 +246,7 @@ int book_invite(struct book *b, const struct invite_params *p,
 	open = fleet_tidy(b, p->fleet, p->now);
 	if (open >= b->limits.invites) {
 		snprintf(text, BOOK_TEXT_CAP,
-			 "the fleet has %zu open invites, which is its limit "
+			 "the group has %zu open invites, which is its limit "
 			 "(relay.max_invites)",
 			 open);
 		return RW_ERR_LIMIT;
@@ -331,7 +331,7 @@ static int redeem_admit(struct book *b, struct invite *i, struct redeem_try *t,
 
 	if (d == NULL && i->fleet->device_count >= b->limits.devices) {
 		snprintf(text, BOOK_TEXT_CAP,
-			 "the fleet has %zu devices, which is its limit "
+			 "the group has %zu devices, which is its limit "
 			 "(relay.max_devices)",
 			 i->fleet->device_count);
 		return RW_ERR_LIMIT;

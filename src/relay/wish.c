@@ -130,7 +130,7 @@ bool wish_is_too_much(const struct relay *r, const struct fleet *f)
 void wish_refuse_full(struct conn *wish)
 {
 	conn_refuse(wish, RW_ERR_LIMIT,
-		    "the fleet has as many connections as the relay allows "
+		    "the group has as many connections as the relay allows "
 		    "(relay.max_pairs)");
 }
 

@@ -220,7 +220,7 @@ static void on_up(void *user, const char *fleet, const char *relay_name,
 	u->text[0] = '\0';
 	u->was_up = true;
 	u->since = moment_now();
-	log_info("connected to the relay %s (fleet %s) from %s",
+	log_info("connected to the relay %s (group %s) from %s",
 		 relay_name[0] != '\0' ? relay_name : row_of(u)->addr[0], fleet,
 		 your_addr);
 	repeat_invites(u);
