@@ -54,6 +54,7 @@ struct loop_local {
 	uv_loop_t *loop;
 	struct list conns; /* loop_items whose end calls their owners */
 	struct list items; /* the others: their owners are gone by then */
+	struct list last;  /* turn and sweep: the others' ends may need them */
 	struct list deferred;
 	struct list warm;
 	struct list watched;
@@ -86,6 +87,9 @@ struct loop_local {
 	uint64_t polled_us; /* when it had ended */
 };
 
+/* A turn that takes so much longer than it was to is late. */
+#define LOOP_LATE_US 100000
+
 /* Made at the first call. Ends the process when memory is out. */
 struct loop_local *loop_local(uv_loop_t *loop);
 
@@ -98,6 +102,12 @@ void loop_conn_add(struct loop_local *ll, struct loop_item *item,
 void loop_defer(struct loop_local *ll, struct deferred *d);
 void loop_warm(struct loop_local *ll, struct warm *w);
 void loop_watch(struct loop_local *ll, struct watched *w);
+/* For ll->sweep. */
+void loop_on_sweep(void *user);
+/* Before the loop waits, and after it waited and read what was there: each
+ * flusher says so. They set is_late. */
+void loop_before_poll(struct loop_local *ll);
+void loop_after_poll(struct loop_local *ll);
 /* accept(2) or socket(2) failed with err: if for want of fds or memory, it is
  * told. */
 void loop_shortage(struct loop_local *ll, int err);
