@@ -90,6 +90,15 @@ static void wrong_codes_are_limited_and_burn_nothing(void **state)
 	world_close(&w);
 }
 
+/* The relay refuses, and the rig hears nothing of it. */
+static void wish_in_vain(struct dev *from, struct dev *rig, int err)
+{
+	dev_wish(from, rig, true);
+	until(from->w, from->wish_err != 0);
+	assert_int_equal(from->wish_err, err);
+	assert_int_equal(rig->calls, 0);
+}
+
 static void an_unknown_key_may_only_redeem(void **state)
 {
 	struct world w;
@@ -98,10 +107,7 @@ static void an_unknown_key_may_only_redeem(void **state)
 	(void)state;
 	world_of_two(&w, &rig, &laptop);
 	dev_open(&stranger, &w);
-	dev_wish(&stranger, &rig, true);
-	until(&w, stranger.wish_err != 0);
-	assert_int_equal(stranger.wish_err, RW_ERR_NOT_ALLOWED);
-	assert_int_equal(rig.calls, 0);
+	wish_in_vain(&stranger, &rig, RW_ERR_NOT_ALLOWED);
 	dev_close(&stranger);
 	world_end_two(&w, &rig, &laptop);
 }
@@ -114,10 +120,7 @@ static void fleets_do_not_see_each_other(void **state)
 	(void)state;
 	world_of_two(&w, &rig, &laptop);
 	join_other(&w, &other);
-	dev_wish(&other, &rig, true);
-	until(&w, other.wish_err != 0);
-	assert_int_equal(other.wish_err, RW_ERR_NOT_FOUND);
-	assert_int_equal(rig.calls, 0);
+	wish_in_vain(&other, &rig, RW_ERR_NOT_FOUND);
 	dev_close(&other);
 	world_end_two(&w, &rig, &laptop);
 }
