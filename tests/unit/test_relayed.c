@@ -358,11 +358,22 @@ static void silence_after_a_kick_is_found_in_two_seconds(void **state)
 	fake_rig_close(&w, &f, &rig);
 }
 
+/* Returns the ping's number. */
+static struct relay_number fake_hears_ping(struct fake *f, uint64_t ms)
+{
+	struct relay_msg ping = { 0 };
+
+	until_fake_by(f, ms, f->got_len > 0);
+	assert_true(relay_msg_read(f->got, f->got_len, RELAY_SIDE_DEVICE,
+				   &ping) > 0);
+	assert_int_equal(ping.type, R_PING);
+	return ping.number;
+}
+
 /* The relay drops who is silent, whatever it has said itself meanwhile. */
 static void what_the_relay_says_puts_off_no_ping(void **state)
 {
 	const struct relay_msg word = { .type = R_PONG };
-	struct relay_msg m = { 0 };
 	struct world w;
 	struct fake f;
 	struct dev rig;
@@ -374,10 +385,7 @@ static void what_the_relay_says_puts_off_no_ping(void **state)
 	until_fake(&f, loop_now_us(&w.loop) >= start + 3900000);
 	fake_say(&f, &word);
 	fake_flush(&f);
-	until_fake_by(&f, RELAY_SILENCE_MS - 3900 - 1500, f.got_len > 0);
-	assert_true(relay_msg_read(f.got, f.got_len, RELAY_SIDE_DEVICE, &m) >
-		    0);
-	assert_int_equal(m.type, R_PING);
+	(void)fake_hears_ping(&f, RELAY_SILENCE_MS - 3900 - 1500);
 	fake_rig_close(&w, &f, &rig);
 }
 
@@ -491,14 +499,9 @@ static void what_the_relay_says_ends_no_doubt(void **state)
 static void fake_pong(struct fake *f)
 {
 	struct relay_msg m = { .type = R_PONG };
-	struct relay_msg ping = { 0 };
 
-	until_fake_by(f, 3000, f->got_len > 0);
-	assert_true(relay_msg_read(f->got, f->got_len, RELAY_SIDE_DEVICE,
-				   &ping) > 0);
-	assert_int_equal(ping.type, R_PING);
+	m.number = fake_hears_ping(f, 3000);
 	f->got_len = 0;
-	m.number = ping.number;
 	fake_say(f, &m);
 	fake_flush(f);
 }
