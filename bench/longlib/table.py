@@ -2,7 +2,7 @@
 """From samples to two tables: all figures, and what is wanted of them."""
 import statistics
 
-SYSTEMS = ["plain", "rigway 1", "rigway 8"]
+SYSTEMS = ["plain", "rigway 1", "rigway 9"]
 LONG_RTT_MS = 100
 LONG_RATIO = 0.9
 SLOW_MBIT = 20
@@ -43,11 +43,11 @@ def verdict(cell, of):
     """What is wanted of a cell, what it is, and whether that is reached; None
     where nothing is wanted. of(system, key) is a median, or None."""
     if cell.path.mbit <= SLOW_MBIT:
-        most, got = cell.path.rtt_ms + SLOW_KEY_MS, of("rigway 8", "p99_ms")
+        most, got = cell.path.rtt_ms + SLOW_KEY_MS, of("rigway 9", "p99_ms")
         if got is not None:
             return f"key <= {most} ms", f"{got:.0f} ms", got <= most
     elif cell.path.rtt_ms >= LONG_RTT_MS:
-        ours, plain = of("rigway 8", "mbit"), of("plain", "mbit")
+        ours, plain = of("rigway 9", "mbit"), of("plain", "mbit")
         if ours is not None and plain:
             got = ours / plain
             return (f"bulk >= {LONG_RATIO:.2f}x", f"{got:.2f}x",

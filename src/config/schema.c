@@ -151,7 +151,7 @@ static const struct setting rows[] = {
 	  "Bytes that may always be on their way on one path, however slow it seems." },
 	{ "session.max_streams", SETTING_INT, AT(session.max_streams), 1, 65535, "2048",
 	  "Connections at once between one laptop and one rig." },
-	{ "session.carriers_max", SETTING_INT, AT(session.carriers_max), 1, 8, "8",
+	{ "session.carriers_max", SETTING_INT, AT(session.carriers_max), 1, 9, "9",
 	  "Paths used at once between one laptop and one rig." },
 	{ "session.ping_interval", SETTING_DURATION, AT(session.ping_interval_ms), 100, MINUTE, "5s",
 	  "How often a silent path is asked whether it is alive." },

@@ -34,7 +34,7 @@ struct session_limits {
 	uint64_t ping_interval_us; /* silence before a ping */
 	uint64_t ping_timeout_us;  /* a ping's own deadline */
 };
-#define CARRIERS_MAX 8
+#define CARRIERS_MAX 9 /* eight for bulk, and one that is kept free of it */
 /* Whoever is silent for longer is not proven to be there: a ping and its answer
  * had their time, and a second on top for busy machines. */
 uint64_t session_proof_us(const struct session_limits *l);

@@ -29,6 +29,9 @@
 /* So long after the last one that came, those that are wanted still may. */
 #define COMING_US 500000
 #define RETIRE_US 10000000
+/* Carriers that are of use while nothing is lost: each adds to the queue of a
+ * slow line. With loss the rate is proportional to their number. */
+#define CALM_MOST 8
 
 void spread_init(struct session *s)
 {
@@ -249,6 +252,15 @@ static void choose_primary(struct session *s, struct carrier *c)
 	session_wake(s);
 }
 
+static bool is_lossy(const struct session *s)
+{
+	list_for_each (it, &s->carriers)
+		if (pace_is_lossy(
+			    &container_of(it, struct carrier, link)->pace))
+			return true;
+	return false;
+}
+
 /* How many carriers this side could use, with n streams that fill theirs. */
 static unsigned useful(struct session *s, unsigned n)
 {
@@ -260,6 +272,8 @@ static unsigned useful(struct session *s, unsigned n)
 		return 1;
 	if (is_near(s))
 		n = waits || sp->wants > 1;
+	if (n >= CALM_MOST && !is_lossy(s))
+		n = CALM_MOST - 1;
 	return MIN(n + 1, s->p.limits.carriers_max);
 }
 

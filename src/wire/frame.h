@@ -26,7 +26,7 @@
 #define FRAME_BULK_BATCH 32
 #define FRAME_BULK_FEW	 4
 
-#define FRAME_LIVE_MAX 8
+#define FRAME_LIVE_MAX 9
 /* The receiver states at once how far it has read (section 7.1). */
 #define FRAME_FLAG_MARK 0x01
 /* STATE only: the target is connected. */

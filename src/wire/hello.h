@@ -14,7 +14,7 @@
 #include "crypto/pin.h"
 
 #define SESSION_ID_LEN	   16
-#define HELLO_CARRIERS	   8
+#define HELLO_CARRIERS	   9
 #define HELLO_NAME_MAX	   63
 #define INVITE_SECRET_LEN  32
 #define INVITE_ID_LEN	   16

@@ -363,7 +363,7 @@ def slow_world(request):
 
 @pytest.mark.long
 @pytest.mark.alone
-@pytest.mark.parametrize("most", [1, 8])
+@pytest.mark.parametrize("most", [1, 9])
 def test_keystrokes_under_bulk_on_a_slow_line(slow_world, most):
     """Prints what a keystroke takes while two downloads fill the line, over
     one connection and over as many as are of use."""

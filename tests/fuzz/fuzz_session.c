@@ -170,7 +170,7 @@ static void attach(size_t k, uint8_t arg)
 		return;
 	}
 	/* Any of the others may be listed. */
-	for (uint32_t n = 1; n < numbers && h.live_count < 8; n++)
+	for (uint32_t n = 1; n < numbers && h.live_count < HELLO_CARRIERS; n++)
 		if ((arg >> (n % 8) & 1) != 0)
 			h.live[h.live_count++] = n;
 	if ((arg & 0x80) != 0)

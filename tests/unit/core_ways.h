@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pair of sessions and up to eight carriers between them, that all go a way
- * of some length: for the tests of what rides where.
+ * A pair of sessions and up to CARRIERS_MAX carriers between them, that all go
+ * a way of some length: for the tests of what rides where.
  */
 #pragma once
 #include "core_pair.h"
@@ -12,7 +12,7 @@
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-static struct wire *w[8];
+static struct wire *w[CARRIERS_MAX];
 static unsigned wires;
 static uint64_t way_us; /* WAY_US where a test says nothing else */
 static unsigned dead;	/* bit k: what w[k] carries is lost */
@@ -24,7 +24,7 @@ static int setup(void **state)
 	wires = dead = line = 0;
 	way_us = WAY_US;
 	pair_init();
-	pair.limits.carriers_max = 8;
+	pair.limits.carriers_max = CARRIERS_MAX;
 	pair_start();
 	return 0;
 }

@@ -151,7 +151,7 @@ static void carriers_are_limited_at_both_ends(void **state)
 	for (unsigned k = 1; k < pair.limits.carriers_max + 1; k++)
 		assert_non_null(wire_up());
 	assert_null(wire_dial());
-	client()->p.limits.carriers_max = 8;
+	client()->p.limits.carriers_max = CARRIERS_MAX;
 	struct wire *more = wire_dial();
 
 	assert_non_null(more);

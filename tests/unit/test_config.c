@@ -571,7 +571,7 @@ static void every_limit_has_its_row(void **state)
 		{ "session.send_max", "16MiB" },
 		{ "session.in_flight_min", "32KiB" },
 		{ "session.max_streams", "2048" },
-		{ "session.carriers_max", "8" },
+		{ "session.carriers_max", "9" },
 		{ "session.ping_interval", "5s" },
 		{ "session.ping_timeout", "4s" },
 		{ "log.level", "info" },

@@ -219,7 +219,7 @@ static void side_start(struct side *x, bool is_client)
 		.incarnation = is_client ? 7 : 8,
 		.limits = { .max_streams = 64,
 			    .send_max = 1024 * 1024,
-			    .carriers_max = 8,
+			    .carriers_max = CARRIERS_MAX,
 			    .in_flight_min = 1024 * 1024,
 			    .ping_interval_us = 60000000,
 			    .ping_timeout_us = 60000000 },

@@ -223,6 +223,16 @@ static void a_hello_names_all_carriers_that_there_can_be(void **state)
 	settle();
 	assert_null(wire_dial());
 	assert_int_equal(pair.side[CLIENT].s->carrier_count, CARRIERS_MAX + 1);
+	/* LIVE has room for them, too. */
+	carrier_close(last->c[CLIENT], pair.now);
+	last->c[CLIENT] = NULL;
+	assert_non_null(wire_dial());
+	settle();
+	assert_null(last->c[RIG]);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pair.side[i].s->carrier_count,
+				 CARRIERS_MAX + 1);
+	assert_int_equal(pair.side[CLIENT].drops, 0);
 }
 
 /* READ and STREAMS that were said earlier and come later change nothing. */

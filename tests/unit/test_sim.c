@@ -620,7 +620,8 @@ static void network_step(bool faults)
 		ends[i].runs = false;
 		ends[i].woken |= ends[i].is_full;
 	}
-	if (usable() == 0 || (faults && usable() < 8 && any(40) == 0))
+	if (usable() == 0 ||
+	    (faults && usable() < CARRIERS_MAX && any(40) == 0))
 		dial();
 }
 
@@ -630,7 +631,7 @@ static void choose_limits(void)
 	limits = (struct session_limits){
 		.max_streams = 64,
 		.send_max = any(4) == 0 ? (uint32_t)any(300) + 1 : 256 * 1024,
-		.carriers_max = (uint32_t)any(8) + 1,
+		.carriers_max = (uint32_t)any(CARRIERS_MAX) + 1,
 		.in_flight_min = any(2) == 0 ? 1 : 4096,
 		.keep_s = 3600,
 		.ping_interval_us = 5000000,

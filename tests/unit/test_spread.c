@@ -478,6 +478,37 @@ static void no_more_are_wanted_than_allowed(void **state)
 	assert_int_equal(session_wants_carriers(client()), 3);
 }
 
+/* As where packets are lost: some answers come much later than others. */
+static void flow_lossy(struct seen **e, unsigned n, uint64_t us)
+{
+	for (uint64_t done = 0; done < us; done += 100000) {
+		w[0]->c[CLIENT]->pace.jumps = UINT8_MAX;
+		flow(CLIENT, e, n, 100000);
+	}
+}
+
+/* One carrier each, as plain connections would have, and one beside them. */
+static void
+where_packets_are_lost_eight_have_a_carrier_each_and_one_is_free(void **state)
+{
+	struct seen *e[CARRIERS_MAX - 1];
+	const unsigned bulks = ARRAY_LEN(e);
+
+	(void)state;
+	up(1);
+	open_all(CLIENT, e, bulks);
+	flow(CLIENT, e, bulks, 3000000);
+	assert_int_equal(session_wants_carriers(client()), bulks);
+	flow_lossy(e, bulks, 3000000);
+	assert_int_equal(session_wants_carriers(client()), CARRIERS_MAX);
+	up(CARRIERS_MAX);
+	flow_lossy(e, bulks, 3000000);
+	for (unsigned k = 0; k < wires; k++)
+		assert_int_equal(riders(CLIENT, e, bulks, w[k]),
+				 w[k]->c[CLIENT] != client()->spread.light);
+	check_all(e, pair.side[RIG].come, bulks);
+}
+
 /* settle() takes no time at all. */
 static void a_short_way_wants_one(void **state)
 {
@@ -598,6 +629,7 @@ int main(void)
 		T(carriers_are_wanted_for_the_clients_bulk),
 		T(carriers_are_wanted_for_the_rigs_bulk),
 		T(no_more_are_wanted_than_allowed),
+		T(where_packets_are_lost_eight_have_a_carrier_each_and_one_is_free),
 		T(a_short_way_wants_one),
 		T(a_short_way_wants_one_more_for_the_clients_keystrokes),
 		T(a_short_way_wants_one_more_for_the_rigs_keystrokes),

@@ -72,7 +72,7 @@ static void world_open_at(struct world *w, const char *at)
 		.budget = &w->budget,
 		.limits = { .max_streams = 10,
 			    .send_max = 1 << 20,
-			    .carriers_max = 8,
+			    .carriers_max = CARRIERS_MAX,
 			    .in_flight_min = 32768,
 			    .ping_interval_us = 5000000,
 			    .ping_timeout_us = 4000000 },
