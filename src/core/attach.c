@@ -14,7 +14,7 @@
 /* With one that may be to take over, the others are so many. */
 _Static_assert(CARRIERS_MAX <= HELLO_CARRIERS, "PROTOCOL.md, section 4.1");
 _Static_assert(CARRIERS_MAX <= FRAME_LIVE_MAX, "PROTOCOL.md, section 3.2");
-_Static_assert(CARRIERS_MAX + 1 <= 16, "bits of session.slots");
+_Static_assert(CARRIERS_MAX + 1 <= 16, "bits of session.slots, stream.answers");
 
 static void carrier_free(struct carrier *c)
 {

@@ -31,7 +31,8 @@ struct session_limits {
 	uint32_t in_flight_min;	   /* bytes a carrier may always have out */
 	uint32_t keep_s;	   /* how long an absent one is kept; client: no
 				    * longer than the rig says; 0: as long */
-	uint64_t ping_interval_us; /* silence before a ping */
+	uint64_t ping_interval_us; /* silence before a ping; the rig waits
+				    * half a second more for the client's */
 	uint64_t ping_timeout_us;  /* a ping's own deadline */
 };
 #define CARRIERS_MAX 9 /* eight for bulk, and one that is kept free of it */
@@ -124,8 +125,8 @@ uint64_t carrier_proven_us(const struct carrier *c);
 void carrier_retire(struct carrier *c, uint64_t now_us);
 /* Client: how many live carriers would be of use now, 1 to carriers_max: one
  * for each stream that fills its carrier, in either direction, and one for the
- * rest. It grows after 1.5 s of that, and falls after 30 s of less. Retiring
- * ones do not count. */
+ * rest; more than eight only where packets are lost. It grows after 1.5 s of
+ * that, and falls after 30 s of less. Retiring ones do not count. */
 unsigned session_wants_carriers(const struct session *s);
 /* Client: the live carrier that is missed least when there are more than
  * wanted, for carrier_retire(); NULL when there is only one. */

@@ -30,7 +30,7 @@
 #define COMING_US 500000
 #define RETIRE_US 10000000
 /* Carriers that are of use while nothing is lost: each adds to the queue of a
- * slow line. With loss the rate is proportional to their number. */
+ * slow line. With loss cubic's rate is proportional to their number. */
 #define CALM_MOST 8
 
 void spread_init(struct session *s)
@@ -252,12 +252,18 @@ static void choose_primary(struct session *s, struct carrier *c)
 	session_wake(s);
 }
 
+/* Unlike for the gain, only those that have bulk count: what another one saw
+ * some time ago would keep a ninth for ever. */
 static bool is_lossy(const struct session *s)
 {
-	list_for_each (it, &s->carriers)
-		if (pace_is_lossy(
-			    &container_of(it, struct carrier, link)->pace))
+	list_for_each (it, &s->carriers) {
+		const struct carrier *c =
+			container_of(it, struct carrier, link);
+
+		if (carrier_is_usable(c) && c->bulks > 0 &&
+		    pace_is_lossy(&c->pace))
 			return true;
+	}
 	return false;
 }
 

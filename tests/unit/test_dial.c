@@ -553,13 +553,29 @@ static bool was_reset(int fd)
 	       err == ECONNRESET;
 }
 
+/* Takes every fd that a low limit leaves; how many. old is for the end. */
+static int hold_fds(int last, int held[64], struct rlimit *old)
+{
+	struct rlimit low;
+	int n = 0;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, old), 0);
+	low = *old;
+	low.rlim_cur = (rlim_t)last + 8;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	while (n < 64 && (held[n] = dup(last)) >= 0)
+		n++;
+	assert_true(n < 64);
+	return n;
+}
+
 /* It neither spins nor dies, says so once, and serves again when there are
  * fds. */
 static void without_fds_it_rests(void **state)
 {
 	struct listener *l = listener("127.0.0.1");
-	struct rlimit old, low;
-	int held[64], n = 0, turns = 0;
+	struct rlimit old;
+	int held[64], n, turns = 0;
 	struct sockaddr_in sa = { .sin_family = AF_INET };
 	int client[8];
 	uint64_t began;
@@ -569,13 +585,7 @@ static void without_fds_it_rests(void **state)
 	sa.sin_port = htons(listener_port(l));
 	for (size_t i = 0; i < ARRAY_LEN(client); i++)
 		client[i] = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-	low = old;
-	low.rlim_cur = (rlim_t)client[7] + 8;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-	while (n < 64 && (held[n] = dup(client[0])) >= 0)
-		n++;
-	assert_true(n < 64);
+	n = hold_fds(client[7], held, &old);
 	for (size_t i = 0; i < ARRAY_LEN(client); i++)
 		assert_int_equal(
 			connect(client[i], (struct sockaddr *)&sa, sizeof(sa)),

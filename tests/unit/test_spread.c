@@ -506,6 +506,11 @@ where_packets_are_lost_eight_have_a_carrier_each_and_one_is_free(void **state)
 	for (unsigned k = 0; k < wires; k++)
 		assert_int_equal(riders(CLIENT, e, bulks, w[k]),
 				 w[k]->c[CLIENT] != client()->spread.light);
+	/* What one without bulk saw is no reason to keep the ninth. */
+	w[0]->c[CLIENT]->pace.jumps = 0;
+	client()->spread.light->pace.jumps = UINT8_MAX;
+	flow(CLIENT, e, bulks, 32000000);
+	assert_int_equal(session_wants_carriers(client()), CARRIERS_MAX - 1);
 	check_all(e, pair.side[RIG].come, bulks);
 }
 
