@@ -11,8 +11,8 @@
 /* So long bytes that come put off a doubt. */
 #define STIR_US 8000000
 /* The rig asks so much later than the client: one question and its answer prove
- * both ways to the client, which gives up what brings none, and that it is there
- * to the rig. */
+ * both ways to the client, which gives up what brings none, and that it is
+ * there to the rig. */
 #define ASK_LATER_US 500000
 
 /* Whether the peer is to answer something that has left. */
