@@ -173,6 +173,25 @@ static void ids_are_never_used_again(void **state)
 	assert_int_equal(pair.side[RIG].drops, 0);
 }
 
+/* --- opening costs no round trip --- */
+
+static void bytes_follow_the_open_before_anything_came_back(void **state)
+{
+	(void)state;
+	struct seen *e = open_at(CLIENT, "e:5");
+	struct frame f;
+
+	write_at(CLIENT, e, 5000);
+	wire_pull(w, CLIENT);
+	assert_true(on_its_way(w, RIG, FRAME_OPEN, &f));
+	assert_true(on_its_way(w, RIG, FRAME_DATA, &f));
+	/* All of it is there before the rig has said a word. */
+	wire_deliver(w, RIG);
+	session_tick(rig(), pair.now);
+	assert_int_equal(pair.side[RIG].come_count, 1);
+	check_got(come(RIG, 0), 5000);
+}
+
 /* --- state, not events --- */
 
 static void open_is_repeated_until_the_state_shows_it(void **state)
@@ -618,6 +637,7 @@ int main(void)
 		T(a_stream_is_refused_with_the_reason),
 		T(only_clean_targets_of_some_length_are_opened),
 		T(ids_are_never_used_again),
+		T(bytes_follow_the_open_before_anything_came_back),
 		T(open_is_repeated_until_the_state_shows_it),
 		T(a_repeated_open_never_connects_twice),
 		T(an_end_is_kept_until_it_is_confirmed),
